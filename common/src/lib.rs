@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! What proxy, shard and the operator command share.

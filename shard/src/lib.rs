@@ -1,0 +1,1 @@
+//! The shard: the engine that holds the data and the server in front of it.
