@@ -1,2 +1,10 @@
 #![forbid(unsafe_code)]
-//! What proxy, shard and the operator command share.
+//! What the proxy, the shard and the operator command share: the wire protocol, hash slots, the
+//! command table, cluster types, metrics and everything that is taken from the operating system.
+
+pub mod error;
+pub mod glob;
+pub mod number;
+pub mod platform;
+pub mod resp;
+pub mod slot;

@@ -1,0 +1,9 @@
+//! Everything that is taken from the operating system: network, clock, randomness, files and
+//! threads. Nothing else in the workspace reaches for them directly, so that this one module can be
+//! exchanged for a deterministic simulation.
+
+pub mod clock;
+pub mod files;
+pub mod net;
+pub mod random;
+pub mod threads;

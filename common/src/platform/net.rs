@@ -1,0 +1,55 @@
+//! Sockets.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+pub use tokio::net::{TcpListener, TcpStream};
+
+/// Binds a listening socket; must run inside a tokio runtime.
+///
+/// # Errors
+/// When the name does not resolve or the address is taken.
+pub fn listen(address: &str, backlog: i32) -> io::Result<TcpListener> {
+    let address = resolve(address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The first address that `HOST:PORT` resolves to.
+///
+/// # Errors
+/// When the name does not resolve.
+pub fn resolve(address: &str) -> io::Result<SocketAddr> {
+    address
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{address} has no address")))
+}
+
+/// Connects to `HOST:PORT`.
+///
+/// # Errors
+/// When the name does not resolve or nobody answers.
+pub async fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    tune(&stream, None)?;
+    Ok(stream)
+}
+
+/// Sends small writes at once, and probes a silent peer every `keepalive` seconds if that is given.
+///
+/// # Errors
+/// When the socket is closed already.
+pub fn tune(stream: &TcpStream, keepalive: Option<std::time::Duration>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    if let Some(interval) = keepalive {
+        let probes = TcpKeepalive::new().with_time(interval).with_interval(interval / 3).with_retries(3);
+        socket2::SockRef::from(stream).set_tcp_keepalive(&probes)?;
+    }
+    Ok(())
+}
