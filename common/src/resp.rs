@@ -1,5 +1,6 @@
 //! RESP2 and RESP3 (the Redis serialization protocol): requests, replies, and frame boundaries.
 
+pub mod frame;
 pub mod reply;
 pub mod request;
 pub mod value;
