@@ -8,3 +8,7 @@ pub mod number;
 pub mod platform;
 pub mod resp;
 pub mod slot;
+
+pub mod handshake;
+pub mod secret;
+pub mod topology;
