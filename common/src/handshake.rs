@@ -20,9 +20,9 @@ pub use client::{Client, Connected};
 pub use server::{Proven, Server};
 
 use hmac::{Hmac, KeyInit, Mac};
-use rand::RngCore;
 use sha2::Sha256;
 
+use crate::platform::random::secret_bytes;
 use crate::secret::{Secret, hex};
 
 /// Version of the internal protocol. Two processes whose versions differ do not speak with each other.
@@ -72,9 +72,7 @@ pub struct Nonce([u8; 32]);
 
 impl Nonce {
     pub fn random() -> Nonce {
-        let mut bytes = [0; 32];
-        rand::rng().fill_bytes(&mut bytes);
-        Nonce(bytes)
+        Nonce(secret_bytes())
     }
 
     /// For tests and simulations that must repeat.

@@ -4,11 +4,10 @@
 
 pub mod error;
 pub mod glob;
+pub mod handshake;
 pub mod number;
 pub mod platform;
 pub mod resp;
-pub mod slot;
-
-pub mod handshake;
 pub mod secret;
+pub mod slot;
 pub mod topology;

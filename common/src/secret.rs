@@ -1,11 +1,10 @@
 //! The cluster's secret: a file that proves that a process belongs to the cluster.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rand::RngCore;
+use crate::platform::{files, random};
 
 /// A secret that is shorter could be guessed offline from one recorded handshake.
 const SHORTEST: usize = 16;
@@ -36,7 +35,8 @@ impl Secret {
 
     /// Reads a secret from a file. White space at its end does not count, so that an editor may write it.
     pub fn read(path: &Path) -> Result<Secret, SecretError> {
-        let bytes = fs::read(path).map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| SecretError::Read { path: path.to_owned(), source })?;
         let secret = Secret(bytes.trim_ascii_end().to_vec());
         if secret.0.len() < SHORTEST {
             return Err(SecretError::Short { path: path.to_owned() });
@@ -53,35 +53,11 @@ impl Secret {
             Err(SecretError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             result => return result,
         }
-        create(path).map_err(|source| SecretError::Write { path: path.to_owned(), source })?;
+        let text = format!("{}\n", hex(&random::secret_bytes::<32>()));
+        files::create_private(path, text.as_bytes())
+            .map_err(|source| SecretError::Write { path: path.to_owned(), source })?;
         Secret::read(path)
     }
-}
-
-fn create(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut random = [0; 32];
-    rand::rng().fill_bytes(&mut random);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-{:016x}", std::process::id(), rand::rng().next_u64()));
-    let draft = folder.join(name);
-
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&draft).and_then(|mut file| {
-        writeln!(file, "{}", hex(&random))?;
-        file.sync_all()
-    });
-    // A hard link fails if the name exists, which a rename would not.
-    let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result,
-    });
-    let removed = fs::remove_file(&draft);
-    linked.and(removed)
 }
 
 /// Two lower-case digits a byte.
@@ -102,6 +78,7 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("slotway-secret-{name}-{}", std::process::id()));

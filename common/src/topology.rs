@@ -6,7 +6,7 @@ mod ranges;
 mod slot_map;
 mod spread;
 
-pub use ranges::{RangeError, SLOT_COUNT, SlotRange, SlotRanges};
+pub use ranges::{RangeError, SlotRange, SlotRanges};
 pub use slot_map::SlotMap;
 pub use spread::spread;
 

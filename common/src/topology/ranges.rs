@@ -5,10 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Number of hash slots of a cluster.
-pub const SLOT_COUNT: u16 = 16384;
+use crate::slot::SLOTS;
 
-/// Slots `start..=end`, both below [`SLOT_COUNT`].
+/// Slots `start..=end`, both below [`SLOTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRange {
     start: u16,
@@ -32,7 +31,7 @@ impl SlotRange {
     /// Both ends belong to the range.
     pub fn new(start: u16, end: u16) -> Result<SlotRange, RangeError> {
         for slot in [start, end] {
-            if slot >= SLOT_COUNT {
+            if slot >= SLOTS {
                 return Err(RangeError::OutOfRange(u64::from(slot)));
             }
         }
@@ -85,7 +84,7 @@ impl FromStr for SlotRange {
                 return Err(RangeError::Syntax(text.to_owned()));
             }
             let value: u64 = part.parse().map_err(|_| RangeError::Syntax(text.to_owned()))?;
-            u16::try_from(value).ok().filter(|slot| *slot < SLOT_COUNT).ok_or(RangeError::OutOfRange(value))
+            u16::try_from(value).ok().filter(|slot| *slot < SLOTS).ok_or(RangeError::OutOfRange(value))
         };
         match text.split_once('-') {
             Some((start, end)) => SlotRange::new(number(start.trim())?, number(end.trim())?),
@@ -102,7 +101,7 @@ pub struct SlotRanges(Vec<SlotRange>);
 impl SlotRanges {
     /// All 16,384 slots.
     pub fn all() -> SlotRanges {
-        SlotRanges(vec![SlotRange { start: 0, end: SLOT_COUNT - 1 }])
+        SlotRanges(vec![SlotRange { start: 0, end: SLOTS - 1 }])
     }
 
     /// Ranges in any order. Naming a slot twice is an error.
@@ -122,7 +121,7 @@ impl SlotRanges {
 
     /// Slots in any order; repetitions are ignored, numbers above the last slot too.
     pub fn from_slots(slots: impl IntoIterator<Item = u16>) -> SlotRanges {
-        let mut sorted: Vec<u16> = slots.into_iter().filter(|slot| *slot < SLOT_COUNT).collect();
+        let mut sorted: Vec<u16> = slots.into_iter().filter(|slot| *slot < SLOTS).collect();
         sorted.sort_unstable();
         sorted.dedup();
         let mut ranges: Vec<SlotRange> = Vec::new();
@@ -236,12 +235,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_set_round_trips(slots in proptest::collection::btree_set(0u16..SLOT_COUNT, 0..200)) {
+        fn any_set_round_trips(slots in proptest::collection::btree_set(0u16..SLOTS, 0..200)) {
             let ranges: SlotRanges = slots.iter().copied().collect();
             prop_assert_eq!(ranges.to_string().parse::<SlotRanges>().unwrap(), ranges.clone());
             prop_assert_eq!(ranges.slots().collect::<Vec<_>>(), slots.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(ranges.count(), slots.len());
-            for slot in 0..SLOT_COUNT {
+            for slot in 0..SLOTS {
                 prop_assert_eq!(ranges.contains(slot), slots.contains(&slot));
             }
         }

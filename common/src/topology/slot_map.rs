@@ -1,18 +1,19 @@
 //! Owner of a slot in one array read.
 
-use super::{SLOT_COUNT, SlotRanges};
+use super::SlotRanges;
+use crate::slot::SLOTS;
 
 /// Nobody owns the slot. A cluster never has this many shards.
 const NOBODY: u16 = u16::MAX;
 
 /// The owner of each of the 16,384 slots as a shard's position; 32 KiB.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SlotMap(Box<[u16; SLOT_COUNT as usize]>);
+pub struct SlotMap(Box<[u16; SLOTS as usize]>);
 
 impl SlotMap {
     /// A map in which nobody owns anything.
     pub fn unassigned() -> SlotMap {
-        SlotMap(Box::new([NOBODY; SLOT_COUNT as usize]))
+        SlotMap(Box::new([NOBODY; SLOTS as usize]))
     }
 
     /// The owner's position in the topology's list of shards; `None` for a slot without an owner and for a number
@@ -34,7 +35,7 @@ impl SlotMap {
 
     /// All slots of one shard.
     pub fn slots_of(&self, shard: usize) -> SlotRanges {
-        (0..SLOT_COUNT).filter(|slot| self.shard_of(*slot) == Some(shard)).collect()
+        (0..SLOTS).filter(|slot| self.shard_of(*slot) == Some(shard)).collect()
     }
 }
 

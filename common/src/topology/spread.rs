@@ -1,6 +1,7 @@
 //! Spreads the slots over shards by weight, moving as few as possible.
 
-use super::{SLOT_COUNT, SlotRanges};
+use super::SlotRanges;
+use crate::slot::SLOTS;
 
 /// The slots of every shard, in proportion to `weights`, which are in the shards' order.
 ///
@@ -15,7 +16,7 @@ pub fn spread(weights: &[u32], current: &[SlotRanges]) -> Vec<SlotRanges> {
     let sizes = sizes(weights, owned);
 
     let mut slots: Vec<Vec<u16>> = Vec::with_capacity(weights.len());
-    let mut taken = vec![false; usize::from(SLOT_COUNT)];
+    let mut taken = vec![false; usize::from(SLOTS)];
     for (shard, &size) in sizes.iter().enumerate() {
         // A shard that shrinks keeps its lowest slots, so that what it gives away is contiguous too.
         let kept: Vec<u16> =
@@ -27,7 +28,7 @@ pub fn spread(weights: &[u32], current: &[SlotRanges]) -> Vec<SlotRanges> {
         }
         slots.push(kept);
     }
-    let mut free = (0..SLOT_COUNT).filter(|slot| !taken.get(usize::from(*slot)).copied().unwrap_or(true));
+    let mut free = (0..SLOTS).filter(|slot| !taken.get(usize::from(*slot)).copied().unwrap_or(true));
     for (own, &size) in slots.iter_mut().zip(&sizes) {
         let missing = size.saturating_sub(own.len());
         own.extend(free.by_ref().take(missing));
@@ -41,10 +42,10 @@ fn sizes(weights: &[u32], owned: impl Fn(usize) -> usize) -> Vec<usize> {
     if total == 0 {
         return vec![0; weights.len()];
     }
-    let slots = u64::from(SLOT_COUNT);
+    let slots = u64::from(SLOTS);
     let mut sizes: Vec<usize> =
         weights.iter().map(|weight| (u64::from(*weight) * slots / total) as usize).collect();
-    let mut odd = usize::from(SLOT_COUNT) - sizes.iter().sum::<usize>();
+    let mut odd = usize::from(SLOTS) - sizes.iter().sum::<usize>();
     let mut order: Vec<(u64, bool, usize)> = weights
         .iter()
         .zip(&sizes)
@@ -115,7 +116,7 @@ mod tests {
         ) {
             let before = spread(&old, &[]);
             let after = spread(&new, &before);
-            let mut owners = vec![0; usize::from(SLOT_COUNT)];
+            let mut owners = vec![0; usize::from(SLOTS)];
             for ranges in &after {
                 for slot in ranges.slots() {
                     owners[usize::from(slot)] += 1;
