@@ -1,0 +1,503 @@
+//! The engine: everything the shard stores, by slot and database.
+//!
+//! It is owned by the data thread alone and takes no locks. Slots hold their own small tables, one
+//! per database in use; see the crate's README for why.
+
+mod access;
+mod edit;
+mod evict;
+mod expire;
+pub mod key;
+mod lazy_free;
+mod limits;
+mod memory;
+pub mod record;
+mod scan;
+mod size;
+mod slots;
+mod stats;
+mod table;
+mod totals;
+
+use slotway_common::error::Error;
+use slotway_common::platform::random;
+use slotway_common::slot::{SLOTS, Slot};
+
+pub use access::{AccessClock, Policy};
+pub use edit::Edit;
+pub use expire::SweepReport;
+pub use key::{Key, hash_bytes, set_hash_seed};
+pub use lazy_free::LazyFree;
+pub use limits::Limits;
+pub use memory::Memory;
+pub use record::Record;
+pub use scan::Cursor;
+pub use size::size_class;
+pub use slots::{Database, SlotSpace};
+pub use stats::Stats;
+pub use totals::DbTotals;
+
+use crate::types::{Kind, Object};
+use table::Place;
+
+/// Number of a database, `0..DATABASES`.
+pub type DbIndex = usize;
+
+/// Numbered databases of a shard.
+pub const DATABASES: usize = 16;
+
+/// A key that a command emptied and that must go before anyone looks again.
+struct Emptied {
+    db: DbIndex,
+    slot: Slot,
+    hash: u64,
+}
+
+/// All data of a shard.
+pub struct Engine {
+    slots: Box<[SlotSpace]>,
+    totals: [DbTotals; DATABASES],
+    emptied: Vec<Emptied>,
+    /// The time that the command in progress sees, in milliseconds since 1970.
+    now: i64,
+    changes: u64,
+    random: rand::rngs::SmallRng,
+    sweep: expire::Sweep,
+    pool: evict::Pool,
+    lazy_free: LazyFree,
+    /// The clock and policy by which keys are judged idle.
+    pub clock: AccessClock,
+    pub limits: Limits,
+    pub stats: Stats,
+    pub memory: Memory,
+}
+
+impl Engine {
+    /// An empty engine; what it frees in bulk goes to `lazy_free`.
+    #[must_use]
+    pub fn new(lazy_free: LazyFree) -> Self {
+        let mut slots = Vec::new();
+        slots.resize_with(usize::from(SLOTS), SlotSpace::default);
+        Self {
+            slots: slots.into_boxed_slice(),
+            totals: std::array::from_fn(|_| DbTotals::default()),
+            emptied: Vec::new(),
+            now: slotway_common::platform::clock::now_ms(),
+            changes: 0,
+            random: random::generator(),
+            sweep: expire::Sweep::default(),
+            pool: evict::Pool::default(),
+            lazy_free,
+            clock: AccessClock::default(),
+            limits: Limits::default(),
+            stats: Stats::default(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// Fixes the time that everything sees until the next call.
+    #[inline]
+    pub fn set_now(&mut self, now: i64) {
+        self.now = now;
+        self.clock.set_now(now);
+    }
+
+    /// Milliseconds since 1970, the same throughout a command.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Counts `changes` made by the command in progress.
+    #[inline]
+    pub fn dirty(&mut self, changes: u64) {
+        self.changes += changes;
+    }
+
+    /// Changes since the start (INFO's `rdb_changes_since_last_save` counts from these).
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    #[must_use]
+    pub fn random(&mut self) -> &mut rand::rngs::SmallRng {
+        &mut self.random
+    }
+
+    #[must_use]
+    pub fn totals(&self, db: DbIndex) -> &DbTotals {
+        &self.totals[db]
+    }
+
+    #[must_use]
+    pub fn slot(&self, slot: Slot) -> &SlotSpace {
+        &self.slots[usize::from(slot)]
+    }
+
+    #[inline]
+    fn database(&self, db: DbIndex, slot: Slot) -> Option<&Database> {
+        self.slots.get(usize::from(slot))?.database(db)
+    }
+
+    #[inline]
+    fn database_mut(&mut self, db: DbIndex, slot: Slot) -> Option<&mut Database> {
+        self.slots.get_mut(usize::from(slot))?.database_mut(db)
+    }
+
+    /// Removes what the commands so far have emptied.
+    #[inline]
+    pub fn settle(&mut self) {
+        if !self.emptied.is_empty() {
+            self.settle_emptied();
+        }
+    }
+
+    #[cold]
+    fn settle_emptied(&mut self) {
+        for Emptied { db, slot, hash } in std::mem::take(&mut self.emptied) {
+            self.take_where(db, slot, hash, |record| record.value().is_some_and(Object::is_empty));
+        }
+    }
+
+    fn take_where(
+        &mut self,
+        db: DbIndex,
+        slot: Slot,
+        hash: u64,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Option<Record> {
+        let record = self.database_mut(db, slot)?.take(hash, wanted)?;
+        self.totals[db].remove(slot, 1, u64::from(record.expire_at().is_some()));
+        Some(record)
+    }
+
+    /// Drops a record that has been taken out, on another thread if that is much work.
+    fn discard(&self, mut record: Record) {
+        if record.value().is_some_and(|value| value.free_effort() > lazy_free::THRESHOLD)
+            && let Some(value) = record.take_value()
+        {
+            self.lazy_free.value(value);
+        }
+    }
+
+    /// Where the key's record lies, unless the key is absent or has expired (then it is removed).
+    #[inline]
+    fn locate(&mut self, db: DbIndex, key: &Key<'_>) -> Option<Place> {
+        self.settle();
+        let database = self.database(db, key.slot)?;
+        let place = database.find(key)?;
+        if database.at(place)?.expire_at().is_some_and(|at| at <= self.now) {
+            self.expire_now(db, key);
+            return None;
+        }
+        Some(place)
+    }
+
+    #[cold]
+    fn expire_now(&mut self, db: DbIndex, key: &Key<'_>) {
+        if let Some(record) = self.take(db, key) {
+            self.stats.expired_keys += 1;
+            self.discard(record);
+        }
+    }
+
+    /// The record for a command that reads it: counts a hit or a miss and notes the access.
+    #[inline]
+    fn find_read(&mut self, db: DbIndex, key: &Key<'_>) -> Option<&mut Record> {
+        let Some(place) = self.locate(db, key) else {
+            self.stats.misses += 1;
+            return None;
+        };
+        self.stats.hits += 1;
+        self.touched(db, key, place)
+    }
+
+    /// The record for a command that changes it: notes the access, counts no hit or miss.
+    #[inline]
+    fn find_write(&mut self, db: DbIndex, key: &Key<'_>) -> Option<Place> {
+        let place = self.locate(db, key)?;
+        self.touched(db, key, place)?;
+        Some(place)
+    }
+
+    #[inline]
+    fn touched(&mut self, db: DbIndex, key: &Key<'_>, place: Place) -> Option<&mut Record> {
+        let clock = self.clock;
+        let record = self.slots.get_mut(usize::from(key.slot))?.database_mut(db)?.at_mut(place)?;
+        clock.touch(record, &mut self.random);
+        Some(record)
+    }
+
+    /// The record of a key for a command that reads it: `None` if absent or expired.
+    #[inline]
+    pub fn record(&mut self, db: DbIndex, key: &Key<'_>) -> Option<&Record> {
+        self.find_read(db, key).map(|record| &*record)
+    }
+
+    /// The record without any side effect: no hit counted, no access noted, nothing removed.
+    #[must_use]
+    pub fn peek_record(&self, db: DbIndex, key: &Key<'_>) -> Option<&Record> {
+        let database = self.database(db, key.slot)?;
+        let record = database.at(database.find(key)?)?;
+        let live = record.expire_at().is_none_or(|at| at > self.now)
+            && !record.value().is_some_and(Object::is_empty);
+        live.then_some(record)
+    }
+
+    /// The value of type `T` for a command that reads it.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    pub fn read<T: Kind>(&mut self, db: DbIndex, key: &Key<'_>) -> Result<Option<&T>, Error> {
+        self.record(db, key).map(of_kind).transpose()
+    }
+
+    /// As [`Engine::read`] without side effects, so that several can be held at once; call
+    /// [`Engine::touch`] for each key before.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    pub fn peek<T: Kind>(&self, db: DbIndex, key: &Key<'_>) -> Result<Option<&T>, Error> {
+        self.peek_record(db, key).map(of_kind).transpose()
+    }
+
+    /// The string at `key` for a command that reads it.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    #[inline]
+    pub fn read_string(&mut self, db: DbIndex, key: &Key<'_>) -> Result<Option<&[u8]>, Error> {
+        match self.record(db, key) {
+            None => Ok(None),
+            Some(record) => record.bytes().map(Some).ok_or(Error::WrongType),
+        }
+    }
+
+    /// Counts and notes an access, as a read does; true when the key exists.
+    pub fn touch(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
+        self.find_read(db, key).is_some()
+    }
+
+    /// True when the key exists; no hit or miss is counted.
+    pub fn exists(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
+        self.locate(db, key).is_some()
+    }
+
+    /// When the key expires, in milliseconds since 1970: `None` without such a key, `Some(None)`
+    /// without an expiry.
+    #[must_use]
+    pub fn expire_at(&self, db: DbIndex, key: &Key<'_>) -> Option<Option<i64>> {
+        self.peek_record(db, key).map(Record::expire_at)
+    }
+
+    /// The value of type `T` for a command that changes it.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    pub fn edit<T: Kind>(&mut self, db: DbIndex, key: &Key<'_>) -> Result<Option<Edit<'_, T>>, Error> {
+        let Some(place) = self.find_write(db, key) else { return Ok(None) };
+        let emptied = Emptied { db, slot: key.slot, hash: key.hash };
+        let Some(database) = self.slots.get_mut(usize::from(key.slot)).and_then(|slot| slot.database_mut(db))
+        else {
+            return Ok(None);
+        };
+        let Some((record, bytes)) = database.record_and_bytes(place) else { return Ok(None) };
+        let value = record.value_mut().and_then(T::of_mut).ok_or(Error::WrongType)?;
+        Ok(Some(Edit::new(value, bytes, &mut self.emptied, emptied)))
+    }
+
+    /// The value of type `T`, made new if the key is absent. A new value that is still empty when
+    /// the edit ends is removed again.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    pub fn edit_or_create<T: Kind>(&mut self, db: DbIndex, key: &Key<'_>) -> Result<Edit<'_, T>, Error> {
+        if self.locate(db, key).is_none() {
+            self.insert_new(db, key, Record::object(key.bytes, T::empty().into_object(), None));
+        }
+        // The record was found or made just now.
+        self.edit(db, key)?.ok_or(Error::NoSuchKey)
+    }
+
+    /// Inserts a record for a key that is known to be absent.
+    fn insert_new(&mut self, db: DbIndex, key: &Key<'_>, mut record: Record) {
+        self.clock.start(&mut record);
+        self.totals[db].add(key.slot, 1, u64::from(record.expire_at().is_some()));
+        if let Some(slot) = self.slots.get_mut(usize::from(key.slot)) {
+            slot.database_or_create(db).insert(key.hash, record);
+        }
+    }
+
+    /// Sets the key to a collection or long string, without an expiry, whatever it was before.
+    pub fn set(&mut self, db: DbIndex, key: &Key<'_>, value: Object) {
+        self.put(db, key, Record::object(key.bytes, value, None));
+    }
+
+    /// Sets the key to a string with an expiry or none, whatever it was before.
+    #[inline]
+    pub fn set_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8], expire_at: Option<i64>) {
+        self.settle();
+        let place = self.database(db, key.slot).and_then(|database| database.find(key));
+        if let Some(place) = place
+            && self.change(db, key.slot, place, |record| {
+                let embedded = record.value().is_none() && value.len() <= record::MAX_EMBEDDED;
+                if embedded {
+                    record.set_string(value);
+                    record.set_expire_at(expire_at);
+                }
+                embedded
+            }) == Some(true)
+        {
+            let clock = self.clock;
+            if let Some(record) = self.database_mut(db, key.slot).and_then(|database| database.at_mut(place))
+            {
+                clock.start(record);
+            }
+            return;
+        }
+        self.put(db, key, Record::string(key.bytes, value, expire_at));
+    }
+
+    /// Changes a record in place and keeps all counts true: bytes, expiries, the next expiry.
+    #[inline]
+    fn change<R>(
+        &mut self,
+        db: DbIndex,
+        slot: Slot,
+        place: Place,
+        change: impl FnOnce(&mut Record) -> R,
+    ) -> Option<R> {
+        let database = self.slots.get_mut(usize::from(slot))?.database_mut(db)?;
+        let (result, expires) = database.change(place, change)?;
+        match expires {
+            1 => self.totals[db].add(slot, 0, 1),
+            -1 => self.totals[db].remove(slot, 0, 1),
+            _ => {}
+        }
+        Some(result)
+    }
+
+    /// Puts a record in the place of whatever the key was before.
+    pub fn put(&mut self, db: DbIndex, key: &Key<'_>, record: Record) {
+        self.settle();
+        if let Some(old) = self.take(db, key) {
+            self.discard(old);
+        }
+        self.insert_new(db, key, record);
+    }
+
+    /// Changes a string in part: `change` gets the bytes and may resize them; the expiry stays.
+    /// An absent key is taken as an empty string, and made unless it stays empty.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    pub fn edit_string<R>(
+        &mut self,
+        db: DbIndex,
+        key: &Key<'_>,
+        change: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Result<R, Error> {
+        let Some(place) = self.find_write(db, key) else {
+            let mut bytes = Vec::new();
+            let result = change(&mut bytes);
+            if !bytes.is_empty() {
+                let mut record = Record::string(key.bytes, &bytes, None);
+                record.set_raw(true);
+                self.insert_new(db, key, record);
+            }
+            return Ok(result);
+        };
+        self.change(db, key.slot, place, |record| {
+            let result = match record.value_mut() {
+                Some(Object::String(bytes)) => change(bytes),
+                Some(_) => return Err(Error::WrongType),
+                None => {
+                    let mut bytes = record.bytes().unwrap_or_default().to_vec();
+                    let result = change(&mut bytes);
+                    record.set_string(&bytes);
+                    result
+                }
+            };
+            record.set_raw(true);
+            Ok(result)
+        })
+        .ok_or(Error::NoSuchKey)?
+    }
+
+    /// Replaces a string by another, keeping the expiry; the key is made if absent.
+    pub fn replace_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8]) {
+        match self.find_write(db, key) {
+            Some(place) => {
+                self.change(db, key.slot, place, |record| record.set_string(value));
+            }
+            None => self.insert_new(db, key, Record::string(key.bytes, value, None)),
+        }
+    }
+
+    /// Takes the key out, expired or not.
+    fn take(&mut self, db: DbIndex, key: &Key<'_>) -> Option<Record> {
+        self.take_where(db, key.slot, key.hash, |record| record.key() == key.bytes)
+    }
+
+    /// Takes a live key out, to be put elsewhere.
+    pub fn take_live(&mut self, db: DbIndex, key: &Key<'_>) -> Option<Record> {
+        self.locate(db, key)?;
+        self.take(db, key)
+    }
+
+    /// Removes the key; true when it was there and had not expired.
+    pub fn remove(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
+        match self.take_live(db, key) {
+            Some(record) => {
+                self.discard(record);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sets or clears the expiry of a live key; false without such a key.
+    pub fn set_expire_at(&mut self, db: DbIndex, key: &Key<'_>, expire_at: Option<i64>) -> bool {
+        let Some(place) = self.locate(db, key) else { return false };
+        self.change(db, key.slot, place, |record| record.set_expire_at(expire_at)).is_some()
+    }
+
+    /// Removes all keys of one database, or of all, in the slots that `wanted` names; gives their number.
+    pub fn flush(&mut self, db: Option<DbIndex>, wanted: impl Fn(Slot) -> bool) -> u64 {
+        self.settle();
+        let mut removed = 0;
+        for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {
+            for index in (0..DATABASES).filter(|index| db.is_none_or(|db| db == *index)) {
+                let Some(database) = space.take_database(index) else { continue };
+                removed += database.len() as u64;
+                self.totals[index].remove(slot, database.len() as u64, database.expires());
+                self.lazy_free.database(database);
+            }
+        }
+        removed
+    }
+
+    /// Swaps two databases in the slots that `wanted` names.
+    pub fn swap(&mut self, a: DbIndex, b: DbIndex, wanted: impl Fn(Slot) -> bool) {
+        self.settle();
+        for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {
+            let (first, second) = (space.take_database(a), space.take_database(b));
+            for (from, to, database) in [(a, b, first), (b, a, second)] {
+                let Some(database) = database else { continue };
+                let (keys, expires) = (database.len() as u64, database.expires());
+                self.totals[from].remove(slot, keys, expires);
+                self.totals[to].add(slot, keys, expires);
+                space.put_database(to, database);
+            }
+        }
+    }
+}
+
+fn of_kind<T: Kind>(record: &Record) -> Result<&T, Error> {
+    record.value().and_then(T::of).ok_or(Error::WrongType)
+}
+
+#[cfg(test)]
+mod tests;

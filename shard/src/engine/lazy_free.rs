@@ -1,0 +1,84 @@
+//! Frees large values on a thread of its own, so that the data thread does not wait for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use slotway_common::platform::threads;
+
+use super::Database;
+use crate::types::Object;
+
+/// Values whose [`Object::free_effort`] is above this are freed on the other thread.
+pub(super) const THRESHOLD: usize = 64;
+
+enum Garbage {
+    Value(Object),
+    Database(Database),
+}
+
+/// A handle to the thread that frees. Without a thread everything is freed at once.
+#[derive(Clone, Default)]
+pub struct LazyFree {
+    sender: Option<Sender<Garbage>>,
+    pending: Arc<AtomicU64>,
+    freed: Arc<AtomicU64>,
+}
+
+impl LazyFree {
+    /// Starts the thread; it ends when the last handle is gone.
+    ///
+    /// # Errors
+    /// When the system cannot start one more thread.
+    pub fn start() -> io::Result<Self> {
+        let (sender, receiver) = channel::<Garbage>();
+        let free = Self { sender: Some(sender), ..Self::default() };
+        let (pending, freed) = (free.pending.clone(), free.freed.clone());
+        threads::spawn("lazy-free", move || {
+            for garbage in receiver {
+                let objects = garbage.objects();
+                drop(garbage);
+                pending.fetch_sub(objects, Ordering::Relaxed);
+                freed.fetch_add(objects, Ordering::Relaxed);
+            }
+        })?;
+        Ok(free)
+    }
+
+    pub(super) fn value(&self, value: Object) {
+        self.send(Garbage::Value(value));
+    }
+
+    pub(super) fn database(&self, database: Database) {
+        self.send(Garbage::Database(database));
+    }
+
+    fn send(&self, garbage: Garbage) {
+        let Some(sender) = &self.sender else { return };
+        self.pending.fetch_add(garbage.objects(), Ordering::Relaxed);
+        // The thread lives as long as this sender, so this does not fail; if it does, the garbage is dropped here.
+        let _ = sender.send(garbage);
+    }
+
+    /// Objects that wait to be freed (INFO's `lazyfree_pending_objects`).
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Objects freed so far (INFO's `lazyfreed_objects`).
+    #[must_use]
+    pub fn freed(&self) -> u64 {
+        self.freed.load(Ordering::Relaxed)
+    }
+}
+
+impl Garbage {
+    fn objects(&self) -> u64 {
+        match self {
+            Self::Value(_) => 1,
+            Self::Database(database) => database.len() as u64,
+        }
+    }
+}

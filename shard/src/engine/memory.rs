@@ -1,0 +1,82 @@
+//! How much memory the process uses, by the allocator's own figures.
+//!
+//! The exact total costs a pass over the allocator's arenas, so it is taken a few times a second;
+//! between, the data thread's own allocations and frees are added, which the allocator counts for
+//! each thread. What the lazy-free thread frees is seen at the next pass.
+
+use tikv_jemalloc_ctl::thread::{self, ThreadLocal};
+use tikv_jemalloc_ctl::{epoch, stats};
+
+/// Figures of the allocator, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocatorFigures {
+    pub allocated: u64,
+    pub active: u64,
+    pub resident: u64,
+    pub retained: u64,
+}
+
+/// The memory in use, and the limit.
+#[derive(Default)]
+pub struct Memory {
+    last: AllocatorFigures,
+    /// The thread's net allocation when `last` was taken.
+    thread_then: i64,
+    counters: Option<(ThreadLocal<u64>, ThreadLocal<u64>)>,
+    peak: u64,
+    /// Bytes this shard may use (its share of `maxmemory`); 0: no limit.
+    pub limit: u64,
+}
+
+impl Memory {
+    /// Takes the allocator's figures anew. Must be called on the thread that owns the engine.
+    pub fn refresh(&mut self) {
+        if self.counters.is_none() {
+            self.counters = thread::allocatedp::read().ok().zip(thread::deallocatedp::read().ok());
+        }
+        // Fails only where another allocator is linked, as in unit tests: the figures stay 0 then.
+        let _ = epoch::advance();
+        let read = |figure: tikv_jemalloc_ctl::Result<usize>| figure.map_or(0, |bytes| bytes as u64);
+        self.last = AllocatorFigures {
+            allocated: read(stats::allocated::read()),
+            active: read(stats::active::read()),
+            resident: read(stats::resident::read()),
+            retained: read(stats::retained::read()),
+        };
+        self.thread_then = self.thread_net();
+        self.peak = self.peak.max(self.last.allocated);
+    }
+
+    #[must_use]
+    pub fn figures(&self) -> AllocatorFigures {
+        self.last
+    }
+
+    /// Bytes in use now.
+    #[must_use]
+    #[inline]
+    pub fn used(&self) -> u64 {
+        self.last.allocated.saturating_add_signed(self.thread_net() - self.thread_then)
+    }
+
+    /// The most ever in use.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.peak.max(self.used())
+    }
+
+    pub fn reset_peak(&mut self) {
+        self.peak = self.used();
+    }
+
+    /// True when the limit is exceeded.
+    #[must_use]
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.limit > 0 && self.used() > self.limit
+    }
+
+    fn thread_net(&self) -> i64 {
+        self.counters.map_or(0, |(allocated, freed)| allocated.get() as i64 - freed.get() as i64)
+    }
+}

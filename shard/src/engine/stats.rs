@@ -1,0 +1,10 @@
+//! Counters of the engine.
+
+/// What has happened since the start or the last CONFIG RESETSTAT.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired_keys: u64,
+    pub evicted_keys: u64,
+}
