@@ -3,9 +3,12 @@
 //! command table, cluster types, metrics and everything that is taken from the operating system.
 
 pub mod command;
+pub mod admin;
+pub mod cluster_file;
 pub mod error;
 pub mod glob;
 pub mod handshake;
+pub mod metrics;
 pub mod number;
 pub mod platform;
 pub mod resp;

@@ -1,0 +1,43 @@
+//! Prometheus's HTTP service discovery: the processes of the cluster as scrape targets.
+
+use serde::Serialize;
+
+use crate::cluster_file::ClusterFile;
+
+/// One process to scrape, in the form of Prometheus's `http_sd_config`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// `host:port` of the process's admin server.
+    pub targets: [String; 1],
+    pub labels: Labels,
+}
+
+/// Labels that every series of the process gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Labels {
+    pub cluster: String,
+    /// `proxy` or `shard`.
+    pub role: &'static str,
+    /// `a-0`, `proxy-0`.
+    pub node: String,
+    /// Only a shard's nodes have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+}
+
+/// The page that a proxy serves at `/sd`.
+pub fn discovery_page(file: &ClusterFile) -> String {
+    let target = |admin: String, role, node: &str, shard| Target {
+        targets: [admin],
+        labels: Labels { cluster: file.cluster.clone(), role, node: node.to_owned(), shard },
+    };
+    let proxies = file.proxies.iter().map(|proxy| target(proxy.admin.to_string(), "proxy", &proxy.id, None));
+    let nodes = file.shards.iter().flat_map(|shard| {
+        shard
+            .nodes
+            .iter()
+            .map(|node| target(node.admin.to_string(), "shard", &node.id, Some(shard.name.clone())))
+    });
+    let targets: Vec<Target> = proxies.chain(nodes).collect();
+    serde_json::to_string(&targets).unwrap_or_default()
+}
