@@ -2,9 +2,9 @@
 //! What the proxy, the shard and the operator command share: the wire protocol, hash slots, the
 //! command table, cluster types, metrics and everything that is taken from the operating system.
 
-pub mod command;
 pub mod admin;
 pub mod cluster_file;
+pub mod command;
 pub mod error;
 pub mod glob;
 pub mod handshake;
