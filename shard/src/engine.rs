@@ -4,6 +4,7 @@
 //! per database in use; see the crate's README for why.
 
 mod access;
+pub mod blob;
 mod edit;
 mod evict;
 mod expire;
