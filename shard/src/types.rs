@@ -1,4 +1,12 @@
 //! The values a key can hold. Nothing here knows the wire protocol.
+//!
+//! Small collections are packed into one allocation; large ones are built of reference-counted pieces of at most about
+//! 64 KiB, so that no operation on one element costs O(n), a clone costs one pointer a piece, and pieces can be encoded
+//! and freed on other threads.
+
+pub mod item;
+pub mod packed;
+pub mod table;
 
 /// Any value but a short string, which lies in its key's record.
 pub enum Object {

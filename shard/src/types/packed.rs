@@ -1,0 +1,268 @@
+//! A sequence of byte strings in one exact-fit allocation: what small hashes, sorted sets and sets are stored in.
+//!
+//! Everything costs O(bytes), which for the few hundred bytes it is used for is cheaper than any structure with
+//! pointers. Entries are described in [`entry`]; places in a sequence are byte offsets of entry edges, from 0 to
+//! [`Packed::end`].
+
+pub mod entry;
+
+use crate::engine::blob::Blob;
+use crate::types::item::Item;
+use entry::Encoded;
+
+/// A packed sequence. One pointer wide, no allocation while empty; cloning shares the bytes.
+#[derive(Clone, Default)]
+pub struct Packed(Option<Blob<u32>>);
+
+impl Packed {
+    /// An empty sequence.
+    pub const fn new() -> Self {
+        Packed(None)
+    }
+
+    /// Number of entries.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |blob| blob.header() as usize)
+    }
+
+    /// Whether there is no entry.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries' bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |blob| blob.bytes())
+    }
+
+    /// The place after the last entry, which is also the length in bytes.
+    #[inline]
+    pub fn end(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// Bytes taken in the allocator.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |blob| blob.heap_bytes())
+    }
+
+    /// The element at a place, and the next place.
+    #[inline]
+    pub fn read(&self, at: usize) -> (Item<'_>, usize) {
+        entry::read(self.bytes(), at)
+    }
+
+    /// The place of the entry before the one at `at` (which may be the end, but not 0).
+    #[inline]
+    pub fn previous(&self, at: usize) -> usize {
+        entry::previous(self.bytes(), at)
+    }
+
+    /// The place of entry number `index`; [`end`](Self::end) for the number of entries.
+    pub fn nth(&self, index: usize) -> usize {
+        entry::nth(self.bytes(), self.len(), index)
+    }
+
+    /// The place of the first entry equal to `needle` among the first of every `stride` entries, and how many strides
+    /// stand before it. The number of entries must be a multiple of `stride`.
+    #[inline]
+    pub fn find(&self, needle: &[u8], stride: usize) -> Option<(usize, usize)> {
+        entry::find(self.bytes(), 0, needle, stride)
+    }
+
+    /// The elements from the first to the last.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { bytes: self.bytes(), front: 0, back: self.end() }
+    }
+
+    /// Inserts entries before the one at `at`.
+    pub fn insert<const N: usize>(&mut self, at: usize, entries: [Encoded<'_>; N]) {
+        self.splice(at, 0, 0, entries);
+    }
+
+    /// Appends entries.
+    pub fn push<const N: usize>(&mut self, entries: [Encoded<'_>; N]) {
+        self.splice(self.end(), 0, 0, entries);
+    }
+
+    /// Replaces the entry at `at`.
+    pub fn replace(&mut self, at: usize, with: Encoded<'_>) {
+        let end = entry::next(self.bytes(), at);
+        self.splice(at, end - at, 1, [with]);
+    }
+
+    /// Removes `count` entries from the one at `at` on.
+    pub fn remove(&mut self, at: usize, count: usize) {
+        let end = (0..count).fold(at, |at, _| entry::next(self.bytes(), at));
+        if count == self.len() {
+            self.0 = None;
+        } else {
+            self.splice::<0>(at, end - at, count, []);
+        }
+    }
+
+    /// Removes the `count` entries that stand between the places `at` and `end`.
+    pub fn remove_between(&mut self, at: usize, end: usize, count: usize) {
+        if count == self.len() {
+            self.0 = None;
+        } else {
+            self.splice::<0>(at, end - at, count, []);
+        }
+    }
+
+    fn splice<const N: usize>(&mut self, at: usize, removed: usize, fewer: usize, entries: [Encoded<'_>; N]) {
+        let count = (self.len() - fewer + N) as u32;
+        let blob = self.0.get_or_insert_with(|| Blob::new(0, &[]));
+        // At most three entries are written at once, three parts each.
+        let mut parts: [&[u8]; 9] = [&[]; 9];
+        for (place, encoded) in entries.iter().enumerate() {
+            parts[place * 3..place * 3 + 3].copy_from_slice(&encoded.parts());
+        }
+        blob.splice(at, removed, &parts[..N * 3]);
+        blob.set_header(count);
+    }
+}
+
+impl std::fmt::Debug for Packed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Walks a packed sequence from either end.
+#[derive(Clone)]
+pub struct Iter<'a> {
+    bytes: &'a [u8],
+    front: usize,
+    back: usize,
+}
+
+impl<'a> Iter<'a> {
+    /// Walks the entries of `bytes` between two edges of entries.
+    pub fn between(bytes: &'a [u8], front: usize, back: usize) -> Self {
+        Iter { bytes, front, back }
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        if self.front >= self.back {
+            return None;
+        }
+        let (item, next) = entry::read(self.bytes, self.front);
+        self.front = next;
+        Some(item)
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.front >= self.back {
+            return None;
+        }
+        self.back = entry::previous(self.bytes, self.back);
+        Some(entry::read(self.bytes, self.back).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn elements(packed: &Packed) -> Vec<Vec<u8>> {
+        packed.iter().map(Item::to_vec).collect()
+    }
+
+    fn element() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => prop::collection::vec(any::<u8>(), 0..10),
+            4 => any::<i64>().prop_flat_map(|n| (0..64u32).prop_map(move |s| (n >> s).to_string().into_bytes())),
+            1 => (100..140usize).prop_map(|n| vec![b'x'; n]),
+            1 => (4200..4300usize).prop_map(|n| vec![b'y'; n]),
+            1 => (16_370..16_390usize).prop_map(|n| vec![b'z'; n]),
+        ]
+    }
+
+    #[test]
+    fn every_length_and_integer_survives_and_walks_both_ways() {
+        let mut texts: Vec<Vec<u8>> = Vec::new();
+        for shift in 0..64 {
+            for delta in -2i64..=2 {
+                texts.push((1i64 << shift).wrapping_add(delta).to_string().into_bytes());
+                texts.push((1i64 << shift).wrapping_neg().wrapping_add(delta).to_string().into_bytes());
+            }
+        }
+        for len in
+            [0, 1, 63, 64, 126, 127, 128, 129, 4222, 4223, 4224, 16382, 16383, 2097148, 2097149, 2097153]
+        {
+            texts.push(vec![b'a'; len]);
+        }
+        let mut packed = Packed::new();
+        for text in &texts {
+            packed.push([Encoded::element(text)]);
+        }
+        assert_eq!(elements(&packed), texts);
+        let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
+        backwards.reverse();
+        assert_eq!(backwards, texts);
+    }
+
+    #[test]
+    fn small_integers_take_two_bytes_and_short_texts_two_more_than_their_length() {
+        assert_eq!(Encoded::element(b"63").len(), 2);
+        assert_eq!(Encoded::element(b"4095").len(), 3);
+        assert_eq!(Encoded::element(b"element").len(), 9);
+    }
+
+    proptest! {
+        #[test]
+        fn editing_equals_editing_a_vector(
+            edits in prop::collection::vec((0..4u8, any::<prop::sample::Index>(), element(), element()), 1..60),
+        ) {
+            let mut packed = Packed::new();
+            let mut model: Vec<Vec<u8>> = Vec::new();
+            for (kind, index, one, two) in edits {
+                let index = index.index(model.len() + 1);
+                let at = packed.nth(index);
+                match kind {
+                    0 => {
+                        packed.insert(at, [Encoded::element(&one), Encoded::element(&two)]);
+                        model.splice(index..index, [one.clone(), two]);
+                    }
+                    1 if index < model.len() => {
+                        packed.replace(at, Encoded::element(&one));
+                        model[index] = one.clone();
+                    }
+                    2 if index < model.len() => {
+                        let count = (model.len() - index).min(2);
+                        packed.remove(at, count);
+                        model.drain(index..index + count);
+                    }
+                    _ => {
+                        packed.push([Encoded::raw(&one)]);
+                        model.push(one.clone());
+                    }
+                }
+                prop_assert_eq!(packed.len(), model.len());
+                prop_assert_eq!(&elements(&packed), &model);
+                let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
+                backwards.reverse();
+                prop_assert_eq!(&backwards, &model);
+                for stride in (1..3).filter(|stride| model.len() % stride == 0) {
+                    let found = packed.find(&one, stride).map(|(at, passed)| (packed.read(at).0.to_vec(), passed));
+                    let expected = model.iter().step_by(stride).position(|element| *element == one);
+                    prop_assert_eq!(found, expected.map(|passed| (one.clone(), passed)));
+                }
+            }
+        }
+    }
+}
