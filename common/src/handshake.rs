@@ -48,7 +48,7 @@ pub struct Mode {
     pub database: u32,
 }
 
-/// Why an internal connection was not opened. The text is one line and tells the operator what does not fit.
+/// Why an internal connection was not opened. The text is one line that reads the same at either end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     #[error(
@@ -56,13 +56,13 @@ pub enum HandshakeError {
         PROTOCOL_VERSION
     )]
     Version { theirs: String },
-    #[error("the peer belongs to cluster `{theirs}`, this process to `{ours}`")]
+    #[error("a process of cluster `{theirs}` met one of cluster `{ours}`")]
     Cluster { ours: String, theirs: String },
-    #[error("the peer is node `{theirs}`, not `{expected}`")]
+    #[error("node `{theirs}` is there, not `{expected}`")]
     Node { expected: String, theirs: String },
-    #[error("the peer does not know this cluster's secret")]
+    #[error("the secrets differ")]
     Proof,
-    #[error("the peer's handshake is malformed: {0}")]
+    #[error("the handshake is malformed: {0}")]
     Malformed(&'static str),
 }
 

@@ -5,13 +5,17 @@
 pub mod admin;
 pub mod cluster_file;
 pub mod command;
+pub mod command_line;
 pub mod error;
 pub mod glob;
 pub mod handshake;
+pub mod internal;
+pub mod logs;
 pub mod metrics;
 pub mod number;
 pub mod platform;
 pub mod resp;
 pub mod secret;
+pub mod shutdown;
 pub mod slot;
 pub mod topology;

@@ -82,22 +82,19 @@ fn mismatches_are_told_in_one_line() {
             Err(error) => error.to_string(),
         }
     };
-    assert_eq!(refusal("other", "1"), "the peer belongs to cluster `other`, this process to `local`");
-    assert_eq!(
-        refusal("local", "2"),
-        "the peer speaks version 2 of the internal protocol, this process version 1"
-    );
-    assert_eq!(refusal("local", "x"), "the peer's handshake is malformed: a protocol version is a number");
+    assert_eq!(refusal("other", "1"), "a process of cluster `other` met one of cluster `local`");
+    assert_eq!(refusal("local", "2"), "version 2 of the internal protocol met version 1");
+    assert_eq!(refusal("local", "x"), "the handshake is malformed: a protocol version is a number");
     assert_eq!(
         refusal("lo cal\n", "1"),
-        "the peer's handshake is malformed: a name is 1 to 128 visible ASCII characters"
+        "the handshake is malformed: a name is 1 to 128 visible ASCII characters"
     );
 
     let client = client();
     let (_, answer) = answer(&client.connect());
     assert_eq!(
         client.connected(&fields(&answer), Some("b-0")).unwrap_err().to_string(),
-        "the peer is node `a-0`, not `b-0`"
+        "node `a-0` is there, not `b-0`"
     );
 }
 
