@@ -51,10 +51,7 @@ pub struct Mode {
 /// Why an internal connection was not opened. The text is one line that reads the same at either end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    #[error(
-        "the peer speaks version {theirs} of the internal protocol, this process version {}",
-        PROTOCOL_VERSION
-    )]
+    #[error("version {theirs} of the internal protocol met version {}", PROTOCOL_VERSION)]
     Version { theirs: String },
     #[error("a process of cluster `{theirs}` met one of cluster `{ours}`")]
     Cluster { ours: String, theirs: String },
