@@ -8,6 +8,8 @@
 //! The life of a request uses [`resolve`] once (a few nanoseconds, no allocation), then [`keys`]. Rows have dense ids,
 //! so that handlers and statistics can be arrays of [`COUNT`] indexed by [`Command::id`].
 
+mod answer;
+mod arguments;
 mod bits;
 mod categories;
 mod dispatch;
@@ -18,6 +20,7 @@ mod key_spec;
 mod keys;
 mod route;
 mod row;
+mod support_table;
 mod table;
 
 mod bitmap;
@@ -39,6 +42,8 @@ mod stream;
 mod string;
 mod transactions;
 
+pub use answer::{answer, help};
+pub use arguments::{Argument, ArgumentKind, arguments, usage};
 pub use categories::Categories;
 pub use dispatch::{
     bad_subcommand_call, find, find_by_full_name, resolve, unknown_command, unknown_subcommand, unsupported,
@@ -51,6 +56,7 @@ pub use key_spec::{Begin, Find, KeyFlags, KeySpec};
 pub use keys::{KeyRange, Keys, UnclearKeys, channels, keys};
 pub use route::{Merge, Route, Support};
 pub use row::{Command, KeyFinder};
+pub use support_table::{SUPPORT_TABLE_MARKS, support_table};
 pub use table::{COUNT, TABLE};
 
 /// Every command, without the subcommands.

@@ -1,2 +1,8 @@
 #![forbid(unsafe_code)]
-//! Test harness.
+//! What the integration tests share: a RESP client and real servers to compare with.
+
+pub mod client;
+pub mod redis_server;
+
+pub use client::Client;
+pub use redis_server::RedisServer;

@@ -41,6 +41,12 @@ macro_rules! bit_set {
                 self.0 & other.0 != 0
             }
 
+            /// Whether both sets have the same members, in constants too.
+            #[must_use]
+            pub const fn is_exactly(self, other: Self) -> bool {
+                self.0 == other.0
+            }
+
             /// Whether there is no member.
             #[must_use]
             pub const fn is_empty(self) -> bool {

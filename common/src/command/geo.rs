@@ -5,7 +5,7 @@ use super::group::Group;
 use super::key_spec::uses::{OW_UPDATE, RO_ACCESS, RW_UPDATE};
 use super::key_spec::{after, key};
 use super::later::GEO;
-use super::row::{Command, KeyFinder};
+use super::row::Command;
 use super::table::rows;
 
 rows! { Geo:
@@ -20,13 +20,13 @@ rows! { Geo:
         "Returns the longitude and latitude of places."; keys(&[key(1, RO_ACCESS)]) later(GEO);
     "georadius", -6, [WRITE DENYOOM MOVABLEKEYS], "3.2.0", "O(N+log(M)), N in the box around the circle, M in the index",
         "key#0 longitude:double latitude:double radius:double unit(M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] [count{COUNT=count:int [ANY^6.2.0]}] [order(ASC|DESC)] [STORE=key#1] [STOREDIST=key#2]",
-        "Finds, and stores if wanted, the places in a circle around a point."; keys(&[key(1, RO_ACCESS), after("STORE", 6, OW_UPDATE), after("STOREDIST", 6, OW_UPDATE)]) finder(KeyFinder::GeoRadius) deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS`") later(GEO);
+        "Finds, and stores if wanted, the places in a circle around a point."; keys(&[key(1, RO_ACCESS), after("STORE", 6, OW_UPDATE), after("STOREDIST", 6, OW_UPDATE)]) deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS`") later(GEO);
     "georadius_ro", -6, [READONLY], "3.2.10", "O(N+log(M)), N in the box around the circle, M in the index",
         "key#0 longitude:double latitude:double radius:double unit(M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] [count{COUNT=count:int [ANY^6.2.0]}] [order(ASC|DESC)]",
         "Finds the places in a circle around a point."; keys(&[key(1, RO_ACCESS)]) deprecated("6.2.0", "`GEOSEARCH` with `BYRADIUS`") later(GEO);
     "georadiusbymember", -5, [WRITE DENYOOM MOVABLEKEYS], "3.2.0", "O(N+log(M)), N in the box around the circle, M in the index",
         "key#0 member radius:double unit(M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] [count{COUNT=count:int [ANY]}] [order(ASC|DESC)] [STORE=key#1] [STOREDIST=key#2]",
-        "Finds, and stores if wanted, the places in a circle around a place."; keys(&[key(1, RO_ACCESS), after("STORE", 5, OW_UPDATE), after("STOREDIST", 5, OW_UPDATE)]) finder(KeyFinder::GeoRadius) deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS` and `FROMMEMBER`") later(GEO);
+        "Finds, and stores if wanted, the places in a circle around a place."; keys(&[key(1, RO_ACCESS), after("STORE", 5, OW_UPDATE), after("STOREDIST", 5, OW_UPDATE)]) deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS` and `FROMMEMBER`") later(GEO);
     "georadiusbymember_ro", -5, [READONLY], "3.2.10", "O(N+log(M)), N in the box around the circle, M in the index",
         "key#0 member radius:double unit(M|KM|FT|MI) [WITHCOORD] [WITHDIST] [WITHHASH] [count{COUNT=count:int [ANY]}] [order(ASC|DESC)]",
         "Finds the places in a circle around a place."; keys(&[key(1, RO_ACCESS)]) deprecated("6.2.0", "`GEOSEARCH` with `BYRADIUS` and `FROMMEMBER`") later(GEO);

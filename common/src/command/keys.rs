@@ -1,6 +1,6 @@
 //! Finds the keys of a call.
 
-use super::key_spec::{Begin, Find, KeyFlags, KeySpec};
+use super::key_spec::{Begin, Find, KeyFlags, KeySpec, uses};
 use super::row::{Command, KeyFinder};
 use crate::number::parse_i64;
 use crate::resp::Args;
@@ -134,9 +134,6 @@ pub fn keys(command: &Command, args: &Args<'_>) -> Result<Keys, UnclearKeys> {
         KeyFinder::BitField => Ok(of_bitfield(args)),
         KeyFinder::Sort { store } => Ok(of_sort(args, store)),
         KeyFinder::Migrate => Ok(of_migrate(args)),
-        KeyFinder::GeoRadius => {
-            Ok(by_specs(command.key_specs, args, false).unwrap_or_else(|_| of_georadius(args)))
-        }
     }
 }
 
@@ -174,9 +171,10 @@ fn by_specs(specs: &[KeySpec], args: &Args<'_>, channels: bool) -> Result<Keys, 
     Ok(keys)
 }
 
+/// A keyword that is the last argument has nothing after it and is none.
 fn keyword_position(args: &Args<'_>, keyword: &str, from: i8) -> Option<usize> {
     if from > 0 {
-        (usize::from(from.unsigned_abs())..args.len()).find(|&i| args.is(i, keyword))
+        (usize::from(from.unsigned_abs())..args.len().saturating_sub(1)).find(|&i| args.is(i, keyword))
     } else {
         let start = args.len().checked_sub(usize::from(from.unsigned_abs()))?;
         (1..=start).rev().find(|&i| args.is(i, keyword))
@@ -217,7 +215,7 @@ fn only(index: usize, flags: KeyFlags) -> Keys {
 /// SET reads its key only when it has the GET option.
 fn of_set(args: &Args<'_>) -> Keys {
     let gets = (3..args.len()).any(|i| args.is(i, "get"));
-    only(1, if gets { super::key_spec::uses::RW_ACCESS_UPDATE } else { super::key_spec::uses::OW_UPDATE })
+    only(1, if gets { uses::RW_ACCESS_UPDATE } else { uses::OW_UPDATE })
 }
 
 /// BITFIELD only reads its key when every operation is a GET.
@@ -236,15 +234,12 @@ fn of_bitfield(args: &Args<'_>) -> Keys {
         }
         i += 1;
     }
-    only(
-        1,
-        if reads_only { super::key_spec::uses::RO_ACCESS } else { super::key_spec::uses::RW_ACCESS_UPDATE },
-    )
+    only(1, if reads_only { uses::RO_ACCESS } else { uses::RW_ACCESS_UPDATE })
 }
 
 /// SORT has a destination when there is a STORE option; the last one counts. What BY and GET read is not told.
 fn of_sort(args: &Args<'_>, store: bool) -> Keys {
-    let mut keys = only(1, super::key_spec::uses::RO_ACCESS);
+    let mut keys = only(1, uses::RO_ACCESS);
     let mut destination = None;
     let mut i = 2;
     while store && i < args.len() {
@@ -258,14 +253,14 @@ fn of_sort(args: &Args<'_>, store: bool) -> Keys {
         i += 1;
     }
     if let Some(index) = destination {
-        keys.add(KeyRange::one(index, super::key_spec::uses::OW_UPDATE));
+        keys.add(KeyRange::one(index, uses::OW_UPDATE));
     }
     keys
 }
 
 /// MIGRATE has one key at place 3, or an empty argument there and its keys after KEYS.
 fn of_migrate(args: &Args<'_>) -> Keys {
-    let flags = super::key_spec::uses::RW_ACCESS_DELETE;
+    let flags = uses::RW_ACCESS_DELETE;
     let mut i = 6;
     while i < args.len() {
         if args.is(i, "keys") {
@@ -284,22 +279,4 @@ fn of_migrate(args: &Args<'_>) -> Keys {
         };
     }
     only(3, flags)
-}
-
-/// GEORADIUS whose last argument is STORE: there is no destination after it, the source is found all the same.
-fn of_georadius(args: &Args<'_>) -> Keys {
-    let mut keys = only(1, KeyFlags::NONE);
-    let mut destination = None;
-    let mut i = 5;
-    while i + 1 < args.len() {
-        if args.is(i, "store") || args.is(i, "storedist") {
-            destination = Some(i + 1);
-            i += 1;
-        }
-        i += 1;
-    }
-    if let Some(index) = destination {
-        keys.add(KeyRange::one(index, KeyFlags::NONE));
-    }
-    keys
 }

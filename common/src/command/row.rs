@@ -60,7 +60,6 @@ pub enum KeyFinder {
         store: bool,
     },
     Migrate,
-    GeoRadius,
 }
 
 impl Command {

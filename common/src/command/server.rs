@@ -41,7 +41,7 @@ rows! { Server:
     "bgsave", -1, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "1.0.0", "O(1)", "[SCHEDULE^3.2.2]",
         "Writes a snapshot in the background."; later(PERSISTENCE);
     "command", -1, [LOADING STALE], "2.8.13", "O(N), N commands", "",
-        "Describes all commands, and holds the commands about commands."; tips(&["nondeterministic_output_order"]) proxy();
+        "Describes all commands, and holds the commands about commands."; acl(Categories::CONNECTION) tips(&["nondeterministic_output_order"]) proxy();
     "command|count", 2, [LOADING STALE], "2.8.13", "O(1)", "",
         "Counts the commands."; acl(Categories::CONNECTION) proxy();
     "command|docs", -2, [LOADING STALE], "7.0.0", "O(N), N commands", "[command-name*]",

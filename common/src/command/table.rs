@@ -73,13 +73,17 @@ const fn number() -> [Command; COUNT] {
             command.id = id as u16;
             command.subcommand_rows = (id as u16 + 1, id as u16 + 1);
             command.prefix = prefix_of(command.name);
+            // A container by itself is in no category that its row does not name.
+            let has_subcommands =
+                row + 1 < rows.len() && prefix_of(rows[row + 1].name) > 0 && command.prefix == 0;
+            if has_subcommands && command.categories.is_exactly(command.group.category()) {
+                command.categories = Categories::NONE;
+            }
             if command.prefix == 0 {
                 container = id;
             } else {
                 command.container = Some(container as u16);
                 table[container].subcommand_rows.1 = id as u16 + 1;
-                // A container by itself is in no category but that of slow commands.
-                table[container].categories = Categories::SLOW;
             }
             command.categories = Categories::derive(command.categories, command.flags);
             table[id] = command;
