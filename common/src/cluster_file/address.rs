@@ -39,6 +39,12 @@ impl Address {
         self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
     }
 
+    /// The same port at this machine's loopback address, where a process that listens everywhere can be reached.
+    pub fn on_loopback(&self) -> Address {
+        let host = if self.host.contains(':') { "::1" } else { "127.0.0.1" };
+        Address { host: host.to_owned(), port: self.port }
+    }
+
     /// Whether two processes cannot both listen at them.
     pub(super) fn clashes(&self, other: &Address) -> bool {
         let local = |address: &Address| address.is_loopback() || address.is_wildcard();

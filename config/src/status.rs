@@ -1,0 +1,219 @@
+//! `slotway status`: what the cluster's processes say about themselves.
+
+mod table;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+use slotway_common::cluster_file::ClusterFile;
+use slotway_common::handshake::Identity;
+use slotway_common::internal::{CallError, Connection};
+use slotway_common::secret::Secret;
+use slotway_common::slot::SLOTS;
+use slotway_common::topology::{SlotRanges, Topology};
+
+use crate::processes::{Process, Role};
+use crate::{CommandError, http};
+
+/// For the answer of one process. All are asked at once.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The cluster as its processes describe it.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub cluster: String,
+    /// Slots that a reachable node owns, of 16384.
+    pub slots_served: usize,
+    pub shards: Vec<ShardStatus>,
+    pub proxies: Vec<ProxyStatus>,
+}
+
+/// One node of a shard.
+#[derive(Debug, Serialize)]
+pub struct ShardStatus {
+    pub shard: String,
+    pub node: String,
+    pub address: String,
+    /// What the node says, or why it said nothing.
+    #[serde(flatten)]
+    pub answer: Answer<NodeFigures>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ProxyStatus {
+    pub proxy: String,
+    pub address: String,
+    #[serde(flatten)]
+    pub answer: Answer<ProxyFigures>,
+}
+
+/// In JSON either the figures' fields or `error`, next to `reachable`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer<T> {
+    Figures {
+        reachable: bool,
+        #[serde(flatten)]
+        figures: T,
+    },
+    Nothing {
+        reachable: bool,
+        error: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub struct NodeFigures {
+    /// Ranges as in `0-99,105`.
+    pub slots: SlotRanges,
+    /// In all databases.
+    pub keys: u64,
+    /// Memory in use, by the allocator.
+    pub bytes: u64,
+    pub operations_per_second: u64,
+    pub clients: u64,
+    pub uptime_seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ProxyFigures {
+    pub ready: bool,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl<T> Answer<T> {
+    fn of(result: Result<T, String>) -> Answer<T> {
+        match result {
+            Ok(figures) => Answer::Figures { reachable: true, figures },
+            Err(error) => Answer::Nothing { reachable: false, error },
+        }
+    }
+
+    fn figures(&self) -> Option<&T> {
+        match self {
+            Answer::Figures { figures, .. } => Some(figures),
+            Answer::Nothing { .. } => None,
+        }
+    }
+}
+
+/// Prints the status. Exit code 1 if a process is unreachable or a slot not served.
+pub async fn run(file: &ClusterFile, json: bool) -> Result<ExitCode, CommandError> {
+    let secret = file.secret()?;
+    let status = collect(file, &secret).await;
+    let text = if json {
+        serde_json::to_string_pretty(&status).unwrap_or_default() + "\n"
+    } else {
+        table::render(&status)
+    };
+    // Whoever reads it may stop early, as `head` does.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let complete = status.slots_served == usize::from(SLOTS)
+        && status.shards.iter().all(|shard| shard.answer.figures().is_some())
+        && status.proxies.iter().all(|proxy| proxy.answer.figures().is_some_and(|proxy| proxy.ready));
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+async fn collect(file: &ClusterFile, secret: &Secret) -> Status {
+    let identity = Identity { cluster: file.cluster.clone(), node: "slotway".to_owned() };
+    let mut tasks = tokio::task::JoinSet::new();
+    for (position, process) in Process::all(file).into_iter().enumerate() {
+        let (identity, secret) = (identity.clone(), secret.clone());
+        tasks.spawn(async move {
+            let asked = ask(&process, &identity, &secret).await;
+            (position, process, asked)
+        });
+    }
+    let mut answers = tasks.join_all().await;
+    answers.sort_by_key(|(position, ..)| *position);
+
+    let shard_of = |node: &str| file.node(node).map(|(shard, _)| shard.name.clone()).unwrap_or_default();
+    let mut status =
+        Status { cluster: file.cluster.clone(), slots_served: 0, shards: Vec::new(), proxies: Vec::new() };
+    for (_, process, asked) in answers {
+        let address = process.address.to_string();
+        match asked {
+            Asked::Shard(result) => status.shards.push(ShardStatus {
+                shard: shard_of(&process.id),
+                node: process.id,
+                address,
+                answer: Answer::of(result),
+            }),
+            Asked::Proxy(result) => {
+                status.proxies.push(ProxyStatus { proxy: process.id, address, answer: Answer::of(result) })
+            }
+        }
+    }
+    let served = status.shards.iter().filter_map(|shard| shard.answer.figures());
+    status.slots_served = SlotRanges::from_slots(served.flat_map(|node| node.slots.slots())).count();
+    status
+}
+
+enum Asked {
+    Shard(Result<NodeFigures, String>),
+    Proxy(Result<ProxyFigures, String>),
+}
+
+async fn ask(process: &Process, identity: &Identity, secret: &Secret) -> Asked {
+    match process.role {
+        Role::Shard => {
+            Asked::Shard(ask_node(process, identity, secret).await.map_err(|error| error.to_string()))
+        }
+        Role::Proxy => Asked::Proxy(
+            http::get(&process.admin, "/readyz", PATIENCE)
+                .await
+                .map(|(ready, body)| ProxyFigures { ready, reason: Some(body).filter(|_| !ready) }),
+        ),
+    }
+}
+
+async fn ask_node(process: &Process, identity: &Identity, secret: &Secret) -> Result<NodeFigures, CallError> {
+    let address = process.address.to_string();
+    let mut connection = Connection::open(&address, identity, secret, Some(&process.id), PATIENCE).await?;
+    let topology = connection.call(&["SLOTWAY", "TOPOLOGY"]).await?;
+    let topology = topology.as_bytes().unwrap_or_default();
+    let topology = Topology::from_json(topology).map_err(|error| CallError::Refused(error.to_string()))?;
+    let info = connection.call(&["INFO"]).await?;
+    let info = String::from_utf8_lossy(info.as_bytes().unwrap_or_default()).into_owned();
+    let fields = info_fields(&info);
+    let number = |name: &str| fields.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+    Ok(NodeFigures {
+        slots: topology.node(&process.id).map(|(shard, _)| shard.slots.clone()).unwrap_or_default(),
+        keys: keys(&fields),
+        bytes: number("used_memory"),
+        operations_per_second: number("instantaneous_ops_per_sec"),
+        clients: number("connected_clients"),
+        uptime_seconds: number("uptime_in_seconds"),
+    })
+}
+
+/// `name:value` lines of INFO.
+fn info_fields(info: &str) -> BTreeMap<&str, &str> {
+    info.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':')).collect()
+}
+
+/// Sum over lines such as `db0:keys=5,expires=0,avg_ttl=0`.
+fn keys(fields: &BTreeMap<&str, &str>) -> u64 {
+    let databases = fields.iter().filter(|(name, _)| {
+        name.strip_prefix("db").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    databases
+        .filter_map(|(_, value)| value.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_all_databases_are_summed() {
+        let info = "# Keyspace\r\ndb0:keys=5,expires=0,avg_ttl=0\r\ndb11:keys=7,expires=1,avg_ttl=9\r\ndbx:keys=9\r\n";
+        assert_eq!(keys(&info_fields(info)), 12);
+    }
+}

@@ -1,0 +1,143 @@
+//! The status as text in columns.
+
+use slotway_common::slot::SLOTS;
+
+use super::{Answer, Status};
+
+pub(super) fn render(status: &Status) -> String {
+    let mut text = format!(
+        "cluster {}: {} of {SLOTS} slots served by {}\n\n",
+        status.cluster,
+        status.slots_served,
+        plural(status.shards.len(), "shard node"),
+    );
+    let mut rows =
+        vec![["SHARD", "NODE", "ADDRESS", "KEYS", "BYTES", "OPS/S", "CLIENTS", "SLOTS"].map(String::from)];
+    for shard in &status.shards {
+        let own = [shard.shard.clone(), shard.node.clone(), shard.address.clone()];
+        let rest = match &shard.answer {
+            Answer::Figures { figures, .. } => [
+                figures.keys.to_string(),
+                bytes(figures.bytes),
+                figures.operations_per_second.to_string(),
+                figures.clients.to_string(),
+                if figures.slots.is_empty() { "none".to_owned() } else { figures.slots.to_string() },
+            ],
+            Answer::Nothing { error, .. } => {
+                let nothing = || "-".to_owned();
+                [nothing(), nothing(), nothing(), nothing(), format!("unreachable: {error}")]
+            }
+        };
+        let mut cells = own.into_iter().chain(rest);
+        rows.push(std::array::from_fn(|_| cells.next().unwrap_or_default()));
+    }
+    columns(&rows, &mut text);
+
+    if !status.proxies.is_empty() {
+        text.push('\n');
+        let mut rows = vec![["PROXY", "ADDRESS", "STATE"].map(String::from)];
+        for proxy in &status.proxies {
+            let state = match &proxy.answer {
+                Answer::Figures { figures, .. } => match &figures.reason {
+                    None => "ready".to_owned(),
+                    Some(reason) => format!("not ready: {reason}"),
+                },
+                Answer::Nothing { error, .. } => format!("unreachable: {error}"),
+            };
+            rows.push([proxy.proxy.clone(), proxy.address.clone(), state]);
+        }
+        columns(&rows, &mut text);
+    }
+    text
+}
+
+fn columns<const N: usize>(rows: &[[String; N]], text: &mut String) {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    });
+    for row in rows {
+        let padded: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Binary units with one digit after the point, as `1.5 MiB`.
+fn bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{NodeFigures, ProxyFigures, ProxyStatus, ShardStatus};
+    use super::*;
+
+    #[test]
+    fn sizes_have_one_digit_after_the_point() {
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536 * 1024), "1.5 MiB");
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
+    }
+
+    #[test]
+    fn unreachable_processes_are_shown_with_the_reason() {
+        let node = |name: &str, answer| ShardStatus {
+            shard: name.to_owned(),
+            node: format!("{name}-0"),
+            address: "127.0.0.1:7001".to_owned(),
+            answer,
+        };
+        let status = Status {
+            cluster: "local".to_owned(),
+            slots_served: 100,
+            shards: vec![
+                node(
+                    "a",
+                    Answer::of(Ok(NodeFigures {
+                        slots: "0-99".parse().unwrap(),
+                        keys: 12,
+                        bytes: 2048,
+                        operations_per_second: 3,
+                        clients: 1,
+                        uptime_seconds: 9,
+                    })),
+                ),
+                node("b", Answer::of(Err("connection refused".to_owned()))),
+            ],
+            proxies: vec![ProxyStatus {
+                proxy: "proxy-0".to_owned(),
+                address: "127.0.0.1:6379".to_owned(),
+                answer: Answer::of(Ok(ProxyFigures { ready: false, reason: Some("draining".to_owned()) })),
+            }],
+        };
+        assert_eq!(
+            render(&status),
+            "cluster local: 100 of 16384 slots served by 2 shard nodes
+
+SHARD  NODE  ADDRESS         KEYS  BYTES    OPS/S  CLIENTS  SLOTS
+a      a-0   127.0.0.1:7001  12    2.0 KiB  3      1        0-99
+b      b-0   127.0.0.1:7001  -     -        -      -        unreachable: connection refused
+
+PROXY    ADDRESS         STATE
+proxy-0  127.0.0.1:6379  not ready: draining
+"
+        );
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["shards"][0]["slots"], "0-99");
+        assert_eq!(json["shards"][0]["reachable"], true);
+        assert_eq!(json["shards"][1]["reachable"], false);
+        assert_eq!(json["shards"][1]["error"], "connection refused");
+    }
+}
