@@ -147,6 +147,24 @@ impl Engine {
         self.slots.get_mut(usize::from(slot))?.database_mut(db)
     }
 
+    /// Bytes of the allocator that all keys and values take.
+    #[must_use]
+    pub fn dataset_bytes(&self) -> u64 {
+        self.slots.iter().map(SlotSpace::bytes).sum()
+    }
+
+    /// Objects that wait to be freed on the other thread.
+    #[must_use]
+    pub fn lazy_free_pending(&self) -> u64 {
+        self.lazy_free.pending()
+    }
+
+    /// Objects freed on the other thread so far.
+    #[must_use]
+    pub fn lazy_freed(&self) -> u64 {
+        self.lazy_free.freed()
+    }
+
     /// Removes what the commands so far have emptied.
     #[inline]
     pub fn settle(&mut self) {
@@ -276,6 +294,18 @@ impl Engine {
         }
     }
 
+    /// The string at `key` without side effects.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` when the key holds another type.
+    #[inline]
+    pub fn peek_string(&self, db: DbIndex, key: &Key<'_>) -> Result<Option<&[u8]>, Error> {
+        match self.peek_record(db, key) {
+            None => Ok(None),
+            Some(record) => record.bytes().map(Some).ok_or(Error::WrongType),
+        }
+    }
+
     /// Counts and notes an access, as a read does; true when the key exists.
     pub fn touch(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
         self.find_read(db, key).is_some()
@@ -284,6 +314,12 @@ impl Engine {
     /// True when the key exists; no hit or miss is counted.
     pub fn exists(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
         self.locate(db, key).is_some()
+    }
+
+    /// When the key expires, in milliseconds since 1970; an expired key is removed.
+    pub fn live_expire_at(&mut self, db: DbIndex, key: &Key<'_>) -> Option<Option<i64>> {
+        self.locate(db, key)?;
+        self.expire_at(db, key)
     }
 
     /// When the key expires, in milliseconds since 1970: `None` without such a key, `Some(None)`

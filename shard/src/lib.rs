@@ -1,4 +1,13 @@
 //! The shard: the engine that holds the data and the server in front of it.
 
+pub mod commands;
+pub mod dispatch;
 pub mod engine;
+pub mod figures;
+pub mod metrics;
+pub mod monitor;
+pub mod node;
+pub mod server;
+pub mod session;
+pub mod slow_log;
 pub mod types;

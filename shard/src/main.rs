@@ -1,1 +1,79 @@
-fn main() {}
+//! `slotway-shard`: one shard node of a cluster.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use slotway_common::admin::{Admin, Health};
+use slotway_common::cluster_file::ClusterFile;
+use slotway_common::handshake::Identity;
+use slotway_common::metrics::Metrics;
+use slotway_common::platform::net;
+use slotway_common::{command_line, logs, shutdown};
+use slotway_shard::engine::{Engine, LazyFree, set_hash_seed};
+use slotway_shard::metrics::ShardCells;
+use slotway_shard::node::{Node, Shard};
+use slotway_shard::server;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// One shard node of a Slotway cluster.
+#[derive(Parser)]
+#[command(name = "slotway-shard", version)]
+struct Arguments {
+    /// The cluster file.
+    #[arg(long, value_name = "FILE")]
+    cluster: PathBuf,
+    /// Which node of the file this is: the shard's name, a dash, and the node's number, for example a-0.
+    #[arg(long, value_name = "NODE")]
+    node: String,
+    /// Stop when standard input is closed.
+    #[arg(long)]
+    exit_with_stdin: bool,
+}
+
+fn main() {
+    let arguments: Arguments = command_line::parse();
+    logs::start();
+    let file = ClusterFile::read(&arguments.cluster).unwrap_or_else(|error| refuse(error));
+    if file.node(&arguments.node).is_none() {
+        refuse(format!("{}: there is no node {}", arguments.cluster.display(), arguments.node));
+    }
+    if let Err(error) = run(&arguments, &file) {
+        command_line::fail::<Arguments>(1, format!("{error:#}"));
+    }
+}
+
+fn refuse(reason: impl std::fmt::Display) -> ! {
+    command_line::refuse::<Arguments>(reason)
+}
+
+fn run(arguments: &Arguments, file: &ClusterFile) -> Result<()> {
+    let (_, node) = file.node(&arguments.node).context("no such node")?;
+    let secret = file.secret()?;
+    // The cluster's nodes must agree on the hash seed; the secret is what they share and nobody else knows.
+    set_hash_seed(secret.derived_number("hash seed"));
+
+    let metrics = Arc::new(Metrics::new());
+    let cells = Arc::new(ShardCells::default());
+    metrics.register(&[], cells.clone());
+    let health = Health::new();
+    let _admin = Admin::start(&node.admin.to_string(), metrics, health.clone(), Vec::new())
+        .with_context(|| format!("admin address {}", node.admin))?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let requests = shutdown::Requests::listen(arguments.exit_with_stdin)?;
+        let listener = net::listen(&node.client.to_string(), server::BACKLOG)
+            .with_context(|| format!("client address {}", node.client))?;
+        let identity = Identity { cluster: file.cluster.clone(), node: node.id.clone() };
+        let mut engine = Engine::new(LazyFree::start()?);
+        engine.memory.refresh();
+        let node_state = Node::new(identity, Some(secret), file.topology(), cells.clone());
+        tracing::info!("{} serves {} on {}", node.id, file.cluster, node.client);
+        server::run(Shard { engine, node: node_state }, listener, cells, health, requests).await?;
+        Ok(())
+    })
+}

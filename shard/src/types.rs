@@ -9,6 +9,7 @@ pub mod packed;
 pub mod table;
 
 /// Any value but a short string, which lies in its key's record.
+#[derive(Clone)]
 pub enum Object {
     /// A string of more than [`crate::engine::record::MAX_EMBEDDED`] bytes, or one that grows.
     String(Box<Vec<u8>>),

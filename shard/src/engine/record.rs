@@ -25,6 +25,8 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
+use slotway_common::number::parse_i64;
+
 use super::size_class;
 use crate::types::Object;
 
@@ -265,6 +267,47 @@ impl Record {
     pub fn set_raw(&mut self, raw: bool) {
         let word = self.word(2);
         self.set_word(2, if raw { word | RAW } else { word & !RAW });
+    }
+
+    /// The type's name as TYPE tells it.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.value().map_or("string", Object::type_name)
+    }
+
+    /// The encoding's name as OBJECT ENCODING tells it: a string is an `int` if it is the canonical
+    /// text of a 64-bit integer, `embstr` up to 44 bytes, and `raw` else or after a change in part.
+    #[must_use]
+    pub fn encoding(&self) -> &'static str {
+        match self.bytes() {
+            None => self.value().map_or("raw", Object::encoding),
+            Some(_) if self.is_raw() => "raw",
+            Some(bytes) if bytes.len() <= 20 && parse_i64(bytes).is_some() => "int",
+            Some(bytes) if bytes.len() <= 44 => "embstr",
+            Some(_) => "raw",
+        }
+    }
+
+    /// The same value and expiry under another key.
+    #[must_use]
+    pub fn renamed(mut self, key: &[u8]) -> Self {
+        let mut new = match self.take_object() {
+            Some(object) => Self::object(key, object, self.expire_at()),
+            None => Self::string(key, self.bytes().unwrap_or_default(), self.expire_at()),
+        };
+        new.set_raw(self.is_raw());
+        new
+    }
+
+    /// A copy of the value and expiry under another key.
+    #[must_use]
+    pub fn copied(&self, key: &[u8]) -> Self {
+        let mut new = match self.value() {
+            Some(object) => Self::object(key, object.clone(), self.expire_at()),
+            None => Self::string(key, self.bytes().unwrap_or_default(), self.expire_at()),
+        };
+        new.set_raw(self.is_raw());
+        new
     }
 
     /// Bytes of the allocator that the record and its value take.

@@ -1,0 +1,108 @@
+//! The commands: one function each, which reads its arguments, calls the engine and replies.
+//!
+//! Adding a command is one row in the command table of `common` and one function registered in
+//! its family's `handler`.
+
+pub mod bounds;
+mod connection;
+mod expire;
+mod generic;
+mod help;
+mod internal;
+mod keyspace;
+mod settings;
+mod string;
+
+use slotway_common::command::{COUNT, Command, TABLE};
+use slotway_common::error::Error;
+use slotway_common::resp::{Args, Reply};
+
+use crate::engine::{DbIndex, Engine, Key};
+use crate::node::Node;
+use crate::session::Session;
+
+/// Runs a command. An error is written as the reply; whatever was written before it is taken back.
+pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
+
+/// One command in progress.
+pub struct Call<'a> {
+    pub engine: &'a mut Engine,
+    pub node: &'a mut Node,
+    pub session: &'a mut Session,
+    pub args: Args<'a>,
+    pub reply: Reply<'a>,
+    pub command: &'static Command,
+    /// The first key and its position, as the dispatcher found it.
+    pub first_key: Option<(usize, Key<'a>)>,
+}
+
+impl<'a> Call<'a> {
+    /// Argument `index` as a key.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        match self.first_key {
+            Some((position, key)) if position == index => key,
+            _ => Key::new(self.args.at(index)),
+        }
+    }
+
+    /// The database that the command works on.
+    #[must_use]
+    #[inline]
+    pub fn db(&self) -> DbIndex {
+        self.session.db
+    }
+
+    /// Milliseconds since 1970, the same throughout a command.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> i64 {
+        self.engine.now()
+    }
+
+    /// Argument `index` as an integer.
+    ///
+    /// # Errors
+    /// `ERR value is not an integer or out of range`
+    pub fn integer(&self, index: usize) -> Result<i64, Error> {
+        slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
+    }
+}
+
+/// The function of every supported command, by the id of its row.
+pub struct Handlers([Option<Handler>; COUNT]);
+
+impl Handlers {
+    #[must_use]
+    pub fn new() -> Self {
+        let mut handlers = [None; COUNT];
+        for row in TABLE {
+            if let Some(handler) = handlers.get_mut(usize::from(row.id)) {
+                *handler = find(row.name);
+            }
+        }
+        Self(handlers)
+    }
+
+    #[must_use]
+    #[inline]
+    pub fn get(&self, command: &Command) -> Option<Handler> {
+        self.0.get(usize::from(command.id)).copied().flatten()
+    }
+}
+
+impl Default for Handlers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn find(name: &str) -> Option<Handler> {
+    string::handler(name)
+        .or_else(|| generic::handler(name))
+        .or_else(|| expire::handler(name))
+        .or_else(|| keyspace::handler(name))
+        .or_else(|| connection::handler(name))
+        .or_else(|| internal::handler(name))
+}

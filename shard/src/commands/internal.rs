@@ -1,0 +1,119 @@
+//! `SLOTWAY …`: what the processes of a cluster say to each other over a shard's client port.
+
+use std::rc::Rc;
+
+use slotway_common::command;
+use slotway_common::error::Error;
+use slotway_common::handshake::{HandshakeError, Server};
+use slotway_common::number::parse_i64;
+use slotway_common::resp::Protocol;
+use slotway_common::topology::SlotRanges;
+
+use super::{Call, Handler};
+use crate::engine::DATABASES;
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    (name == "slotway").then_some(slotway)
+}
+
+fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.is(1, "CONNECT") {
+        return connect(call);
+    }
+    if call.args.is(1, "PROVE") {
+        return prove(call);
+    }
+    if call.session.internal.is_none() {
+        return Err(command::unknown_command(&call.args));
+    }
+    match call.args.at(1).to_ascii_uppercase().as_slice() {
+        b"PING" => call.reply.simple("PONG"),
+        b"TOPOLOGY" => call.reply.bulk(call.node.topology.to_json().as_bytes()),
+        b"RESUME" => return resume(call),
+        b"ON" => return on(call),
+        b"MONITOR" => monitor(call),
+        b"STATS" => {
+            let json = crate::figures::Figures::of(call.engine, call.node).to_json();
+            call.reply.bulk(json.as_bytes());
+        }
+        b"SETTINGS" => return super::settings::internal(call),
+        _ => return Err(command::unknown_subcommand(&call.args)),
+    }
+    Ok(())
+}
+
+fn refused(error: &HandshakeError) -> Error {
+    Error::err(error.to_string())
+}
+
+fn connect(call: &mut Call<'_>) -> Result<(), Error> {
+    let Some(secret) = &call.node.secret else {
+        return Err(Error::err("this node has no cluster secret, so it opens no internal connections"));
+    };
+    let fields: Vec<&[u8]> = call.args.rest(2).iter().collect();
+    let (server, answer) =
+        Server::connect(&call.node.identity, secret, &fields).map_err(|error| refused(&error))?;
+    call.session.handshake = Some(server);
+    call.reply.array(answer.len());
+    for field in answer {
+        call.reply.bulk(field.as_bytes());
+    }
+    Ok(())
+}
+
+fn prove(call: &mut Call<'_>) -> Result<(), Error> {
+    let Some(server) = call.session.handshake.take() else {
+        return Err(Error::err("PROVE comes after CONNECT"));
+    };
+    let fields: Vec<&[u8]> = call.args.rest(2).iter().collect();
+    let proven = server.prove(&fields, DATABASES as u32).map_err(|error| refused(&error))?;
+    let node: Rc<str> = Rc::from(proven.client_node);
+    let session = &mut *call.session;
+    *session.client.internal.borrow_mut() = Some(node.clone());
+    session.internal = Some(node);
+    session.authenticated = true;
+    session.db = proven.mode.database as usize;
+    session.protocol = if proven.mode.resp == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
+    session.client.protocol.set(session.protocol);
+    call.reply.ok();
+    Ok(())
+}
+
+fn resume(call: &mut Call<'_>) -> Result<(), Error> {
+    let slot = parse_i64(call.args.at(2)).ok_or(Error::NotInteger)?;
+    call.session.refused.retain(|refused| i64::from(*refused) != slot);
+    call.reply.ok();
+    Ok(())
+}
+
+/// `SLOTWAY ON <ranges> <command> …`: runs a fan-out command on those of the slots that this shard
+/// owns; answers with the ranges that were not done, and the command's reply.
+fn on(call: &mut Call<'_>) -> Result<(), Error> {
+    let text = std::str::from_utf8(call.args.at(2)).map_err(|_| Error::Syntax)?;
+    let asked: SlotRanges = text.parse().map_err(|error| Error::err(format!("bad slot ranges: {error}")))?;
+    let args = call.args.rest(3);
+    if args.is_empty() {
+        return Err(Error::Syntax);
+    }
+    let row = command::resolve(&args, false)?;
+    if row.route != command::Route::FanOut {
+        return Err(Error::err("only commands that cover all slots can be run ON some"));
+    }
+    let handler = call.node.handlers.get(row).ok_or_else(|| command::unsupported(row))?;
+    let (mine, others): (Vec<u16>, Vec<u16>) = asked.slots().partition(|slot| call.node.owns(*slot));
+    call.reply.array(2);
+    call.reply.bulk(SlotRanges::from_slots(others).to_string().as_bytes());
+    call.session.only = Some(SlotRanges::from_slots(mine));
+    let (outer_args, outer_command) = (call.args, call.command);
+    (call.args, call.command) = (args, row);
+    let result = handler(call);
+    (call.args, call.command) = (outer_args, outer_command);
+    call.session.only = None;
+    result
+}
+
+fn monitor(call: &mut Call<'_>) {
+    let without = std::str::from_utf8(call.args.at(2)).ok().filter(|node| !node.is_empty()).map(Rc::from);
+    call.node.monitors.add(call.session.client.clone(), without);
+    call.reply.ok();
+}

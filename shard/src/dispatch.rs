@@ -1,0 +1,226 @@
+//! From a framed request to its reply: the checks that come before every command, in Redis's order.
+
+use std::time::{Duration, Instant};
+
+use slotway_common::command::{self, Command, Flags, Route, Support};
+use slotway_common::error::Error;
+use slotway_common::platform::clock;
+use slotway_common::resp::{Args, Reply};
+
+use crate::commands::Call;
+use crate::engine::Key;
+use crate::monitor::is_secret;
+use crate::node::Shard;
+use crate::session::{ReplyMode, Session};
+
+/// Runs one request and appends its reply to `out`. `started` is the time at which the request
+/// before it ended, or at which the batch began; gives the time at which this one ended.
+pub fn execute(
+    shard: &mut Shard,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+    started: Instant,
+) -> Instant {
+    if args.is_empty() {
+        return started;
+    }
+    let start = out.len();
+    let resolved = command::resolve(&args, session.internal.is_some() || args.is(0, "slotway"));
+    let command = match resolved {
+        Ok(command) => command,
+        Err(error) => {
+            refuse(shard, session, None, &error, out);
+            apply_reply_mode(session, out, start);
+            return started;
+        }
+    };
+    session.client.last_command.set(Some(command));
+    if let Err(error) = run(shard, session, command, args, out) {
+        out.truncate(start);
+        fail(shard, session, command, &error, out);
+    }
+    shard.engine.settle();
+    let ended = clock::monotonic();
+    account(shard, session, command, &args, ended.duration_since(started));
+    apply_reply_mode(session, out, start);
+    ended
+}
+
+/// Runs a command that another one wraps (`SLOTWAY ON`), with all checks but without accounting.
+///
+/// # Errors
+/// What the checks or the command say.
+pub fn run(
+    shard: &mut Shard,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let handler = match (shard.node.handlers.get(command), command.support) {
+        (Some(handler), Support::Full) => handler,
+        _ => return Err(command::unsupported(command)),
+    };
+    if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
+        return Err(Error::NoAuth);
+    }
+    let first_key = check_keys(shard, session, command, &args)?;
+    if shard.engine.memory.limit > 0 {
+        make_room(shard, command)?;
+    }
+    let Shard { engine, node } = shard;
+    let reply = Reply::new(out, session.protocol);
+    handler(&mut Call { engine, node, session, args, reply, command, first_key })
+}
+
+/// Checks that this shard owns the slots of all keys; gives the first key.
+#[inline]
+fn check_keys<'a>(
+    shard: &mut Shard,
+    session: &mut Session,
+    command: &Command,
+    args: &Args<'a>,
+) -> Result<Option<(usize, Key<'a>)>, Error> {
+    if !command.has_keys() {
+        return Ok(None);
+    }
+    // A call whose keys cannot be found fails in its own function, with its own text.
+    let Ok(keys) = command::keys(command, args) else { return Ok(None) };
+    let Some(first) = keys.first() else { return Ok(None) };
+    let key = Key::new(args.at(first));
+    check_slot(shard, session, key.slot, &keys, args)?;
+    if keys.len() > 1 {
+        for position in keys.positions().skip(1) {
+            check_slot(shard, session, slotway_common::slot::slot_of(args.at(position)), &keys, args)?;
+        }
+    }
+    Ok(Some((first, key)))
+}
+
+#[inline]
+fn check_slot(
+    shard: &mut Shard,
+    session: &mut Session,
+    slot: u16,
+    keys: &command::Keys,
+    args: &Args<'_>,
+) -> Result<(), Error> {
+    if shard.node.owns(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
+        return Ok(());
+    }
+    redirect(shard, session, slot, keys, args)
+}
+
+#[cold]
+fn redirect(
+    shard: &mut Shard,
+    session: &mut Session,
+    slot: u16,
+    keys: &command::Keys,
+    args: &Args<'_>,
+) -> Result<(), Error> {
+    let Some(address) = shard.node.owner_address(slot).map(str::to_owned) else {
+        return Err(Error::ClusterDown("Hash slot not served".into()));
+    };
+    if session.internal.is_some() {
+        if !session.refused.contains(&slot) {
+            session.refused.push(slot);
+        }
+    } else if keys.positions().any(|position| slotway_common::slot::slot_of(args.at(position)) != slot) {
+        return Err(Error::CrossSlot("Keys in request don't hash to the same slot".into()));
+    }
+    shard.node.stats.redirects += 1;
+    Err(Error::Moved { slot, address })
+}
+
+/// Evicts until memory is under its limit.
+///
+/// # Errors
+/// `OOM` when that does not succeed and the command may need memory.
+fn make_room(shard: &mut Shard, command: &Command) -> Result<(), Error> {
+    let Shard { engine, node } = shard;
+    while engine.memory.is_over() {
+        if !engine.evict_one(node.hot.maxmemory_samples) {
+            if engine.lazy_free_pending() > 0 {
+                // What is on its way to be freed is not counted yet: look again.
+                engine.memory.refresh();
+                if !engine.memory.is_over() {
+                    break;
+                }
+            }
+            return if command.flags.contains(Flags::DENYOOM) { Err(Error::Oom) } else { Ok(()) };
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn refuse(shard: &mut Shard, session: &Session, command: Option<&Command>, error: &Error, out: &mut Vec<u8>) {
+    if let Some(stats) =
+        command.and_then(|command| shard.node.stats.by_command.get_mut(usize::from(command.id)))
+    {
+        stats.rejected += 1;
+    }
+    write_error(shard, session, error, out);
+}
+
+#[cold]
+fn fail(shard: &mut Shard, session: &Session, command: &Command, error: &Error, out: &mut Vec<u8>) {
+    if let Some(stats) = shard.node.stats.by_command.get_mut(usize::from(command.id)) {
+        stats.failed += 1;
+    }
+    write_error(shard, session, error, out);
+}
+
+fn write_error(shard: &mut Shard, session: &Session, error: &Error, out: &mut Vec<u8>) {
+    let stats = &mut shard.node.stats;
+    stats.errors += 1;
+    let line = error.wire();
+    let prefix = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+    *stats.by_error.entry(String::from_utf8_lossy(prefix).into_owned()).or_default() += 1;
+    Reply::new(out, session.protocol).error(error);
+}
+
+#[inline]
+fn account(shard: &mut Shard, session: &mut Session, command: &Command, args: &Args<'_>, took: Duration) {
+    let Shard { engine, node } = shard;
+    node.stats.commands += 1;
+    if let Some(stats) = node.stats.by_command.get_mut(usize::from(command.id)) {
+        stats.calls += 1;
+        stats.microseconds += took.as_micros() as u64;
+    }
+    node.observe(command, took);
+    if node.slow_log.is_slow(took) && !command.flags.contains(Flags::SKIP_SLOWLOG) {
+        let client = &session.client;
+        node.slow_log.add(
+            engine.now() / 1000,
+            took,
+            args,
+            |index| is_secret(command, args, index),
+            &client.address,
+            &client.name.borrow(),
+        );
+    }
+    if !node.monitors.is_empty() && command.route != Route::Internal {
+        node.monitors.feed(clock::now_us(), session, command, args, session.client.db.get());
+    }
+    session.client.db.set(session.db);
+}
+
+/// Takes the reply back that CLIENT REPLY asked not to get.
+#[inline]
+fn apply_reply_mode(session: &mut Session, out: &mut Vec<u8>, start: usize) {
+    if session.reply_mode == ReplyMode::On {
+        return;
+    }
+    match session.reply_mode {
+        ReplyMode::Off => out.truncate(start),
+        ReplyMode::Skip => {
+            out.truncate(start);
+            session.reply_mode = ReplyMode::On;
+        }
+        ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+        ReplyMode::On => {}
+    }
+}

@@ -1,0 +1,106 @@
+//! The shard's figures as it tells them to proxies and to the operator's command.
+
+use serde::{Deserialize, Serialize};
+use slotway_common::platform::clock;
+
+use crate::engine::{DATABASES, Engine};
+use crate::node::Node;
+
+/// Counters and gauges of one shard; the field names are those of INFO where it has the like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Figures {
+    pub node: String,
+    pub shard: String,
+    pub slots: u64,
+    pub uptime_in_seconds: u64,
+    pub connected_clients: u64,
+    pub total_connections_received: u64,
+    pub total_commands_processed: u64,
+    pub instantaneous_ops_per_sec: f64,
+    pub instantaneous_input_bytes_per_sec: f64,
+    pub instantaneous_output_bytes_per_sec: f64,
+    pub total_net_input_bytes: u64,
+    pub total_net_output_bytes: u64,
+    pub keyspace_hits: u64,
+    pub keyspace_misses: u64,
+    pub expired_keys: u64,
+    pub evicted_keys: u64,
+    pub total_error_replies: u64,
+    pub changes: u64,
+    pub used_memory: u64,
+    pub used_memory_peak: u64,
+    pub used_memory_rss: u64,
+    pub allocator_active: u64,
+    pub allocator_resident: u64,
+    pub maxmemory: u64,
+    /// Bytes of all keys and values, by the engine's own count.
+    pub dataset_bytes: u64,
+    pub lazyfree_pending_objects: u64,
+    pub lazyfreed_objects: u64,
+    pub slowlog_len: u64,
+    /// Keys and keys with an expiry, by database.
+    pub databases: Vec<DatabaseFigures>,
+}
+
+/// One numbered database of one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseFigures {
+    pub keys: u64,
+    pub expires: u64,
+}
+
+impl Figures {
+    #[must_use]
+    pub fn of(engine: &Engine, node: &Node) -> Self {
+        let [ops, input, output] = node.stats.rates.per_second();
+        let memory = engine.memory.figures();
+        Self {
+            node: node.identity.node.clone(),
+            shard: node
+                .topology
+                .shards
+                .get(node.shard_index)
+                .map(|shard| shard.name.clone())
+                .unwrap_or_default(),
+            slots: node.slot_map.slots_of(node.shard_index).count() as u64,
+            uptime_in_seconds: ((clock::now_ms() - node.started_at) / 1000).max(0) as u64,
+            connected_clients: node.clients.len() as u64,
+            total_connections_received: node.clients.total_received,
+            total_commands_processed: node.stats.commands,
+            instantaneous_ops_per_sec: ops,
+            instantaneous_input_bytes_per_sec: input,
+            instantaneous_output_bytes_per_sec: output,
+            total_net_input_bytes: node.stats.input_bytes,
+            total_net_output_bytes: node.stats.output_bytes,
+            keyspace_hits: engine.stats.hits,
+            keyspace_misses: engine.stats.misses,
+            expired_keys: engine.stats.expired_keys,
+            evicted_keys: engine.stats.evicted_keys,
+            total_error_replies: node.stats.errors,
+            changes: engine.changes(),
+            used_memory: engine.memory.used(),
+            used_memory_peak: engine.memory.peak(),
+            used_memory_rss: memory.resident,
+            allocator_active: memory.active,
+            allocator_resident: memory.resident,
+            maxmemory: engine.memory.limit,
+            dataset_bytes: engine.dataset_bytes(),
+            lazyfree_pending_objects: engine.lazy_free_pending(),
+            lazyfreed_objects: engine.lazy_freed(),
+            slowlog_len: node.slow_log.len() as u64,
+            databases: (0..DATABASES)
+                .map(|db| DatabaseFigures {
+                    keys: engine.totals(db).keys(),
+                    expires: engine.totals(db).expires(),
+                })
+                .collect(),
+        }
+    }
+
+    /// One line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,111 @@
+//! MONITOR: shows every command to the connections that watch.
+
+use std::rc::Rc;
+
+use slotway_common::command::{Command, Flags};
+use slotway_common::resp::Args;
+
+use crate::session::{Client, Session};
+
+/// Output that may wait for a watching connection, in bytes; one that is slower is closed.
+const MAX_PENDING: usize = 64 * 1024 * 1024;
+
+/// The connections that watch.
+#[derive(Default)]
+pub struct Monitors {
+    watching: Vec<Watcher>,
+}
+
+struct Watcher {
+    client: Rc<Client>,
+    /// Commands over internal connections of this node are not shown.
+    without: Option<Rc<str>>,
+}
+
+impl Monitors {
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.watching.is_empty()
+    }
+
+    pub fn add(&mut self, client: Rc<Client>, without: Option<Rc<str>>) {
+        client.monitor.set(true);
+        self.remove(client.id);
+        self.watching.push(Watcher { client, without });
+    }
+
+    pub fn remove(&mut self, id: u64) {
+        self.watching.retain(|watcher| watcher.client.id != id);
+    }
+
+    /// Shows a command that has just run. Administrative commands are not shown.
+    pub fn feed(&mut self, at_us: i64, session: &Session, command: &Command, args: &Args<'_>, db: usize) {
+        if command.flags.contains(Flags::ADMIN) || command.flags.contains(Flags::SKIP_MONITOR) {
+            return;
+        }
+        let line = line(at_us, db, &session.client.address, command, args);
+        for Watcher { client, without } in &self.watching {
+            if without.is_some() && *without == session.internal {
+                continue;
+            }
+            if client.pushed.borrow().len() > MAX_PENDING {
+                client.kill();
+            } else {
+                client.push(&line);
+            }
+        }
+    }
+}
+
+/// The status line of a command: time, database, client, and the arguments quoted.
+fn line(at_us: i64, db: usize, address: &str, command: &Command, args: &Args<'_>) -> Vec<u8> {
+    let mut line = format!("+{}.{:06} [{db} {address}]", at_us / 1_000_000, at_us % 1_000_000).into_bytes();
+    for (index, arg) in args.iter().enumerate() {
+        line.push(b' ');
+        quote(if is_secret(command, args, index) { b"(redacted)" } else { arg }, &mut line);
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+/// True for arguments that are passwords.
+#[must_use]
+pub fn is_secret(command: &Command, args: &Args<'_>, index: usize) -> bool {
+    match command.name {
+        "auth" => index > 0,
+        "hello" => (2..index).any(|at| args.is(at, "AUTH") && index <= at + 2),
+        "config|set" => index >= 3 && index % 2 == 1 && args.is(index - 1, "requirepass"),
+        _ => false,
+    }
+}
+
+/// Appends `text` in double quotes, with the escapes that redis-cli reads.
+fn quote(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in text {
+        match byte {
+            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            7 => out.extend_from_slice(b"\\a"),
+            8 => out.extend_from_slice(b"\\b"),
+            b' '..=b'~' => out.push(byte),
+            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_so_that_a_line_stays_a_line() {
+        let mut out = Vec::new();
+        quote(b"a\"\\\n\x00\xff ", &mut out);
+        assert_eq!(out, b"\"a\\\"\\\\\\n\\x00\\xff \"");
+    }
+}

@@ -1,0 +1,242 @@
+//! What a shard process knows beside its data: who it is, who is connected, what it is set to, and
+//! what it has counted.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slotway_common::command::{COUNT, Command};
+use slotway_common::handshake::Identity;
+use slotway_common::platform::{clock, random};
+use slotway_common::secret::Secret;
+use slotway_common::slot::Slot;
+use slotway_common::topology::{SlotMap, Topology};
+
+use crate::commands::Handlers;
+use crate::engine::Engine;
+use crate::metrics::ShardCells;
+use crate::monitor::Monitors;
+use crate::session::Clients;
+use crate::slow_log::SlowLog;
+
+/// The data and everything around it, owned by the data thread.
+pub struct Shard {
+    pub engine: Engine,
+    pub node: Node,
+}
+
+/// Settings that are looked at on every request or connection, in the form in which they are used.
+#[derive(Clone, Debug)]
+pub struct HotSettings {
+    /// The password of the default user; empty: none is needed.
+    pub requirepass: Vec<u8>,
+    pub maxmemory_samples: usize,
+    pub max_clients: usize,
+    /// Idle clients are closed after this time; zero: never.
+    pub timeout: Duration,
+    pub keepalive: Option<Duration>,
+    /// Most bytes of replies that may wait for a client; 0: no limit.
+    pub output_limit: usize,
+    /// Most bytes of a request in progress.
+    pub query_limit: usize,
+    pub latency_threshold: Option<Duration>,
+    pub debug_commands: bool,
+}
+
+impl Default for HotSettings {
+    fn default() -> Self {
+        Self {
+            requirepass: Vec::new(),
+            maxmemory_samples: 5,
+            max_clients: 10_000,
+            timeout: Duration::ZERO,
+            keepalive: Some(Duration::from_secs(300)),
+            output_limit: 0,
+            query_limit: 1024 * 1024 * 1024,
+            latency_threshold: None,
+            debug_commands: false,
+        }
+    }
+}
+
+/// Which commands CLIENT PAUSE holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseScope {
+    Writes,
+    All,
+}
+
+/// A pause in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    /// Milliseconds since 1970.
+    pub until: i64,
+    pub scope: PauseScope,
+}
+
+/// Calls of one command.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandStats {
+    pub calls: u64,
+    pub microseconds: u64,
+    /// Refused before they ran.
+    pub rejected: u64,
+    /// Ended with an error.
+    pub failed: u64,
+}
+
+/// Counters of the server.
+#[derive(Clone, Debug)]
+pub struct ServerStats {
+    pub commands: u64,
+    pub input_bytes: u64,
+    pub output_bytes: u64,
+    pub errors: u64,
+    pub by_command: Box<[CommandStats]>,
+    /// Error replies by their prefix (`ERR`, `WRONGTYPE`, …).
+    pub by_error: std::collections::BTreeMap<String, u64>,
+    /// Clients that were closed because a budget was used up.
+    pub closed_for_output: u64,
+    pub closed_for_input: u64,
+    /// Requests answered with MOVED.
+    pub redirects: u64,
+    /// Commands, input and output bytes a second, over the last 16 samples of 100 ms.
+    pub rates: Rates,
+}
+
+impl Default for ServerStats {
+    fn default() -> Self {
+        Self {
+            commands: 0,
+            input_bytes: 0,
+            output_bytes: 0,
+            errors: 0,
+            by_command: vec![CommandStats::default(); COUNT].into_boxed_slice(),
+            by_error: std::collections::BTreeMap::new(),
+            closed_for_output: 0,
+            closed_for_input: 0,
+            redirects: 0,
+            rates: Rates::default(),
+        }
+    }
+}
+
+/// Moving averages of what happens a second.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    samples: VecDeque<(Instant, [u64; 3])>,
+}
+
+impl Rates {
+    /// Adds a sample of the running totals.
+    pub fn sample(&mut self, now: Instant, totals: [u64; 3]) {
+        self.samples.push_back((now, totals));
+        if self.samples.len() > 17 {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Commands, input bytes and output bytes a second.
+    #[must_use]
+    pub fn per_second(&self) -> [f64; 3] {
+        let (Some((first, old)), Some((last, new))) = (self.samples.front(), self.samples.back()) else {
+            return [0.0; 3];
+        };
+        let seconds = last.duration_since(*first).as_secs_f64();
+        if seconds <= 0.0 {
+            return [0.0; 3];
+        }
+        std::array::from_fn(|index| new[index].saturating_sub(old[index]) as f64 / seconds)
+    }
+}
+
+/// The process around the engine.
+pub struct Node {
+    pub identity: Identity,
+    pub secret: Option<Secret>,
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    pub started_at: i64,
+    pub topology: Rc<Topology>,
+    pub slot_map: SlotMap,
+    /// This shard's place in the topology.
+    pub shard_index: usize,
+    pub handlers: Rc<Handlers>,
+    pub clients: Clients,
+    pub hot: HotSettings,
+    pub stats: ServerStats,
+    pub slow_log: SlowLog,
+    pub monitors: Monitors,
+    pub pause: Option<Pause>,
+    /// Set by SHUTDOWN and signals: the server stops.
+    pub stopping: bool,
+    cells: Arc<ShardCells>,
+}
+
+impl Node {
+    #[must_use]
+    pub fn new(
+        identity: Identity,
+        secret: Option<Secret>,
+        topology: Topology,
+        cells: Arc<ShardCells>,
+    ) -> Self {
+        let shard_index = topology
+            .shards
+            .iter()
+            .position(|shard| shard.nodes.iter().any(|node| node.id == identity.node))
+            .unwrap_or(usize::MAX);
+        Self {
+            identity,
+            secret,
+            run_id: random::hex_id::<20>(),
+            started_at: clock::now_ms(),
+            slot_map: topology.slot_map(),
+            topology: Rc::new(topology),
+            shard_index,
+            handlers: Rc::new(Handlers::new()),
+            clients: Clients::default(),
+            hot: HotSettings::default(),
+            stats: ServerStats::default(),
+            slow_log: SlowLog::default(),
+            monitors: Monitors::default(),
+            pause: None,
+            stopping: false,
+            cells,
+        }
+    }
+
+    /// True when this shard owns the slot.
+    #[must_use]
+    #[inline]
+    pub fn owns(&self, slot: Slot) -> bool {
+        self.slot_map.shard_of(slot) == Some(self.shard_index)
+    }
+
+    /// The client address of the slot's owner, if it has one.
+    #[must_use]
+    pub fn owner_address(&self, slot: Slot) -> Option<&str> {
+        let shard = self.topology.shards.get(self.slot_map.shard_of(slot)?)?;
+        shard.nodes.first().map(|node| node.address.as_str())
+    }
+
+    /// Notes a command for the metrics.
+    #[inline]
+    pub fn observe(&self, command: &Command, took: Duration) {
+        self.cells.observe(command, took.as_nanos() as u64);
+    }
+
+    /// True when a command is held back by CLIENT PAUSE.
+    #[must_use]
+    #[inline]
+    pub fn holds_back(&self, command: Option<&Command>) -> bool {
+        match self.pause {
+            None => false,
+            Some(pause) => {
+                pause.until > clock::now_ms()
+                    && (pause.scope == PauseScope::All || command.is_none_or(Command::is_write))
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The data thread: accepts connections, runs their commands on the engine, and does what is due
+//! between them.
+
+mod connection;
+mod tick;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slotway_common::admin::Health;
+use slotway_common::platform::clock;
+use slotway_common::platform::net::{self, TcpListener};
+use slotway_common::shutdown;
+use tokio::task::LocalSet;
+
+use crate::metrics::ShardCells;
+use crate::node::Shard;
+
+/// Connections that wait to be accepted (`tcp-backlog`).
+pub const BACKLOG: i32 = 511;
+
+/// How long a stopping server waits for replies to be written.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the connections of one data thread share.
+struct Server {
+    shard: RefCell<Shard>,
+    /// Read buffer of whichever connection is being polled: an idle connection has none.
+    scratch: RefCell<Box<[u8]>>,
+}
+
+/// Bytes read at once from a connection.
+const READ_SIZE: usize = 32 * 1024;
+
+/// Serves clients until `requests` asks to stop or SHUTDOWN is called, then writes out what is owed.
+///
+/// # Errors
+/// When the listening socket breaks.
+pub async fn run(
+    shard: Shard,
+    listener: TcpListener,
+    cells: Arc<ShardCells>,
+    health: Arc<Health>,
+    mut requests: shutdown::Requests,
+) -> io::Result<()> {
+    let server = Rc::new(Server {
+        shard: RefCell::new(shard),
+        scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
+    });
+    let tasks = LocalSet::new();
+    tasks
+        .run_until(async {
+            let pulse = health.watch("data", Duration::from_secs(10));
+            let ticker = tokio::task::spawn_local(tick::run(server.clone(), cells, pulse));
+            health.set_ready();
+            tokio::select! {
+                reason = requests.next() => tracing::info!("{reason}: stopping"),
+                _ = ticker => tracing::info!("SHUTDOWN: stopping"),
+                result = accept(&server, &listener) => return result,
+            }
+            health.set_not_ready("stopping");
+            drop(listener);
+            server.drain().await;
+            Ok(())
+        })
+        .await
+}
+
+async fn accept(server: &Rc<Server>, listener: &TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: the listener stays readable, so do not spin.
+                tracing::warn!("a connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let shard = &mut *server.shard.borrow_mut();
+        if shard.node.clients.len() >= shard.node.hot.max_clients {
+            shard.node.clients.rejected += 1;
+            // Best effort: the client is told if its socket takes the line at once.
+            let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+            continue;
+        }
+        if net::tune(&stream, shard.node.hot.keepalive).is_err() {
+            continue;
+        }
+        let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
+        let client = shard.node.clients.add(peer.to_string(), local, clock::now_ms());
+        let authenticated = shard.node.hot.requirepass.is_empty();
+        tokio::task::spawn_local(connection::serve(server.clone(), stream, client, authenticated));
+    }
+}
+
+impl Server {
+    /// Lets every connection write what it has and close, for a bounded time.
+    async fn drain(&self) {
+        {
+            let shard = &mut *self.shard.borrow_mut();
+            shard.node.stopping = true;
+            shard.node.clients.wake_all();
+        }
+        let deadline = clock::monotonic() + DRAIN;
+        while !self.shard.borrow().node.clients.is_empty() && clock::monotonic() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}

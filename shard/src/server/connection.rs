@@ -1,0 +1,307 @@
+//! One client connection: reads requests, runs them, writes replies.
+//!
+//! The task is one hand-written poll, so that a request costs a read, a write and no further wake-up.
+//! Memory is bounded: while replies wait to be written nothing is read, a read takes what one
+//! buffer holds, and a request or a reply beyond its budget closes the connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use slotway_common::command;
+use slotway_common::platform::clock;
+use slotway_common::platform::net::TcpStream;
+use slotway_common::resp::request::Parsed;
+use slotway_common::resp::{Limits, Parser};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::Server;
+use crate::dispatch;
+use crate::session::{Client, Session};
+
+/// Replies that may gather before they are written, in bytes.
+const WRITE_AT: usize = 256 * 1024;
+
+/// Buffers up to this size are kept for the next request.
+const KEEP: usize = 16 * 1024;
+
+/// Rounds of read, run and write before other connections get their turn.
+const ROUNDS: usize = 4;
+
+/// From this size on, what is missing of an argument is read straight into its place.
+const LARGE: usize = 64 * 1024;
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Client>, authenticated: bool) {
+    let mut connection = Connection {
+        stream,
+        session: Session::new(client, authenticated),
+        parser: Parser::new(),
+        input: Vec::new(),
+        output: Vec::new(),
+        written: 0,
+        paused: None,
+        server,
+    };
+    poll_fn(|context| connection.poll(context)).await;
+}
+
+struct Connection {
+    server: Rc<Server>,
+    stream: TcpStream,
+    session: Session,
+    parser: Parser,
+    /// What was read and not run yet; empty between requests.
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Bytes of `output` that are written already.
+    written: usize,
+    /// Runs while CLIENT PAUSE holds the next command back.
+    paused: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why requests are no longer run.
+#[derive(PartialEq, Eq)]
+enum Stop {
+    /// All whole requests have run.
+    Starved,
+    /// Replies must be written first.
+    Full,
+    /// CLIENT PAUSE.
+    Paused,
+    /// The connection is to be closed.
+    Closing,
+}
+
+impl Connection {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.remember_waker(context);
+        for _ in 0..ROUNDS {
+            if self.session.client.killed.get() {
+                return Poll::Ready(());
+            }
+            self.take_pushed();
+            match self.poll_write(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.session.closing || self.server.shard.borrow().node.stopping {
+                return Poll::Ready(());
+            }
+            if !self.input.is_empty() && self.parser.needed() <= self.input.len() {
+                let input = std::mem::take(&mut self.input);
+                let (used, stop) = self.run(&input);
+                self.put_back(input, used);
+                match stop {
+                    Stop::Starved => {}
+                    Stop::Full | Stop::Closing => continue,
+                    Stop::Paused => {
+                        if self.poll_pause(context).is_pending() {
+                            return self.poll_write(context).map(|_| ());
+                        }
+                        continue;
+                    }
+                }
+                if !self.output.is_empty() {
+                    continue;
+                }
+            }
+            match self.poll_read(context) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return self.poll_idle(context),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Nothing to read: what is left is to write, and to give memory back.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.poll_write(context) {
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Ok(())) if self.session.closing => return Poll::Ready(()),
+            _ => {}
+        }
+        if self.input.is_empty() {
+            self.input = Vec::new();
+            self.parser.shrink();
+        }
+        Poll::Pending
+    }
+
+    fn remember_waker(&self, context: &Context<'_>) {
+        let mut waker = self.session.client.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+
+    fn take_pushed(&mut self) {
+        let mut pushed = self.session.client.pushed.borrow_mut();
+        if !pushed.is_empty() {
+            self.output.extend_from_slice(&pushed);
+            *pushed = Vec::new();
+        }
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.output.len() {
+            let rest = &self.output[self.written..];
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.written += count;
+                    self.server.shard.borrow_mut().node.stats.output_bytes += count as u64;
+                    let client = &self.session.client;
+                    client.total_output.set(client.total_output.get() + count as u64);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.session.client.output_bytes.set(self.output.len() - self.written);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.written = 0;
+        if self.output.capacity() > KEEP {
+            self.output = Vec::new();
+        } else {
+            self.output.clear();
+        }
+        self.session.client.output_bytes.set(0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and runs what is whole; `false` at the end of the stream.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let needed = self.parser.needed();
+        if needed > self.input.len() + LARGE {
+            // Room for the rest of a large argument, in steps, so that a length alone takes no memory.
+            let room = (needed - self.input.len()).min(self.input.len().max(LARGE));
+            self.input.reserve(room);
+            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input);
+            return read.map_ok(|count| self.note_read(count));
+        }
+        let server = self.server.clone();
+        let mut scratch = server.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        }
+        let read = buffer.filled();
+        if !self.note_read(read.len()) {
+            return Poll::Ready(Ok(false));
+        }
+        if self.input.is_empty() {
+            let (used, _) = self.run(read);
+            self.input.extend_from_slice(&read[used..]);
+        } else {
+            self.input.extend_from_slice(read);
+        }
+        self.session.client.input_bytes.set(self.input.len());
+        Poll::Ready(Ok(true))
+    }
+
+    /// Accounts for what was read; false when the stream has ended or the request is too large.
+    fn note_read(&mut self, count: usize) -> bool {
+        let node = &mut self.server.shard.borrow_mut().node;
+        node.stats.input_bytes += count as u64;
+        let client = &self.session.client;
+        client.total_input.set(client.total_input.get() + count as u64);
+        if self.input.len() > node.hot.query_limit {
+            node.stats.closed_for_input += 1;
+            tracing::warn!("client {} closed: its request is over client-query-buffer-limit", client.address);
+            return false;
+        }
+        count > 0
+    }
+
+    fn put_back(&mut self, mut input: Vec<u8>, used: usize) {
+        if used == input.len() && input.capacity() > KEEP {
+            self.input = Vec::new();
+        } else {
+            input.drain(..used);
+            self.input = input;
+        }
+        self.session.client.input_bytes.set(self.input.len());
+    }
+
+    /// Runs whole requests from the start of `input`; gives how many bytes they took.
+    fn run(&mut self, input: &[u8]) -> (usize, Stop) {
+        let shard = &mut *self.server.shard.borrow_mut();
+        let now = clock::now_ms();
+        shard.engine.set_now(now);
+        self.session.client.last_used_at.set(now);
+        let mut limits =
+            Limits { max_bulk: shard.engine.limits.max_string, authenticated: self.session.authenticated };
+        let mut time = clock::monotonic();
+        let mut used = 0;
+        loop {
+            let rest = &input[used..];
+            let length = match self.parser.parse(rest, &limits) {
+                Ok(Parsed::Frame(length)) => length,
+                Ok(Parsed::Incomplete) => return (used, Stop::Starved),
+                Err(error) => {
+                    self.output.extend_from_slice(format!("-ERR Protocol error: {error}\r\n").as_bytes());
+                    self.session.closing = true;
+                    return (input.len(), Stop::Closing);
+                }
+            };
+            let args = self.parser.args(rest);
+            if shard.node.pause.is_some() && shard.node.holds_back(command::find(&args)) {
+                // The frame is parsed again when the pause is over.
+                self.parser = Parser::new();
+                return (used, Stop::Paused);
+            }
+            time = dispatch::execute(shard, &mut self.session, args, &mut self.output, time);
+            used += length;
+            limits.authenticated = self.session.authenticated;
+            if self.session.closing {
+                return (input.len(), Stop::Closing);
+            }
+            if self.output.len() > WRITE_AT {
+                if shard.node.hot.output_limit > 0 && self.output.len() > shard.node.hot.output_limit {
+                    shard.node.stats.closed_for_output += 1;
+                    self.session.client.killed.set(true);
+                    tracing::warn!(
+                        "client {} closed: its replies are over client-output-buffer-limit",
+                        self.session.client.address
+                    );
+                    return (input.len(), Stop::Closing);
+                }
+                return (used, Stop::Full);
+            }
+        }
+    }
+
+    /// Waits until the pause ends; UNPAUSE wakes the task earlier.
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let pause = self.server.shard.borrow().node.pause;
+        let left = pause.map_or(0, |pause| pause.until - clock::now_ms());
+        let Ok(left @ 1..) = u64::try_from(left) else {
+            self.paused = None;
+            return Poll::Ready(());
+        };
+        let mut sleep = Box::pin(tokio::time::sleep(std::time::Duration::from_millis(left)));
+        let ended = sleep.as_mut().poll(context);
+        self.paused = Some(sleep);
+        ended
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Not borrowed here: tasks are dropped by the runtime, never by a command.
+        if let Ok(mut shard) = self.server.shard.try_borrow_mut() {
+            shard.node.clients.remove(self.session.client.id);
+            shard.node.monitors.remove(self.session.client.id);
+        }
+    }
+}

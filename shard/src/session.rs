@@ -1,0 +1,188 @@
+//! What the shard knows of a connection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::Waker;
+
+use slotway_common::command::Command;
+use slotway_common::handshake;
+use slotway_common::resp::Protocol;
+use slotway_common::slot::Slot;
+use slotway_common::topology::SlotRanges;
+
+/// Which replies a client wants (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// None for the command after this one.
+    SkipNext,
+    /// None for this command.
+    Skip,
+}
+
+/// The state of one connection. What other connections may ask or change is in [`Session::client`].
+pub struct Session {
+    pub client: Rc<Client>,
+    pub db: usize,
+    pub protocol: Protocol,
+    pub authenticated: bool,
+    /// The handshake in progress, before a connection becomes internal.
+    pub handshake: Option<handshake::Server>,
+    /// The node at the other end of an internal connection.
+    pub internal: Option<Rc<str>>,
+    /// Slots that were refused on this internal connection and stay refused until RESUME.
+    pub refused: Vec<Slot>,
+    /// The slots that the fan-out command in progress covers; all when there is none.
+    pub only: Option<SlotRanges>,
+    pub reply_mode: ReplyMode,
+    /// Closed when the replies so far are written.
+    pub closing: bool,
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(client: Rc<Client>, authenticated: bool) -> Self {
+        Self {
+            client,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            handshake: None,
+            internal: None,
+            refused: Vec::new(),
+            only: None,
+            reply_mode: ReplyMode::On,
+            closing: false,
+        }
+    }
+}
+
+/// What CLIENT LIST tells of a connection, and how other connections reach it.
+pub struct Client {
+    pub id: u64,
+    pub address: String,
+    pub local_address: String,
+    /// Milliseconds since 1970.
+    pub connected_at: i64,
+    pub name: RefCell<Vec<u8>>,
+    pub user: RefCell<Rc<str>>,
+    pub db: Cell<usize>,
+    pub protocol: Cell<Protocol>,
+    pub last_command: Cell<Option<&'static Command>>,
+    pub last_used_at: Cell<i64>,
+    /// Set by CLIENT KILL, idle timeout and output limits: the connection's task closes it.
+    pub killed: Cell<bool>,
+    /// CLIENT NO-EVICT.
+    pub no_evict: Cell<bool>,
+    /// In MONITOR mode.
+    pub monitor: Cell<bool>,
+    /// The node of an internal connection.
+    pub internal: RefCell<Option<Rc<str>>>,
+    pub input_bytes: Cell<usize>,
+    pub output_bytes: Cell<usize>,
+    pub total_input: Cell<u64>,
+    pub total_output: Cell<u64>,
+    /// Output that other connections' commands made (MONITOR), taken up by the connection's task.
+    pub pushed: RefCell<Vec<u8>>,
+    pub waker: RefCell<Option<Waker>>,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(id: u64, address: String, local_address: String, now: i64) -> Self {
+        Self {
+            id,
+            address,
+            local_address,
+            connected_at: now,
+            name: RefCell::default(),
+            user: RefCell::new(Rc::from("default")),
+            db: Cell::new(0),
+            protocol: Cell::default(),
+            last_command: Cell::new(None),
+            last_used_at: Cell::new(now),
+            killed: Cell::new(false),
+            no_evict: Cell::new(false),
+            monitor: Cell::new(false),
+            internal: RefCell::default(),
+            input_bytes: Cell::new(0),
+            output_bytes: Cell::new(0),
+            total_input: Cell::new(0),
+            total_output: Cell::new(0),
+            pushed: RefCell::default(),
+            waker: RefCell::default(),
+        }
+    }
+
+    /// Lets the connection's task look at `killed`, `pushed` and the pause again.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Closes the connection as soon as its task runs.
+    pub fn kill(&self) {
+        self.killed.set(true);
+        self.wake();
+    }
+
+    /// Appends output that is no reply.
+    pub fn push(&self, bytes: &[u8]) {
+        self.pushed.borrow_mut().extend_from_slice(bytes);
+        self.wake();
+    }
+}
+
+/// All connections, by id.
+#[derive(Default)]
+pub struct Clients {
+    by_id: BTreeMap<u64, Rc<Client>>,
+    last_id: u64,
+    pub total_received: u64,
+    pub rejected: u64,
+}
+
+impl Clients {
+    /// Registers a new connection.
+    pub fn add(&mut self, address: String, local_address: String, now: i64) -> Rc<Client> {
+        self.last_id += 1;
+        self.total_received += 1;
+        let client = Rc::new(Client::new(self.last_id, address, local_address, now));
+        self.by_id.insert(client.id, client.clone());
+        client
+    }
+
+    pub fn remove(&mut self, id: u64) {
+        self.by_id.remove(&id);
+    }
+
+    #[must_use]
+    pub fn get(&self, id: u64) -> Option<&Rc<Client>> {
+        self.by_id.get(&id)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// All connections, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Client>> {
+        self.by_id.values()
+    }
+
+    pub fn wake_all(&self) {
+        for client in self.iter() {
+            client.wake();
+        }
+    }
+}
