@@ -4,8 +4,13 @@
 //! 64 KiB, so that no operation on one element costs O(n), a clone costs one pointer a piece, and pieces can be encoded
 //! and freed on other threads.
 
+pub mod hash;
+pub mod intset;
 pub mod item;
+pub mod list;
 pub mod packed;
+pub mod set;
+pub mod spine;
 pub mod table;
 
 /// Any value but a short string, which lies in its key's record.

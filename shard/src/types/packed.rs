@@ -20,6 +20,11 @@ impl Packed {
         Packed(None)
     }
 
+    /// The sequence of `count` entries whose bytes these are.
+    pub fn of(entries: &[u8], count: usize) -> Self {
+        Packed((count > 0).then(|| Blob::new(count as u32, &[entries])))
+    }
+
     /// Number of entries.
     #[inline]
     pub fn len(&self) -> usize {

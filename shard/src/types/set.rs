@@ -1,0 +1,258 @@
+//! The set: members without order.
+
+#[cfg(test)]
+mod tests;
+
+use rand::Rng;
+use slotway_common::number::parse_i64;
+
+use super::intset::IntSet;
+use super::item::{IntText, Item};
+use super::packed::{Packed, entry::Encoded};
+use super::table::{Hashed, SegmentTable};
+use crate::engine::blob::Blob;
+use crate::engine::{Limits, hash_bytes, size_class};
+
+/// A set that is told to be a hash table stays packed up to this many members of up to so many bytes.
+const PACKED_MEMBERS: usize = 128;
+const PACKED_MEMBER_BYTES: usize = 64;
+
+/// A set. As long as all members are integers, and not too many, it is an [`IntSet`]. Past that it is a table, and stays
+/// one; a small table is kept packed, which no client can tell.
+#[derive(Clone)]
+pub struct Set(Form);
+
+#[derive(Clone)]
+enum Form {
+    Ints(IntSet),
+    Packed(Packed),
+    Table(Box<Table>),
+}
+
+#[derive(Clone)]
+struct Table {
+    members: SegmentTable<Member>,
+    /// Allocator bytes of all members' blobs.
+    bytes: usize,
+}
+
+#[derive(Clone)]
+struct Member(Blob);
+
+impl Member {
+    fn item(&self) -> Item<'_> {
+        Item::Bytes(self.0.bytes())
+    }
+}
+
+impl Hashed for Member {
+    #[inline]
+    fn hash(&self) -> u64 {
+        hash_bytes(self.0.bytes())
+    }
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Set {
+    /// An empty set; allocates nothing.
+    pub const fn new() -> Self {
+        Set(Form::Ints(IntSet::new()))
+    }
+
+    /// Number of members.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Form::Ints(ints) => ints.len(),
+            Form::Packed(packed) => packed.len(),
+            Form::Table(table) => table.members.len(),
+        }
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Allocator bytes below this value.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Ints(ints) => ints.heap_bytes(),
+            Form::Packed(packed) => packed.heap_bytes(),
+            Form::Table(table) => size_class(size_of::<Table>()) + table.members.heap_bytes() + table.bytes,
+        }
+    }
+
+    /// The name that OBJECT ENCODING tells.
+    pub fn encoding(&self) -> &'static str {
+        match &self.0 {
+            Form::Ints(_) => "intset",
+            Form::Packed(_) | Form::Table(_) => "hashtable",
+        }
+    }
+
+    /// About how many allocations dropping the set touches.
+    pub fn free_effort(&self) -> usize {
+        match &self.0 {
+            Form::Ints(_) | Form::Packed(_) => 1,
+            Form::Table(table) => table.members.len(),
+        }
+    }
+
+    /// Whether `member` is in the set.
+    #[inline]
+    pub fn contains(&self, member: &[u8]) -> bool {
+        match &self.0 {
+            Form::Ints(ints) => parse_i64(member).is_some_and(|number| ints.contains(number)),
+            Form::Packed(packed) => packed.find(member, 1).is_some(),
+            Form::Table(table) => {
+                table.members.get(hash_bytes(member), |other| other.0.bytes() == member).is_some()
+            }
+        }
+    }
+
+    /// Whether `member`, of this or another set, is in the set.
+    pub fn contains_item(&self, member: Item<'_>) -> bool {
+        match (&self.0, member) {
+            (Form::Ints(ints), Item::Int(number)) => ints.contains(number),
+            _ => self.contains(member.text(&mut IntText::new())),
+        }
+    }
+
+    /// Adds a member. Says whether it is new.
+    #[inline]
+    pub fn insert(&mut self, member: &[u8], limits: &Limits) -> bool {
+        if let Form::Ints(ints) = &mut self.0 {
+            if let Some(number) = parse_i64(member) {
+                let new = ints.insert(number);
+                if new && ints.len() > limits.set_max_intset_entries {
+                    self.leave_ints();
+                }
+                return new;
+            }
+            self.leave_ints();
+        }
+        if let Form::Packed(packed) = &mut self.0 {
+            if packed.find(member, 1).is_some() {
+                return false;
+            }
+            if packed.len() < PACKED_MEMBERS && member.len() <= PACKED_MEMBER_BYTES {
+                packed.push([Encoded::element(member)]);
+                return true;
+            }
+        }
+        self.unpack().insert(member)
+    }
+
+    /// Adds a member of this or another set.
+    pub fn insert_item(&mut self, member: Item<'_>, limits: &Limits) -> bool {
+        self.insert(member.text(&mut IntText::new()), limits)
+    }
+
+    /// Removes a member. Says whether it was there.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        match &mut self.0 {
+            Form::Ints(ints) => parse_i64(member).is_some_and(|number| ints.remove(number)),
+            Form::Packed(packed) => {
+                let found = packed.find(member, 1);
+                if let Some((at, _)) = found {
+                    packed.remove(at, 1);
+                }
+                found.is_some()
+            }
+            Form::Table(table) => {
+                let gone = table.members.remove(hash_bytes(member), |other| other.0.bytes() == member);
+                table.bytes -= gone.as_ref().map_or(0, |member| member.0.heap_bytes());
+                gone.is_some()
+            }
+        }
+    }
+
+    /// All members: integers of an [`IntSet`] in ascending order, else in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
+        let (ints, packed, table) = match &self.0 {
+            Form::Ints(ints) => (Some(ints), None, None),
+            Form::Packed(packed) => (None, Some(packed), None),
+            Form::Table(table) => (None, None, Some(table)),
+        };
+        let ints = ints.into_iter().flat_map(|ints| ints.iter().map(Item::Int));
+        let packed = packed.into_iter().flat_map(Packed::iter);
+        let members = table.into_iter().flat_map(|table| table.members.iter().map(Member::item));
+        ints.chain(packed).chain(members)
+    }
+
+    /// A uniformly random member.
+    pub fn random(&self, rng: &mut impl Rng) -> Option<Item<'_>> {
+        if self.is_empty() {
+            return None;
+        }
+        match &self.0 {
+            Form::Ints(ints) => ints.get(rng.random_range(0..ints.len())).map(Item::Int),
+            Form::Packed(packed) => Some(packed.read(packed.nth(rng.random_range(0..packed.len()))).0),
+            Form::Table(table) => table.members.random(rng).map(Member::item),
+        }
+    }
+
+    /// Visits about `count` members from a cursor on and returns the next one, as [`SegmentTable::scan`] does. A set
+    /// that is no table is visited whole.
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut each: impl FnMut(Item<'a>)) -> u64 {
+        match &self.0 {
+            Form::Table(table) => table.members.scan(cursor, count, |member| each(member.item())),
+            _ => {
+                self.iter().for_each(each);
+                0
+            }
+        }
+    }
+
+    /// Turns an [`IntSet`] into what holds any members: packed as long as they are few.
+    fn leave_ints(&mut self) {
+        let Form::Ints(ints) = &self.0 else { return };
+        if ints.len() <= PACKED_MEMBERS {
+            let mut packed = Packed::new();
+            for number in ints.iter() {
+                packed.push([Encoded::int(number)]);
+            }
+            self.0 = Form::Packed(packed);
+        } else {
+            self.unpack();
+        }
+    }
+
+    /// Turns any form into a table.
+    fn unpack(&mut self) -> &mut Table {
+        if !matches!(self.0, Form::Table(_)) {
+            let mut table = Box::new(Table { members: SegmentTable::new(), bytes: 0 });
+            for member in self.iter() {
+                table.add(member.text(&mut IntText::new()));
+            }
+            self.0 = Form::Table(table);
+        }
+        match &mut self.0 {
+            Form::Table(table) => table,
+            _ => unreachable!("unpacked above"),
+        }
+    }
+}
+
+impl Table {
+    fn insert(&mut self, member: &[u8]) -> bool {
+        let new = self.members.get(hash_bytes(member), |other| other.0.bytes() == member).is_none();
+        if new {
+            self.add(member);
+        }
+        new
+    }
+
+    fn add(&mut self, member: &[u8]) {
+        let blob = Blob::new((), &[member]);
+        self.bytes += blob.heap_bytes();
+        self.members.insert(hash_bytes(member), Member(blob));
+    }
+}
