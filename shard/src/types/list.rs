@@ -233,17 +233,20 @@ impl List {
                 Some(before) if spine.leaf(before).allows(limit, entry.len()) => {
                     spine.edit(before, |node| node.push_back(&entry, limit));
                 }
-                _ => spine.insert_before(place, Node::of(&entry.parts().concat(), 1)),
+                _ => {
+                    spine.insert_before(place, Node::of(&entry.parts().concat(), 1));
+                }
             }
             return;
         }
         let rest = spine.edit(place, |node| node.split_off(index));
-        spine.insert_after(place, rest);
-        if spine.leaf(place).allows(limit, entry.len()) {
+        let last = if spine.leaf(place).allows(limit, entry.len()) {
             spine.edit(place, |node| node.push_back(&entry, limit));
+            place
         } else {
-            spine.insert_after(place, Node::of(&entry.parts().concat(), 1));
-        }
+            spine.insert_after(place, Node::of(&entry.parts().concat(), 1))
+        };
+        spine.insert_after(last, rest);
     }
 
     /// Removes elements equal to `value`, at most `most` from one end on. Says how many.

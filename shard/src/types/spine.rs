@@ -249,7 +249,9 @@ impl<L: Leaf> Spine<L> {
     /// Inserts a leaf before the first one.
     pub fn push_front(&mut self, leaf: L) {
         match self.first() {
-            Some(_) => self.insert(0, 0, leaf),
+            Some(first) => {
+                self.insert_before(first, leaf);
+            }
             None => self.push_only(leaf),
         }
     }
@@ -257,19 +259,21 @@ impl<L: Leaf> Spine<L> {
     /// Inserts a leaf after the last one.
     pub fn push_back(&mut self, leaf: L) {
         match self.last() {
-            Some(last) => self.insert_after(last, leaf),
+            Some(last) => {
+                self.insert_after(last, leaf);
+            }
             None => self.push_only(leaf),
         }
     }
 
-    /// Inserts a leaf after the one at a place.
-    pub fn insert_after(&mut self, at: LeafPlace, leaf: L) {
-        self.insert(at.branch, at.leaf + 1, leaf);
+    /// Inserts a leaf, which must not be empty, after the one at a place. Returns where it stands.
+    pub fn insert_after(&mut self, at: LeafPlace, leaf: L) -> LeafPlace {
+        self.insert(at.branch, at.leaf + 1, leaf)
     }
 
-    /// Inserts a leaf before the one at a place.
-    pub fn insert_before(&mut self, at: LeafPlace, leaf: L) {
-        self.insert(at.branch, at.leaf, leaf);
+    /// Inserts a leaf, which must not be empty, before the one at a place. Returns where it stands.
+    pub fn insert_before(&mut self, at: LeafPlace, leaf: L) -> LeafPlace {
+        self.insert(at.branch, at.leaf, leaf)
     }
 
     fn push_only(&mut self, leaf: L) {
@@ -281,41 +285,39 @@ impl<L: Leaf> Spine<L> {
         self.branches.push_back(branch);
     }
 
-    fn insert(&mut self, number: usize, at: usize, leaf: L) {
-        if leaf.len() == 0 {
-            return;
-        }
+    fn insert(&mut self, number: usize, at: usize, leaf: L) -> LeafPlace {
         self.heap += leaf_bytes(&leaf);
         self.len += leaf.len();
+        let branch_count = self.branches.len();
         let branch = &mut self.branches[number];
         self.heap -= branch.heap_bytes();
-        let (key, len) = (leaf.key(), leaf.len());
+        let entry = Entry::new(leaf);
         let leaves = Arc::make_mut(&mut branch.leaves);
         if leaves.len() < MOST_LEAVES {
-            leaves.insert(at, Entry::new(leaf));
-            branch.len += len;
+            branch.len += entry.len as usize;
             if at == 0 {
-                branch.key = key;
+                branch.key = entry.key;
             }
+            leaves.insert(at, entry);
             self.heap += branch.heap_bytes();
-            return;
+            return LeafPlace { branch: number, leaf: at };
         }
         // At an end of the sequence the full branch stays full, so that pushing leaves no half-empty ones behind.
-        let (branch_count, entry) = (self.branches.len(), Entry::new(leaf));
-        let branch = &mut self.branches[number];
-        let leaves = Arc::make_mut(&mut branch.leaves);
-        let (place, new) = if at == leaves.len() && number + 1 == branch_count {
-            (number + 1, vec![entry])
+        let (new_branch, new, place) = if at == leaves.len() && number + 1 == branch_count {
+            (number + 1, vec![entry], LeafPlace { branch: number + 1, leaf: 0 })
         } else if at == 0 && number == 0 {
-            (0, vec![entry])
+            (0, vec![entry], LeafPlace { branch: 0, leaf: 0 })
         } else {
             let mut upper = leaves.split_off(leaves.len() / 2);
-            if at <= leaves.len() {
+            let place = if at <= leaves.len() {
                 leaves.insert(at, entry);
+                LeafPlace { branch: number, leaf: at }
             } else {
-                upper.insert(at - leaves.len(), entry);
-            }
-            (number + 1, upper)
+                let at = at - leaves.len();
+                upper.insert(at, entry);
+                LeafPlace { branch: number + 1, leaf: at }
+            };
+            (number + 1, upper, place)
         };
         if let (Some(first), Some(new_first)) = (leaves.first(), new.first()) {
             branch.key = first.key;
@@ -324,8 +326,9 @@ impl<L: Leaf> Spine<L> {
             let key = new_first.key;
             let new = Branch::new(new, key);
             self.heap += new.heap_bytes();
-            self.branches.insert(place, new);
+            self.branches.insert(new_branch, new);
         }
+        place
     }
 
     /// Removes the leaf at a place.

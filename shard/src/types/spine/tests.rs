@@ -101,11 +101,13 @@ proptest! {
                     model.push(run);
                 }
                 2 => {
-                    spine.insert_after(place, Run(run.clone()));
+                    let new = spine.insert_after(place, Run(run.clone()));
+                    prop_assert_eq!(&spine.leaf(new).0, &run);
                     model.insert(at + 1, run);
                 }
                 3 => {
-                    spine.insert_before(place, Run(run.clone()));
+                    let new = spine.insert_before(place, Run(run.clone()));
+                    prop_assert_eq!(&spine.leaf(new).0, &run);
                     model.insert(at, run);
                 }
                 4 => {
