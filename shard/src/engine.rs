@@ -17,7 +17,6 @@ mod scan;
 mod size;
 mod slots;
 mod stats;
-mod table;
 mod totals;
 
 use slotway_common::error::Error;
@@ -38,8 +37,8 @@ pub use slots::{Database, SlotSpace};
 pub use stats::Stats;
 pub use totals::DbTotals;
 
+use crate::types::table::Place;
 use crate::types::{Kind, Object};
-use table::Place;
 
 /// Number of a database, `0..DATABASES`.
 pub type DbIndex = usize;

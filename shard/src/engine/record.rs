@@ -27,8 +27,9 @@ use std::ptr::{self, NonNull};
 
 use slotway_common::number::parse_i64;
 
-use super::size_class;
+use super::{hash_bytes, size_class};
 use crate::types::Object;
+use crate::types::table::Hashed;
 
 const HEADER: usize = 12;
 const OBJECT_AT: usize = 16;
@@ -316,6 +317,20 @@ impl Record {
     pub fn heap_bytes(&self) -> usize {
         let own = size_class(layout(self.word(0), self.word(1), self.flags()).size());
         own + self.value().map_or(0, Object::heap_bytes)
+    }
+}
+
+impl Clone for Record {
+    fn clone(&self) -> Self {
+        let mut new = self.copied(self.key());
+        new.set_access(self.access());
+        new
+    }
+}
+
+impl Hashed for Record {
+    fn hash(&self) -> u64 {
+        hash_bytes(self.key())
     }
 }
 

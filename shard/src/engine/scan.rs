@@ -1,23 +1,14 @@
 //! Walks over keys: SCAN cursors and full walks.
 //!
-//! A cursor is `slot << 49 | prefix`, below 2^63, where the prefix is 49 bits of the key's hash under
-//! the cluster's seed. Slots are walked in their order, keys within a slot in the order of their
+//! A cursor is `slot << 49 | prefix`, below 2^63, where the prefix is the leading 49 bits of the key's
+//! hash under the cluster's seed. Slots are walked in their order, keys within a slot in the order of their
 //! prefixes, keys of equal prefix together. So a cursor stays valid across resizes, restarts and
 //! moves of the slot, and every key that exists throughout a scan is seen.
 
 use slotway_common::slot::{SLOTS, Slot};
 
 use super::{DbIndex, Engine, Record};
-
-/// Bits of the hash that a cursor holds.
-pub const PREFIX_BITS: u32 = 49;
-
-/// The place in scan order of a hash. Its top 7 bits are left out: tables use them otherwise.
-#[must_use]
-#[inline]
-pub const fn prefix(hash: u64) -> u64 {
-    (hash << 7) >> (64 - PREFIX_BITS)
-}
+use crate::types::table::CURSOR_BITS;
 
 /// A place in the order in which SCAN walks the keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,19 +21,19 @@ impl Cursor {
     /// Reads the decimal number that a client sent; `None` when it lies behind the last slot.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
-        let slot = u16::try_from(number >> PREFIX_BITS).ok().filter(|slot| *slot < SLOTS)?;
-        Some(Self { slot, prefix: number & ((1 << PREFIX_BITS) - 1) })
+        let slot = u16::try_from(number >> CURSOR_BITS).ok().filter(|slot| *slot < SLOTS)?;
+        Some(Self { slot, prefix: number & ((1 << CURSOR_BITS) - 1) })
     }
 
     #[must_use]
     pub fn to_number(self) -> u64 {
-        u64::from(self.slot) << PREFIX_BITS | self.prefix
+        u64::from(self.slot) << CURSOR_BITS | self.prefix
     }
 }
 
 impl Engine {
     /// Visits live keys from `from` on in the slots that `wanted` names, until at least `count` were
-    /// seen (live or not). Gives where to go on, or `None` at the end.
+    /// seen (live or not) or many empty places were passed. Gives where to go on, or `None` at the end.
     pub fn scan(
         &self,
         db: DbIndex,

@@ -1,7 +1,7 @@
 //! A slot's storage: one table for each numbered database in use.
 
-use super::table::{Place, Table};
 use super::{DATABASES, DbIndex, Key, Record};
+use crate::types::table::{Place, SegmentTable};
 
 /// All that is stored in one hash slot.
 #[derive(Default)]
@@ -67,7 +67,7 @@ impl SlotSpace {
 
 /// One numbered database of one slot.
 pub struct Database {
-    table: Table,
+    table: SegmentTable<Record>,
     /// Sum of the records' `heap_bytes`. Signed, so that an edit in progress may dip below zero.
     bytes: i64,
     expires: u64,
@@ -77,7 +77,7 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { table: Table::default(), bytes: 0, expires: 0, next_expiry: i64::MAX }
+        Self { table: SegmentTable::new(), bytes: 0, expires: 0, next_expiry: i64::MAX }
     }
 }
 
@@ -160,7 +160,7 @@ impl Database {
     }
 
     pub(super) fn take(&mut self, hash: u64, wanted: impl Fn(&Record) -> bool) -> Option<Record> {
-        let record = self.table.take(hash, wanted)?;
+        let record = self.table.remove(hash, wanted)?;
         self.bytes -= record.heap_bytes() as i64;
         self.expires -= u64::from(record.expire_at().is_some());
         Some(record)
@@ -205,9 +205,12 @@ impl Database {
         self.table.iter()
     }
 
-    /// Visits the records from hash prefix `from` on in the order of their prefixes, until at least
-    /// `count` were seen and a prefix ends; gives the prefix to go on from, or `None` at the end.
+    /// Visits about `count` records from hash prefix `from` on in the order of their prefixes, those of
+    /// equal prefix together; gives the prefix to go on from, or `None` at the end.
     pub(super) fn scan(&self, from: u64, count: usize, visit: impl FnMut(&Record)) -> Option<u64> {
-        self.table.scan(from, count, visit)
+        match self.table.scan(from, count, visit) {
+            0 => None,
+            next => Some(next),
+        }
     }
 }
