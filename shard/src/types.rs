@@ -12,12 +12,22 @@ pub mod packed;
 pub mod set;
 pub mod spine;
 pub mod table;
+pub mod zset;
+
+pub use hash::Hash;
+pub use list::List;
+pub use set::Set;
+pub use zset::ZSet;
 
 /// Any value but a short string, which lies in its key's record.
 #[derive(Clone)]
 pub enum Object {
     /// A string of more than [`crate::engine::record::MAX_EMBEDDED`] bytes, or one that grows.
     String(Box<Vec<u8>>),
+    List(List),
+    Hash(Hash),
+    Set(Set),
+    ZSet(ZSet),
 }
 
 /// One type of value, so that the engine's lookups are written once for all of them.
@@ -44,6 +54,10 @@ impl Object {
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::String(_) => "string",
+            Self::List(_) => "list",
+            Self::Hash(_) => "hash",
+            Self::Set(_) => "set",
+            Self::ZSet(_) => "zset",
         }
     }
 
@@ -52,6 +66,10 @@ impl Object {
     pub fn encoding(&self) -> &'static str {
         match self {
             Self::String(_) => "raw",
+            Self::List(list) => list.encoding(),
+            Self::Hash(hash) => hash.encoding(),
+            Self::Set(set) => set.encoding(),
+            Self::ZSet(zset) => zset.encoding(),
         }
     }
 
@@ -62,6 +80,10 @@ impl Object {
             Self::String(bytes) => {
                 crate::engine::size_class(size_of::<Vec<u8>>()) + crate::engine::size_class(bytes.capacity())
             }
+            Self::List(list) => list.heap_bytes(),
+            Self::Hash(hash) => hash.heap_bytes(),
+            Self::Set(set) => set.heap_bytes(),
+            Self::ZSet(zset) => zset.heap_bytes(),
         }
     }
 
@@ -70,6 +92,10 @@ impl Object {
     pub fn free_effort(&self) -> usize {
         match self {
             Self::String(_) => 1,
+            Self::List(list) => list.free_effort(),
+            Self::Hash(hash) => hash.free_effort(),
+            Self::Set(set) => set.free_effort(),
+            Self::ZSet(zset) => zset.free_effort(),
         }
     }
 
@@ -78,6 +104,56 @@ impl Object {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::String(_) => false,
+            Self::List(list) => list.is_empty(),
+            Self::Hash(hash) => hash.is_empty(),
+            Self::Set(set) => set.is_empty(),
+            Self::ZSet(zset) => zset.is_empty(),
         }
     }
 }
+
+/// The collections are kinds by the methods of the same names that they have.
+macro_rules! kind {
+    ($type:ident) => {
+        impl Kind for $type {
+            #[inline]
+            fn of(object: &Object) -> Option<&Self> {
+                match object {
+                    Object::$type(value) => Some(value),
+                    _ => None,
+                }
+            }
+
+            #[inline]
+            fn of_mut(object: &mut Object) -> Option<&mut Self> {
+                match object {
+                    Object::$type(value) => Some(value),
+                    _ => None,
+                }
+            }
+
+            fn into_object(self) -> Object {
+                Object::$type(self)
+            }
+
+            fn empty() -> Self {
+                Self::new()
+            }
+
+            #[inline]
+            fn len(&self) -> usize {
+                Self::len(self)
+            }
+
+            #[inline]
+            fn heap_bytes(&self) -> usize {
+                Self::heap_bytes(self)
+            }
+        }
+    };
+}
+
+kind!(List);
+kind!(Hash);
+kind!(Set);
+kind!(ZSet);

@@ -1,0 +1,396 @@
+//! The sorted set: members, each with a score, in the order of their scores and, where those are equal, of their bytes.
+
+mod order;
+#[cfg(test)]
+mod tests;
+
+use rand::Rng;
+
+use super::item::{IntText, Item};
+use super::packed::{Packed, entry, entry::Encoded};
+use super::table::{Hashed, SegmentTable};
+use crate::engine::blob::Blob;
+use crate::engine::{Limits, hash_bytes, size_class};
+use order::Order;
+
+/// A sorted set. Small ones are a packed sequence of members, each followed by its score, in ascending order; once a
+/// limit is passed they become a table of members and an order over the same members, and stay that. Scores are never
+/// NaN.
+#[derive(Clone)]
+pub struct ZSet(Form);
+
+#[derive(Clone)]
+enum Form {
+    Packed(Packed),
+    Sorted(Box<Sorted>),
+}
+
+#[derive(Clone)]
+struct Sorted {
+    members: SegmentTable<Member>,
+    order: Order,
+    /// Allocator bytes of all members' blobs, each counted once though table and order share it.
+    bytes: usize,
+}
+
+/// A member; the header is its score.
+#[derive(Clone)]
+struct Member(Blob<f64>);
+
+impl Member {
+    fn new(member: &[u8], score: f64) -> Self {
+        Member(Blob::new(score, &[member]))
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    #[inline]
+    fn score(&self) -> f64 {
+        self.0.header()
+    }
+
+    fn pair(&self) -> (Item<'_>, f64) {
+        (Item::Bytes(self.bytes()), self.score())
+    }
+}
+
+impl Hashed for Member {
+    #[inline]
+    fn hash(&self) -> u64 {
+        hash_bytes(self.bytes())
+    }
+}
+
+/// The entry that holds a score: an integer if it is one, else the eight bytes of the double.
+fn score_entry(score: f64, room: &mut [u8; 8]) -> Encoded<'_> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    // −0 and 0 are equal, but −0 is told as "-0".
+    if score.fract() == 0.0 && score.abs() < EXACT && !(score == 0.0 && score.is_sign_negative()) {
+        return Encoded::int(score as i64);
+    }
+    *room = score.to_le_bytes();
+    Encoded::raw(room)
+}
+
+fn score_of(item: Item<'_>) -> f64 {
+    match item {
+        Item::Int(score) => score as f64,
+        Item::Bytes(bytes) => bytes.first_chunk().map_or(0.0, |bytes| f64::from_le_bytes(*bytes)),
+    }
+}
+
+impl Default for ZSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ZSet {
+    /// An empty sorted set; allocates nothing.
+    pub const fn new() -> Self {
+        ZSet(Form::Packed(Packed::new()))
+    }
+
+    /// Number of members.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Form::Packed(packed) => packed.len() / 2,
+            Form::Sorted(sorted) => sorted.order.len(),
+        }
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Allocator bytes below this value.
+    #[inline]
+    pub fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Form::Packed(packed) => packed.heap_bytes(),
+            Form::Sorted(sorted) => {
+                size_class(size_of::<Sorted>())
+                    + sorted.members.heap_bytes()
+                    + sorted.order.heap_bytes()
+                    + sorted.bytes
+            }
+        }
+    }
+
+    /// The name that OBJECT ENCODING tells.
+    pub fn encoding(&self) -> &'static str {
+        match &self.0 {
+            Form::Packed(_) => "listpack",
+            Form::Sorted(_) => "skiplist",
+        }
+    }
+
+    /// About how many allocations dropping the sorted set touches.
+    pub fn free_effort(&self) -> usize {
+        match &self.0 {
+            Form::Packed(_) => 1,
+            Form::Sorted(sorted) => sorted.order.len(),
+        }
+    }
+
+    /// A member's score.
+    #[inline]
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match &self.0 {
+            Form::Packed(packed) => {
+                let (at, _) = packed.find(member, 2)?;
+                Some(score_of(packed.read(packed.read(at).1).0))
+            }
+            Form::Sorted(sorted) => sorted.find(member).map(Member::score),
+        }
+    }
+
+    /// A member's score, where the member is of this or another sorted set or a set.
+    pub fn score_of_item(&self, member: Item<'_>) -> Option<f64> {
+        self.score(member.text(&mut IntText::new()))
+    }
+
+    /// Sets a member's score and returns what it was before. The score must not be NaN.
+    pub fn set(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<f64> {
+        if let Form::Packed(packed) = &mut self.0 {
+            if let Some((at, _)) = packed.find(member, 2) {
+                let old = score_of(packed.read(packed.read(at).1).0);
+                if old.to_bits() != score.to_bits() {
+                    // A new −0 for an old 0 is kept as Redis keeps it: not at all.
+                    if old == score {
+                        return Some(old);
+                    }
+                    packed.remove(at, 2);
+                    insert_packed(packed, member, score);
+                }
+                return Some(old);
+            }
+            if packed.len() / 2 < limits.zset_max_listpack_entries
+                && member.len() <= limits.zset_max_listpack_value
+            {
+                insert_packed(packed, member, score);
+                return None;
+            }
+        }
+        self.sorted().set(member, score)
+    }
+
+    /// Removes a member and returns its score.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        match &mut self.0 {
+            Form::Packed(packed) => {
+                let (at, _) = packed.find(member, 2)?;
+                let score = score_of(packed.read(packed.read(at).1).0);
+                packed.remove(at, 2);
+                Some(score)
+            }
+            Form::Sorted(sorted) => sorted.remove(member),
+        }
+    }
+
+    /// How many members stand before this one, and its score.
+    pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        match &self.0 {
+            Form::Packed(packed) => {
+                let (at, rank) = packed.find(member, 2)?;
+                Some((rank, score_of(packed.read(packed.read(at).1).0)))
+            }
+            Form::Sorted(sorted) => {
+                let score = sorted.find(member)?.score();
+                Some((sorted.order.rank(score, member)?, score))
+            }
+        }
+    }
+
+    /// How many members have scores that `before` accepts; it must accept all scores below some bound and no others.
+    pub fn rank_by_score(&self, before: impl Fn(f64) -> bool) -> usize {
+        match &self.0 {
+            Form::Packed(_) => self.iter().take_while(|(_, score)| before(*score)).count(),
+            Form::Sorted(sorted) => sorted.order.partition(|score, _| before(score)),
+        }
+    }
+
+    /// How many members from the first on `before` accepts, where all scores are equal; it must accept all members
+    /// below some bound and no others.
+    pub fn rank_by_member(&self, before: impl Fn(&[u8]) -> bool) -> usize {
+        match &self.0 {
+            Form::Packed(_) => {
+                self.iter().take_while(|(member, _)| before(member.text(&mut IntText::new()))).count()
+            }
+            Form::Sorted(sorted) => sorted.order.partition(|_, member| before(member.bytes())),
+        }
+    }
+
+    /// The members with their scores from a rank on, up or (`reverse`) down. None if the rank is beyond the set.
+    pub fn iter_from(&self, rank: usize, reverse: bool) -> Iter<'_> {
+        Iter(match &self.0 {
+            Form::Packed(packed) if rank * 2 < packed.len() => {
+                let at = packed.nth(rank * 2);
+                if reverse {
+                    let end = entry::next(packed.bytes(), entry::next(packed.bytes(), at));
+                    Walk::Packed(super::packed::Iter::between(packed.bytes(), 0, end), true)
+                } else {
+                    Walk::Packed(super::packed::Iter::between(packed.bytes(), at, packed.end()), false)
+                }
+            }
+            Form::Packed(_) => Walk::Packed(super::packed::Iter::between(&[], 0, 0), false),
+            Form::Sorted(sorted) => Walk::Sorted(sorted.order.iter_from(rank, reverse)),
+        })
+    }
+
+    /// All members with their scores in ascending order.
+    pub fn iter(&self) -> Iter<'_> {
+        self.iter_from(0, false)
+    }
+
+    /// Removes `count` members from a rank on.
+    pub fn remove_range(&mut self, rank: usize, count: usize) {
+        let count = count.min(self.len().saturating_sub(rank));
+        if count == self.len() {
+            *self = Self::new();
+            return;
+        }
+        match &mut self.0 {
+            Form::Packed(packed) => packed.remove(packed.nth(rank * 2), count * 2),
+            Form::Sorted(sorted) => {
+                let Sorted { members, order, bytes } = &mut **sorted;
+                order.remove_range(rank, count, |member| {
+                    *bytes -= member.0.heap_bytes();
+                    members.remove(member.hash(), |other| other.0.same(&member.0));
+                });
+            }
+        }
+    }
+
+    /// A uniformly random member with its score.
+    pub fn random(&self, rng: &mut impl Rng) -> Option<(Item<'_>, f64)> {
+        if self.is_empty() {
+            return None;
+        }
+        match &self.0 {
+            Form::Packed(_) => self.iter_from(rng.random_range(0..self.len()), false).next(),
+            Form::Sorted(sorted) => sorted.members.random(rng).map(Member::pair),
+        }
+    }
+
+    /// Visits about `count` members from a cursor on and returns the next one, as [`SegmentTable::scan`] does. A packed
+    /// sorted set is visited whole.
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut each: impl FnMut(Item<'a>, f64)) -> u64 {
+        match &self.0 {
+            Form::Packed(_) => {
+                self.iter().for_each(|(member, score)| each(member, score));
+                0
+            }
+            Form::Sorted(sorted) => {
+                sorted.members.scan(cursor, count, |member| each(Item::Bytes(member.bytes()), member.score()))
+            }
+        }
+    }
+
+    /// Turns a packed sorted set into a table with an order.
+    fn sorted(&mut self) -> &mut Sorted {
+        if let Form::Packed(_) = &self.0 {
+            let mut sorted = Box::new(Sorted { members: SegmentTable::new(), order: Order::new(), bytes: 0 });
+            for (member, score) in self.iter() {
+                sorted.insert(member.text(&mut IntText::new()), score);
+            }
+            self.0 = Form::Sorted(sorted);
+        }
+        match &mut self.0 {
+            Form::Sorted(sorted) => sorted,
+            Form::Packed(_) => unreachable!("sorted above"),
+        }
+    }
+}
+
+/// Inserts a member that is not there at its place.
+fn insert_packed(packed: &mut Packed, member: &[u8], score: f64) {
+    let mut room = [0; 8];
+    let mut at = packed.end();
+    // From the end, since scores often come in ascending order.
+    while at > 0 {
+        let score_at = packed.previous(at);
+        let member_at = packed.previous(score_at);
+        let other = score_of(packed.read(score_at).0);
+        let is_before =
+            other < score || other == score && packed.read(member_at).0.text(&mut IntText::new()) < member;
+        if is_before {
+            break;
+        }
+        at = member_at;
+    }
+    packed.insert(at, [Encoded::element(member), score_entry(score, &mut room)]);
+}
+
+impl Sorted {
+    #[inline]
+    fn find(&self, member: &[u8]) -> Option<&Member> {
+        self.members.get(hash_bytes(member), |other| other.bytes() == member)
+    }
+
+    fn insert(&mut self, member: &[u8], score: f64) {
+        let new = Member::new(member, score);
+        self.bytes += new.0.heap_bytes();
+        self.members.insert(hash_bytes(member), new.clone());
+        self.order.insert(new);
+    }
+
+    fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        let hash = hash_bytes(member);
+        let Some(place) = self.members.find(hash, |other| other.bytes() == member) else {
+            self.insert(member, score);
+            return None;
+        };
+        let old = self.members.at(place).map(Member::score)?;
+        if old != score {
+            let new = Member::new(member, score);
+            if let Some(held) = self.members.at_mut(place) {
+                *held = new.clone();
+            }
+            self.order.replace(old, new);
+        }
+        Some(old)
+    }
+
+    fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let gone = self.members.remove(hash_bytes(member), |other| other.bytes() == member)?;
+        self.bytes -= gone.0.heap_bytes();
+        self.order.remove(gone.score(), member);
+        Some(gone.score())
+    }
+}
+
+/// Walks members with their scores, see [`ZSet::iter_from`].
+pub struct Iter<'a>(Walk<'a>);
+
+enum Walk<'a> {
+    /// And whether it goes down.
+    Packed(super::packed::Iter<'a>, bool),
+    Sorted(order::Iter<'a>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (Item<'a>, f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Walk::Packed(walk, false) => {
+                let member = walk.next()?;
+                Some((member, score_of(walk.next()?)))
+            }
+            Walk::Packed(walk, true) => {
+                let score = score_of(walk.next_back()?);
+                Some((walk.next_back()?, score))
+            }
+            Walk::Sorted(walk) => {
+                walk.next().map(|ranked| (Item::Bytes(ranked.member.bytes()), ranked.score))
+            }
+        }
+    }
+}
