@@ -16,6 +16,7 @@ pub mod number;
 pub mod platform;
 pub mod resp;
 pub mod secret;
+pub mod settings;
 pub mod shutdown;
 pub mod slot;
 pub mod topology;

@@ -51,6 +51,7 @@ pub(super) fn check(raw: &raw::File, lines: &Lines) -> Result<ClusterFile, Probl
     let shards = shards.into_iter().zip(placements);
     let mut settings = BTreeMap::new();
     for (name, value) in raw.settings.iter().flatten() {
+        crate::settings::check(name, &value.0).map_err(|reason| at(&format!("settings.{name}"), reason))?;
         settings.insert(name.to_ascii_lowercase(), value.0.clone());
     }
     let secret_path = match &raw.secret {
