@@ -10,6 +10,7 @@ mod generic;
 mod help;
 mod internal;
 mod keyspace;
+mod lcs;
 mod settings;
 mod string;
 

@@ -464,11 +464,27 @@ impl Engine {
 
     /// Replaces a string by another, keeping the expiry; the key is made if absent.
     pub fn replace_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8]) {
+        self.replace(db, key, value, |_| {});
+    }
+
+    /// As [`Engine::replace_string`] with a text that is no integer even if it reads as one.
+    pub fn replace_text(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8]) {
+        self.replace(db, key, value, Record::mark_text);
+    }
+
+    fn replace(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8], finish: impl FnOnce(&mut Record)) {
         match self.find_write(db, key) {
             Some(place) => {
-                self.change(db, key.slot, place, |record| record.set_string(value));
+                self.change(db, key.slot, place, |record| {
+                    record.set_string(value);
+                    finish(record);
+                });
             }
-            None => self.insert_new(db, key, Record::string(key.bytes, value, None)),
+            None => {
+                let mut record = Record::string(key.bytes, value, None);
+                finish(&mut record);
+                self.insert_new(db, key, record);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ pub fn clamp(start: i64, end: i64, length: usize) -> Option<(usize, usize)> {
         return None;
     }
     let (start, end) = (from_end(start), from_end(end).min(length - 1));
-    (start <= end && start < length).then_some((start as usize, end as usize + 1))
+    (start <= end && start < length).then(|| (start as usize, end as usize + 1))
 }
 
 #[cfg(test)]

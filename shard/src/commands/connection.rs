@@ -7,7 +7,6 @@ use slotway_common::number::parse_i64;
 use slotway_common::resp::Protocol;
 
 use super::{Call, Handler};
-use crate::engine::DATABASES;
 use crate::session::ReplyMode;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -38,12 +37,7 @@ fn echo(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn select(call: &mut Call<'_>) -> Result<(), Error> {
-    let index = parse_i64(call.args.at(1)).filter(|index| i32::try_from(*index).is_ok());
-    let index = index.ok_or(Error::NotInteger)?;
-    call.session.db = usize::try_from(index)
-        .ok()
-        .filter(|db| *db < DATABASES)
-        .ok_or(Error::err("DB index is out of range"))?;
+    call.session.db = super::generic::database(call.args.at(1))?;
     call.reply.ok();
     Ok(())
 }

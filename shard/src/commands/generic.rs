@@ -95,9 +95,12 @@ fn rename_to(call: &mut Call<'_>, overwrite: bool) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// A database's number as COPY and MOVE take it.
-fn database(text: &[u8]) -> Result<usize, Error> {
+/// A database's number as SELECT, COPY and MOVE take it.
+pub(super) fn database(text: &[u8]) -> Result<usize, Error> {
     let number = parse_i64(text).ok_or(Error::NotInteger)?;
+    if i32::try_from(number).is_err() {
+        return Err(Error::err("value is out of range, value must between -2147483648 and 2147483647"));
+    }
     usize::try_from(number).ok().filter(|db| *db < DATABASES).ok_or(Error::err("DB index is out of range"))
 }
 
@@ -176,6 +179,7 @@ fn object_encoding(call: &mut Call<'_>) -> Result<(), Error> {
     })
 }
 
+/// Nothing is shared between keys.
 fn object_refcount(call: &mut Call<'_>) -> Result<(), Error> {
     of_record(call, |call, _, _, _| {
         call.reply.int(1);

@@ -29,6 +29,7 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
         "incrby" => incrby,
         "decrby" => decrby,
         "incrbyfloat" => incrbyfloat,
+        "lcs" => super::lcs::lcs,
         _ => return None,
     })
 }
@@ -369,7 +370,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
     let by = Extended::parse(call.args.at(2)).ok_or(Error::NotFloat)?;
     let new = old.add(by).filter(|sum| !sum.is_infinite());
     let text = new.ok_or(Error::err("increment would produce NaN or Infinity"))?.to_text();
-    call.engine.replace_string(db, &key, text.as_bytes());
+    call.engine.replace_text(db, &key, text.as_bytes());
     call.engine.dirty(1);
     call.reply.bulk(text.as_bytes());
     Ok(())

@@ -38,6 +38,7 @@ const OBJECT_END: usize = OBJECT_AT + size_of::<Object>();
 const OBJECT: u32 = 1 << 24;
 const EXPIRE: u32 = 1 << 25;
 const RAW: u32 = 1 << 26;
+const TEXT: u32 = 1 << 27;
 const FLAGS: u32 = 0xff00_0000;
 
 /// Longest string that is kept inside its record; longer ones are an [`Object::String`].
@@ -209,13 +210,13 @@ impl Record {
     }
 
     fn rebuild(&mut self, expire_at: Option<i64>) {
-        let (access, raw) = (self.access(), self.is_raw());
+        let (access, marks) = (self.access(), self.marks());
         let mut new = match self.take_object() {
             Some(object) => Self::object(self.key(), object, expire_at),
             None => Self::string(self.key(), self.bytes().unwrap_or_default(), expire_at),
         };
         new.set_access(access);
-        new.set_raw(raw);
+        new.set_marks(marks);
         *self = new;
     }
 
@@ -243,7 +244,8 @@ impl Record {
                 *self = new;
             }
         }
-        self.set_raw(false);
+        let word = self.word(2);
+        self.set_word(2, word & !(RAW | TEXT));
     }
 
     /// The low 24 bits of the access word: LRU clock, or LFU decrement time and counter.
@@ -257,6 +259,21 @@ impl Record {
     pub fn set_access(&mut self, access: u32) {
         let flags = self.flags();
         self.set_word(2, flags | (access & !FLAGS));
+    }
+
+    /// The flags that a record keeps when it is remade.
+    fn marks(&self) -> u32 {
+        self.word(2) & (RAW | TEXT)
+    }
+
+    fn set_marks(&mut self, marks: u32) {
+        let word = self.word(2);
+        self.set_word(2, word & !(RAW | TEXT) | marks);
+    }
+
+    /// Marks a string as a text even if it reads as an integer (INCRBYFLOAT), which OBJECT ENCODING tells.
+    pub fn mark_text(&mut self) {
+        self.set_marks(TEXT);
     }
 
     /// True when a string was changed in part (APPEND, SETRANGE), which OBJECT ENCODING calls `raw`.
@@ -283,7 +300,9 @@ impl Record {
         match self.bytes() {
             None => self.value().map_or("raw", Object::encoding),
             Some(_) if self.is_raw() => "raw",
-            Some(bytes) if bytes.len() <= 20 && parse_i64(bytes).is_some() => "int",
+            Some(bytes) if self.word(2) & TEXT == 0 && bytes.len() <= 20 && parse_i64(bytes).is_some() => {
+                "int"
+            }
             Some(bytes) if bytes.len() <= 44 => "embstr",
             Some(_) => "raw",
         }
@@ -296,7 +315,7 @@ impl Record {
             Some(object) => Self::object(key, object, self.expire_at()),
             None => Self::string(key, self.bytes().unwrap_or_default(), self.expire_at()),
         };
-        new.set_raw(self.is_raw());
+        new.set_marks(self.marks());
         new
     }
 
@@ -307,7 +326,7 @@ impl Record {
             Some(object) => Self::object(key, object.clone(), self.expire_at()),
             None => Self::string(key, self.bytes().unwrap_or_default(), self.expire_at()),
         };
-        new.set_raw(self.is_raw());
+        new.set_marks(self.marks());
         new
     }
 

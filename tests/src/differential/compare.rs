@@ -1,0 +1,85 @@
+//! When two replies count as the same.
+
+use slotway_common::resp::Value;
+
+use super::generate::Request;
+
+/// Whether a reply is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Same,
+    Different,
+}
+
+/// Replies whose elements stand in the order of a hash table, which is each server's own.
+const UNORDERED: &[&str] = &["keys", "smembers", "sinter", "sunion", "sdiff", "hkeys", "hvals"];
+/// The same, in pairs.
+const UNORDERED_PAIRS: &[&str] = &["hgetall"];
+/// Replies that are drawn at random: their shape is compared.
+const RANDOM: &[&str] = &["srandmember", "hrandfield", "zrandmember", "spop"];
+/// Times left, which pass while the stream runs: seconds or milliseconds of tolerance.
+const TIMES: &[(&str, i64)] = &[("ttl", 2), ("expiretime", 2), ("pttl", 3000), ("pexpiretime", 3000)];
+
+/// Compares the replies to one request.
+#[must_use]
+pub fn verdict(request: &Request, expected: &Value, given: &Value) -> Verdict {
+    let name = request.name();
+    let same = if expected == given {
+        true
+    } else if let (Value::Double(a), Value::Double(b)) = (expected, given) {
+        a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+    } else if UNORDERED.contains(&name) {
+        sorted(expected) == sorted(given)
+    } else if UNORDERED_PAIRS.contains(&name) {
+        pairs(expected) == pairs(given)
+    } else if RANDOM.contains(&name) {
+        shape(expected) == shape(given)
+    } else if let Some((_, tolerance)) = TIMES.iter().find(|(time, _)| *time == name) {
+        matches!((expected, given), (Value::Int(a), Value::Int(b)) if a.signum() == b.signum() && (a - b).abs() <= *tolerance)
+    } else {
+        false
+    };
+    if same { Verdict::Same } else { Verdict::Different }
+}
+
+/// The kind of a set's reply, and its elements in an order of their own.
+fn sorted(value: &Value) -> (std::mem::Discriminant<Value>, Vec<String>) {
+    let mut texts: Vec<String> = match value.as_array() {
+        Some(items) => items.iter().map(ToString::to_string).collect(),
+        None => vec![value.to_string()],
+    };
+    texts.sort_unstable();
+    (std::mem::discriminant(value), texts)
+}
+
+fn pairs(value: &Value) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = match value {
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        Value::Array(items) => items
+            .chunks(2)
+            .map(|pair| {
+                let text = |index: usize| pair.get(index).map(ToString::to_string).unwrap_or_default();
+                (text(0), text(1))
+            })
+            .collect(),
+        other => vec![(other.to_string(), String::new())],
+    };
+    pairs.sort_unstable();
+    pairs
+}
+
+/// What is left of a reply when its texts are taken away.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            format!(
+                "{:?}[{}]",
+                std::mem::discriminant(value),
+                items.iter().map(shape).collect::<Vec<_>>().join(",")
+            )
+        }
+        Value::Bulk(_) => "bulk".to_owned(),
+        Value::Double(_) => "double".to_owned(),
+        other => other.to_string(),
+    }
+}

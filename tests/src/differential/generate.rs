@@ -1,0 +1,440 @@
+//! Random requests, made from the grammar of the command table.
+
+use std::fmt;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use slotway_common::command::{self, Argument, ArgumentKind, Command, Flags, Group, Route, Support};
+
+/// Databases that the stream uses.
+const DATABASES: usize = 3;
+
+/// A request, with what is needed to judge its replies.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub args: Vec<Vec<u8>>,
+    pub command: Option<&'static Command>,
+}
+
+impl Request {
+    /// True when both name a common key (or name none).
+    #[must_use]
+    pub fn shares_key(&self, other: &Request) -> bool {
+        self.args.iter().skip(1).any(|arg| arg.starts_with(b"{") && other.args.contains(arg))
+            || self.args.len() == 1
+    }
+
+    /// The command's name in lower case, of a subcommand with its container (`object|encoding`).
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.command.map_or("", |command| command.name)
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for arg in &self.args {
+            let text = arg.escape_ascii().to_string();
+            if text.len() > 120 {
+                write!(f, "<{} bytes> ", arg.len())?;
+            } else if text.is_empty() || text.contains(' ') {
+                write!(f, "\"{text}\" ")?;
+            } else {
+                write!(f, "{text} ")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes requests without end.
+pub struct Generator {
+    random: StdRng,
+    one_slot_calls: bool,
+    rows: Vec<(&'static Command, Vec<Argument>)>,
+    pending: Vec<Request>,
+}
+
+/// Commands whose replies or effects cannot be compared in a stream, and why.
+const LEFT_OUT: &[&str] = &[
+    // Cursors are each server's own; whole scans are compared with the contents.
+    "scan",
+    "hscan",
+    "sscan",
+    "zscan",
+    // Drawn at random, or by the clock.
+    "randomkey",
+    "object|freq",
+    "object|idletime",
+    // Redis shares the objects of small integers between keys and counts them; Slotway shares nothing.
+    "object|refcount",
+    // A text of our own.
+    "object|help",
+];
+
+/// Commands of other groups that belong in the stream.
+const MORE: &[&str] = &["ping", "echo", "select", "flushdb", "dbsize", "swapdb"];
+
+impl Generator {
+    /// With `one_slot_calls` all keys of a call that cannot be split share a hash tag. `only` names the families to
+    /// draw from; none: all.
+    #[must_use]
+    pub fn new(random: StdRng, one_slot_calls: bool, only: &[String]) -> Self {
+        let families =
+            [Group::Generic, Group::String, Group::List, Group::Set, Group::SortedSet, Group::Hash];
+        let rows = command::TABLE
+            .iter()
+            .filter(|row| row.support == Support::Full && !row.is_container() && !row.hidden)
+            .filter(|row| !row.flags.contains(Flags::BLOCKING) && !LEFT_OUT.contains(&row.name))
+            .filter(|row| (families.contains(&row.group) && row.has_keys()) || MORE.contains(&row.name))
+            .filter(|row| only.is_empty() || only.iter().any(|family| family == row.group.name()))
+            .map(|row| (row, command::arguments(row.arguments)))
+            .collect();
+        Self { random, one_slot_calls, rows, pending: Vec::new() }
+    }
+
+    /// Both servers were emptied and are at database 0.
+    pub fn reset(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The commands that the stream covers.
+    pub fn covered(&self) -> impl Iterator<Item = &'static str> {
+        self.rows.iter().map(|(row, _)| row.name)
+    }
+
+    /// The next request.
+    pub fn next(&mut self) -> Request {
+        if let Some(request) = self.pending.pop() {
+            return request;
+        }
+        if self.random.random_ratio(1, 400) {
+            return self.nonsense();
+        }
+        loop {
+            let index = self.random.random_range(0..self.rows.len());
+            let row = self.rows[index].0;
+            // What empties a database, or swaps it, comes rarely, or there would be nothing to work on.
+            let rare = match row.name {
+                "flushdb" | "swapdb" => 60,
+                "select" => 10,
+                "del" | "unlink" | "move" | "expireat" | "pexpireat" => 3,
+                _ => 1,
+            };
+            if rare > 1 && !self.random.random_ratio(1, rare) {
+                continue;
+            }
+            return self.call(index);
+        }
+    }
+
+    fn nonsense(&mut self) -> Request {
+        let args: &[&[u8]] = match self.random.random_range(0..7) {
+            0 => &[b"NOSUCHCOMMAND", b"a", b"b c", b"\r\n"],
+            1 => &[b"GET"],
+            2 => &[b"OBJECT", b"NOSUCH", b"k"],
+            3 => &[b"object"],
+            4 => &[b"SET", b"{1}s1"],
+            5 => &[b""],
+            _ => &[b"LRANGE", b"{1}l1", b"0"],
+        };
+        Request { args: args.iter().map(|arg| arg.to_vec()).collect(), command: None }
+    }
+
+    fn call(&mut self, index: usize) -> Request {
+        let (row, arguments) = (self.rows[index].0, self.rows[index].1.clone());
+        let tag = (self.one_slot_calls && row.route != Route::Split).then(|| self.random.random_range(0..4));
+        let mut args: Vec<Vec<u8>> = row.name.split('|').map(|word| self.letters(word)).collect();
+        let mut call = CallInProgress { row, tag, numkeys: None, lex: false };
+        for argument in &arguments {
+            self.argument(argument, &mut call, &mut args);
+        }
+        if args.len() > 1 && self.random.random_ratio(1, 60) {
+            args.pop();
+        } else if self.random.random_ratio(1, 60) {
+            args.push(b"extra".to_vec());
+        }
+        let request = Request { args, command: Some(row) };
+        if row.name == "spop" {
+            // Which members go is each server's choice, so the rest of the key cannot be compared.
+            if let Some(key) = request.args.get(1) {
+                self.pending.push(Request {
+                    args: vec![b"DEL".to_vec(), key.clone()],
+                    command: command::lookup(b"del"),
+                });
+            }
+        }
+        request
+    }
+
+    /// A name as clients write it: mostly in capitals.
+    fn letters(&mut self, word: &str) -> Vec<u8> {
+        if self.random.random_ratio(1, 4) { word.into() } else { word.to_ascii_uppercase().into_bytes() }
+    }
+
+    fn argument(&mut self, argument: &Argument, call: &mut CallInProgress, out: &mut Vec<Vec<u8>>) {
+        if argument.optional && !self.random.random_ratio(2, 5) {
+            return;
+        }
+        let times = if let (ArgumentKind::Key, Some(number)) = (&argument.kind, call.numkeys.take()) {
+            number
+        } else if argument.multiple {
+            *[1, 1, 2, 3, 5, 12].choose(&mut self.random).unwrap_or(&1)
+        } else {
+            1
+        };
+        for time in 0..times {
+            if let Some(token) = &argument.token
+                && (time == 0 || argument.multiple_token)
+            {
+                if token == "BYLEX" {
+                    call.lex = true;
+                }
+                let token = self.letters(token);
+                out.push(token);
+            }
+            self.value(argument, call, out);
+        }
+    }
+
+    fn value(&mut self, argument: &Argument, call: &mut CallInProgress, out: &mut Vec<Vec<u8>>) {
+        match &argument.kind {
+            ArgumentKind::PureToken => {}
+            ArgumentKind::OneOf(choices) => {
+                if let Some(choice) = choices.choose(&mut self.random) {
+                    let choice = Argument { optional: false, ..choice.clone() };
+                    self.argument(&choice, call, out);
+                }
+            }
+            ArgumentKind::Block(parts) => {
+                for part in parts {
+                    self.argument(part, call, out);
+                }
+            }
+            ArgumentKind::Key => {
+                let key = self.key(call);
+                out.push(key);
+            }
+            _ => {
+                let value = self.scalar(argument, call);
+                out.push(value);
+            }
+        }
+    }
+
+    /// A key: of the command's own type most of the time, else of another one.
+    fn key(&mut self, call: &CallInProgress) -> Vec<u8> {
+        let own = match call.row.group {
+            Group::String => 's',
+            Group::List => 'l',
+            Group::Set => 't',
+            Group::SortedSet => 'z',
+            Group::Hash => 'h',
+            _ => *['s', 'l', 't', 'z', 'h'].choose(&mut self.random).unwrap_or(&'s'),
+        };
+        let kind = if self.random.random_ratio(1, 25) {
+            *['s', 'l', 't', 'z', 'h', 'n'].choose(&mut self.random).unwrap_or(&'s')
+        } else {
+            own
+        };
+        let tag = call.tag.unwrap_or_else(|| self.random.random_range(0..4));
+        format!("{{{tag}}}{kind}{}", self.random.random_range(0..4)).into_bytes()
+    }
+
+    fn scalar(&mut self, argument: &Argument, call: &mut CallInProgress) -> Vec<u8> {
+        let wrong = self.random.random_ratio(1, 40);
+        match argument.name.as_str() {
+            "numkeys" => {
+                let number = self.random.random_range(1..4);
+                if wrong {
+                    return self.odd_number();
+                }
+                call.numkeys = Some(number);
+                number.to_string().into_bytes()
+            }
+            "destination-db" | "db" | "index1" | "index2" | "index" if call.row.group != Group::List => {
+                if wrong {
+                    self.odd_number()
+                } else {
+                    self.random.random_range(0..DATABASES).to_string().into_bytes()
+                }
+            }
+            "seconds" | "milliseconds" | "unix-time-seconds" | "unix-time-milliseconds" => {
+                if wrong {
+                    self.odd_number()
+                } else {
+                    self.expiry(&argument.name)
+                }
+            }
+            "min" | "max" | "start" | "stop" | "end"
+                if call.lex
+                    || call.row.name.contains("lex")
+                    || call.row.name.contains("score")
+                    || matches!(call.row.name, "zrange" | "zrangestore" | "zcount") =>
+            {
+                self.range_end(call)
+            }
+            "offset" | "start" | "stop" | "end" | "index" | "rank" | "len" | "count" | "limit"
+            | "num-matches" => {
+                if wrong {
+                    self.odd_number()
+                } else {
+                    self.offset(call)
+                }
+            }
+            "field" | "member" | "element" | "pivot" => self.word(),
+            _ => match argument.kind {
+                ArgumentKind::Integer | ArgumentKind::UnixTime => self.integer(),
+                ArgumentKind::Double => self.double(),
+                ArgumentKind::Pattern => self.pattern(),
+                _ => self.text(),
+            },
+        }
+    }
+
+    /// Far enough away that no key expires during a run, or in the past.
+    fn expiry(&mut self, name: &str) -> Vec<u8> {
+        let step = self.random.random_range(1..6) * 10_000;
+        let soon = if self.random.random_ratio(1, 6) { -step } else { step };
+        let number: i64 = match name {
+            "seconds" => soon,
+            "milliseconds" => soon * 1000,
+            "unix-time-seconds" => 4_000_000_000 * i64::from(soon > 0) + soon.abs(),
+            _ => 4_000_000_000_000 * i64::from(soon > 0) + soon.abs() * 1000,
+        };
+        number.to_string().into_bytes()
+    }
+
+    fn offset(&mut self, call: &CallInProgress) -> Vec<u8> {
+        let large = self.random.random_ratio(1, 12);
+        // A string grows to the offset that SETRANGE names.
+        let number: i64 = match (call.row.name, large) {
+            ("setrange", _) => self.random.random_range(0..200),
+            (_, true) => self.random.random_range(-1000..1000),
+            _ => self.random.random_range(-6..7),
+        };
+        number.to_string().into_bytes()
+    }
+
+    fn range_end(&mut self, call: &CallInProgress) -> Vec<u8> {
+        let by_rank = matches!(call.row.name, "zrange" | "zrangestore") && self.random.random_ratio(1, 2);
+        if by_rank {
+            return self.random.random_range(-6..7).to_string().into_bytes();
+        }
+        if call.lex || call.row.name.contains("lex") || self.random.random_ratio(1, 10) {
+            let word = self.word();
+            return match self.random.random_range(0..8) {
+                0 => b"-".to_vec(),
+                1 => b"+".to_vec(),
+                2 => word,
+                3..5 => [b"(", &word[..]].concat(),
+                _ => [b"[", &word[..]].concat(),
+            };
+        }
+        let score = self.double();
+        if self.random.random_ratio(1, 4) { [b"(", &score[..]].concat() } else { score }
+    }
+
+    fn odd_number(&mut self) -> Vec<u8> {
+        let odd: &[&str] = &[
+            "",
+            "abc",
+            "1.5",
+            " 1",
+            "01",
+            "+1",
+            "-0",
+            "0",
+            "-1",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9223372036854775808",
+            "4294967296",
+            "2147483648",
+            "-2147483649",
+            "1e3",
+            "0x10",
+        ];
+        odd.choose(&mut self.random).map_or_else(Vec::new, |text| text.as_bytes().to_vec())
+    }
+
+    fn integer(&mut self) -> Vec<u8> {
+        match self.random.random_range(0..20) {
+            0 => self.odd_number(),
+            1..4 => self.random.random_range(-100_000i64..100_000).to_string().into_bytes(),
+            _ => self.random.random_range(-10i64..11).to_string().into_bytes(),
+        }
+    }
+
+    fn double(&mut self) -> Vec<u8> {
+        let odd: &[&str] = &[
+            "inf",
+            "-inf",
+            "+inf",
+            "nan",
+            "abc",
+            "",
+            "1e400",
+            "1e-400",
+            "-0",
+            "0x1p3",
+            "1e17",
+            "1e16",
+            "123456789.125",
+            "3.14",
+            "0.1",
+            "-1e-7",
+            "infinity",
+            ".5",
+            "5.",
+            " 1",
+            "1 ",
+            "1e308",
+            "2.2250738585072014e-308",
+        ];
+        match self.random.random_range(0..10) {
+            0 => odd.choose(&mut self.random).map_or_else(Vec::new, |text| text.as_bytes().to_vec()),
+            1..3 => format!("{}", self.random.random_range(-50..50) as f64 / 4.0).into_bytes(),
+            _ => self.random.random_range(-5..6).to_string().into_bytes(),
+        }
+    }
+
+    fn pattern(&mut self) -> Vec<u8> {
+        let patterns: &[&str] = &["*", "{1}*", "*s?", "*[lz]*", "*[^0-2]", "", "\\*", "*{*}h1"];
+        patterns.choose(&mut self.random).map_or_else(Vec::new, |text| text.as_bytes().to_vec())
+    }
+
+    /// A member, field or element: from a small pool, so that calls meet.
+    fn word(&mut self) -> Vec<u8> {
+        match self.random.random_range(0..40) {
+            0 => Vec::new(),
+            1 => vec![b'x'; self.random.random_range(60..70)],
+            2 => vec![0, 255, b'\r', b'\n', self.random.random_range(0..4)],
+            3..6 => self.odd_number(),
+            6..17 => self.random.random_range(-20..200).to_string().into_bytes(),
+            17 => (self.random.random_range(-3i64..3) * 40_000).to_string().into_bytes(),
+            18 => (self.random.random_range(-3i64..3) * 5_000_000_000).to_string().into_bytes(),
+            19..23 => format!("member{}", self.random.random_range(0..300)).into_bytes(),
+            _ => vec![b'a' + self.random.random_range(0..8)],
+        }
+    }
+
+    fn text(&mut self) -> Vec<u8> {
+        match self.random.random_range(0..12) {
+            0 => vec![b'y'; self.random.random_range(40..50)],
+            1 => vec![b'z'; *[500, 600, 700, 3000].choose(&mut self.random).unwrap_or(&1)],
+            2..5 => self.integer(),
+            5 => self.double(),
+            _ => self.word(),
+        }
+    }
+}
+
+/// What the arguments so far say about those to come.
+struct CallInProgress {
+    row: &'static Command,
+    tag: Option<u32>,
+    numkeys: Option<usize>,
+    lex: bool,
+}
