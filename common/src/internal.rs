@@ -70,7 +70,8 @@ impl Connection {
                 Value::Error(text) if text.starts_with(REFUSAL.as_bytes()) => {
                     CallError::Refused(String::from_utf8_lossy(&text).into_owned())
                 }
-                other => CallError::Foreign(shortened(&other.to_string())),
+                Value::Error(text) | Value::Simple(text) => CallError::Foreign(quoted(&text)),
+                other => CallError::Foreign(quoted(other.to_string().as_bytes())),
             });
         };
         let connected = client.connected(&fields, expected)?;
@@ -112,8 +113,7 @@ impl Connection {
                 }
                 Ok(None) => {}
                 Err(_) => {
-                    let text = self.received.escape_ascii().to_string();
-                    return Err(CallError::Foreign(format!("`{}`", shortened(&text))));
+                    return Err(CallError::Foreign(quoted(&self.received)));
                 }
             }
             if self.received.len() > LONGEST_REPLY {
@@ -130,12 +130,12 @@ impl Connection {
 /// What the error reply to a refused `SLOTWAY CONNECT` or `SLOTWAY PROVE` starts with, before the reason.
 pub const REFUSAL: &str = "ERR handshake refused: ";
 
-fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(80).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
+/// The beginning of the first line, as far as it can be shown.
+fn quoted(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let line = text.lines().next().unwrap_or_default();
+    let visible: String = line.chars().filter(|character| !character.is_control()).take(60).collect();
+    format!("`{visible}{}`", if visible.len() < line.len() { "…" } else { "" })
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 mod table;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slotway_common::cluster_file::ClusterFile;
 use slotway_common::handshake::Identity;
 use slotway_common::internal::{CallError, Connection};
@@ -73,7 +72,7 @@ pub struct NodeFigures {
     pub keys: u64,
     /// Memory in use, by the allocator.
     pub bytes: u64,
-    pub operations_per_second: u64,
+    pub operations_per_second: f64,
     pub clients: u64,
     pub uptime_seconds: u64,
 }
@@ -178,42 +177,32 @@ async fn ask_node(process: &Process, identity: &Identity, secret: &Secret) -> Re
     let topology = connection.call(&["SLOTWAY", "TOPOLOGY"]).await?;
     let topology = topology.as_bytes().unwrap_or_default();
     let topology = Topology::from_json(topology).map_err(|error| CallError::Refused(error.to_string()))?;
-    let info = connection.call(&["INFO"]).await?;
-    let info = String::from_utf8_lossy(info.as_bytes().unwrap_or_default()).into_owned();
-    let fields = info_fields(&info);
-    let number = |name: &str| fields.get(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+    let stats = connection.call(&["SLOTWAY", "STATS"]).await?;
+    let stats: Stats = serde_json::from_slice(stats.as_bytes().unwrap_or_default())
+        .map_err(|error| CallError::Refused(format!("its figures are not readable: {error}")))?;
     Ok(NodeFigures {
         slots: topology.node(&process.id).map(|(shard, _)| shard.slots.clone()).unwrap_or_default(),
-        keys: keys(&fields),
-        bytes: number("used_memory"),
-        operations_per_second: number("instantaneous_ops_per_sec"),
-        clients: number("connected_clients"),
-        uptime_seconds: number("uptime_in_seconds"),
+        keys: stats.databases.iter().map(|database| database.keys).sum(),
+        bytes: stats.used_memory,
+        operations_per_second: stats.instantaneous_ops_per_sec.round(),
+        clients: stats.connected_clients,
+        uptime_seconds: stats.uptime_in_seconds,
     })
 }
 
-/// `name:value` lines of INFO.
-fn info_fields(info: &str) -> BTreeMap<&str, &str> {
-    info.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':')).collect()
+/// What is shown of a shard's answer to `SLOTWAY STATS`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Stats {
+    used_memory: u64,
+    instantaneous_ops_per_sec: f64,
+    connected_clients: u64,
+    uptime_in_seconds: u64,
+    databases: Vec<DatabaseStats>,
 }
 
-/// Sum over lines such as `db0:keys=5,expires=0,avg_ttl=0`.
-fn keys(fields: &BTreeMap<&str, &str>) -> u64 {
-    let databases = fields.iter().filter(|(name, _)| {
-        name.strip_prefix("db").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-    });
-    databases
-        .filter_map(|(_, value)| value.strip_prefix("keys=")?.split(',').next()?.parse::<u64>().ok())
-        .sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_of_all_databases_are_summed() {
-        let info = "# Keyspace\r\ndb0:keys=5,expires=0,avg_ttl=0\r\ndb11:keys=7,expires=1,avg_ttl=9\r\ndbx:keys=9\r\n";
-        assert_eq!(keys(&info_fields(info)), 12);
-    }
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DatabaseStats {
+    keys: u64,
 }

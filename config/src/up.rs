@@ -38,6 +38,9 @@ const FIRST_NOTICE: Duration = Duration::from_secs(5);
 /// For proxies to drain, then for shards to stop. After that they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Signals within this time are one request.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
+
 /// Starts what is missing, and stays until Ctrl-C or until all children have ended.
 pub async fn run(path: &Path, file: ClusterFile) -> Result<ExitCode, CommandError> {
     let mut requests = shutdown::Requests::listen(false).map_err(CommandError::Signals)?;
@@ -78,13 +81,24 @@ pub async fn run(path: &Path, file: ClusterFile) -> Result<ExitCode, CommandErro
     };
     let stopped = tokio::select! {
         () = cluster.stop() => true,
-        _ = requests.next() => false,
+        () = impatience(&mut requests) => false,
     };
     if !stopped {
         cluster.kill().await;
     }
     // All children gone by themselves is a failure, a request to stop is not.
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// A second request to stop, which hurries the first. What tools such as timeout(1) send twice at once counts once.
+async fn impatience(requests: &mut shutdown::Requests) {
+    let start = Instant::now();
+    loop {
+        requests.next().await;
+        if start.elapsed() > SAME_REQUEST {
+            return;
+        }
+    }
 }
 
 struct Cluster<'a> {
@@ -101,6 +115,7 @@ struct Cluster<'a> {
 impl Cluster<'_> {
     fn start(&mut self, process: &Process) -> Result<(), CommandError> {
         let child = Child::start(process, self.path, &self.output, self.ended.clone())?;
+        self.output.say(&format!("{} started as process {}", child.id, child.process_id));
         self.children.push(child);
         Ok(())
     }

@@ -109,7 +109,7 @@ mod tests {
                         slots: "0-99".parse().unwrap(),
                         keys: 12,
                         bytes: 2048,
-                        operations_per_second: 3,
+                        operations_per_second: 3.0,
                         clients: 1,
                         uptime_seconds: 9,
                     })),

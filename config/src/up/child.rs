@@ -19,6 +19,7 @@ const LONGEST_LINE: u64 = 16 << 10;
 pub(super) struct Child {
     pub(super) id: String,
     pub(super) role: Role,
+    pub(super) process_id: u32,
     /// The child stops when this is closed.
     stdin: Option<ChildStdin>,
     kill: Option<oneshot::Sender<()>>,
@@ -52,6 +53,7 @@ impl Child {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| CommandError::Start { program, reason: error.to_string() })?;
+        let process_id = child.id().unwrap_or_default();
         let stdin = child.stdin.take();
         let (kill, killed) = oneshot::channel();
 
@@ -75,7 +77,7 @@ impl Child {
             report.status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             let _ = ended.send(report);
         });
-        Ok(Child { id, role, stdin, kill: Some(kill) })
+        Ok(Child { id, role, process_id, stdin, kill: Some(kill) })
     }
 
     /// Closes its standard input.

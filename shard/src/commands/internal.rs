@@ -43,7 +43,7 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn refused(error: &HandshakeError) -> Error {
-    Error::err(error.to_string())
+    Error::err(format!("handshake refused: {error}"))
 }
 
 fn connect(call: &mut Call<'_>) -> Result<(), Error> {

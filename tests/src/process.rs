@@ -1,0 +1,18 @@
+//! Processes by their ids.
+
+use std::process::{Command, Stdio};
+
+/// Sends a signal, for example `INT` or `KILL`. Nothing happens if the process is gone.
+pub fn signal(process_id: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([format!("-{name}"), process_id.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// Whether it exists and has not ended. A process that ended and that nobody has asked for its status has ended.
+pub fn is_running(process_id: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{process_id}/stat")) else { return false };
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    !state.starts_with(['Z', 'X'])
+}
