@@ -1,2 +1,27 @@
 #![forbid(unsafe_code)]
-//! The routing proxy.
+//! The routing proxy: clients see one Redis, behind it shards own ranges of the hash slots.
+//!
+//! The README of this crate follows a request through these modules.
+
+mod acceptor;
+mod commands;
+mod connect;
+pub mod context;
+pub mod control;
+pub mod core;
+pub mod counters;
+pub mod fleet;
+mod jobs;
+mod merge;
+mod owned;
+mod places;
+pub mod policy;
+mod session;
+pub mod slab;
+mod upstream;
+pub mod worker;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use acceptor::accept;

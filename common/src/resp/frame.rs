@@ -38,6 +38,9 @@ pub enum FrameError {
     /// `.` or `;` outside the streamed type that they belong to.
     #[error("part of a streamed reply out of place")]
     Streamed,
+    /// A reply that nothing asked for; for those who keep count, the scanner itself does not.
+    #[error("reply without a request")]
+    Unexpected,
 }
 
 /// How far [`Scanner::scan`] came.

@@ -1,0 +1,38 @@
+//! Accepts clients and hands them to the workers.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slotway_common::platform::net::{self, TcpListener};
+
+use crate::context::Context;
+
+/// Accepts clients until the task is dropped.
+pub async fn accept(listener: TcpListener, context: Arc<Context>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if net::tune(&stream, None).is_err() {
+                    continue;
+                }
+                match stream.into_std() {
+                    Ok(stream) => context.fleet.assign(stream, peer),
+                    Err(error) => tracing::warn!(%error, "client not accepted"),
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: the listener stays readable, so do not spin.
+                tracing::warn!(%error, "client not accepted");
+                tokio::time::sleep(pause_after(&error)).await;
+            }
+        }
+    }
+}
+
+fn pause_after(error: &io::Error) -> Duration {
+    match error.kind() {
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => Duration::ZERO,
+        _ => Duration::from_millis(50),
+    }
+}

@@ -1,0 +1,134 @@
+//! Commands that the proxy answers itself, or that ask several shards.
+//!
+//! What needs no waiting is answered at once, in a function of [`Call`]. Everything else is a [`Job`]: its client waits
+//! until the replies of its earlier commands are there, then the job runs by itself and ends with
+//! [`Core::finish`](crate::core::Core::finish).
+
+pub(crate) mod connection;
+pub(crate) mod monitor;
+
+use std::sync::LazyLock;
+
+use slotway_common::command::{self, COUNT, Command, TABLE};
+use slotway_common::error::Error;
+use slotway_common::resp::{Args, Reply};
+
+use crate::core::{Action, Core, Flow, Job, Request, SessionId};
+use crate::owned::OwnedArgs;
+use crate::session::{Session, Stall};
+
+/// A command that is answered at once.
+pub(crate) struct Call<'a> {
+    pub core: &'a mut Core,
+    pub id: SessionId,
+    pub command: &'static Command,
+    pub args: Args<'a>,
+    pub reply: Reply<'a>,
+}
+
+impl Call<'_> {
+    /// The client.
+    pub fn session(&mut self) -> Result<&mut Session, Error> {
+        self.core.sessions.get_mut(self.id).ok_or(Error::err("the client is gone"))
+    }
+}
+
+/// An error is written as the reply; nothing may have been written before.
+pub(crate) type Answer = fn(&mut Call<'_>) -> Result<(), Error>;
+
+#[derive(Clone, Copy)]
+enum Handler {
+    AtOnce(Answer),
+    Job,
+}
+
+static HANDLERS: LazyLock<Vec<Handler>> = LazyLock::new(|| {
+    let handler = |command: &Command| answer(command).map_or(Handler::Job, Handler::AtOnce);
+    let handlers: Vec<Handler> = TABLE.iter().map(handler).collect();
+    debug_assert_eq!(handlers.len(), COUNT);
+    handlers
+});
+
+fn answer(command: &Command) -> Option<Answer> {
+    if command.last_name() == "help" && command.container.is_some() {
+        return Some(help);
+    }
+    if command.name == "cluster" || command.name.starts_with("cluster|") {
+        return Some(no_cluster);
+    }
+    if command.name == "command" || command.name.starts_with("command|") {
+        return Some(describe);
+    }
+    connection::answer(command.name)
+}
+
+/// Begins a command of the proxy.
+pub(crate) fn begin(
+    core: &mut Core,
+    id: SessionId,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> Flow {
+    match HANDLERS.get(usize::from(command.id)) {
+        Some(Handler::AtOnce(answer)) => answer_now(core, id, command, request, *answer),
+        _ => begin_job(core, id, command, request),
+    }
+}
+
+fn answer_now(
+    core: &mut Core,
+    id: SessionId,
+    command: &'static Command,
+    request: &Request<'_>,
+    answer: Answer,
+) -> Flow {
+    let Some(session) = core.sessions.get_mut(id) else { return Flow::Next };
+    let protocol = session.protocol;
+    let mut buffer = core.take_reply_buffer();
+    let reply = Reply::new(&mut buffer, protocol);
+    let mut call = Call { core, id, command, args: request.args, reply };
+    let result = answer(&mut call);
+    match result {
+        Ok(()) => core.reply(id, &buffer),
+        Err(error) => core.refuse(id, &error),
+    }
+    core.counters.requests.at(command.group as usize).inc();
+    core.give_back_reply_buffer(buffer);
+    Flow::Next
+}
+
+fn begin_job(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
+    let Some(session) = core.sessions.get_mut(id) else { return Flow::Next };
+    if !session.places.is_empty() {
+        return Flow::Wait(Stall::Replies);
+    }
+    let muted = session.mute_next();
+    let seq = session.places.open(muted);
+    session.busy = true;
+    session.in_flight_route = session.route;
+    let job = Job {
+        session: id,
+        seq,
+        command,
+        args: OwnedArgs::new(&request.args),
+        protocol: session.protocol,
+        database: session.database,
+    };
+    core.counters.requests.at(command.group as usize).inc();
+    core.act(Action::Run(job));
+    Flow::Next
+}
+
+fn help(call: &mut Call<'_>) -> Result<(), Error> {
+    command::help(call.command, &mut call.reply);
+    Ok(())
+}
+
+fn describe(call: &mut Call<'_>) -> Result<(), Error> {
+    command::answer(call.command, &call.args, &mut call.reply)
+}
+
+/// To its clients the proxy is one Redis that is no cluster.
+fn no_cluster(_: &mut Call<'_>) -> Result<(), Error> {
+    Err(Error::err("This instance has cluster support disabled"))
+}

@@ -1,0 +1,292 @@
+//! The connection itself, and what needs no data.
+
+use slotway_common::command::wrong_arity;
+use slotway_common::error::Error;
+use slotway_common::number::parse_i64;
+use slotway_common::platform::clock;
+use slotway_common::resp::Protocol;
+
+use super::{Answer, Call};
+use crate::session::{ReplyMode, Session};
+
+/// The version that the proxy shows to its clients.
+pub(crate) const REDIS_VERSION: &str = "7.0.15";
+
+pub(super) fn answer(name: &str) -> Option<Answer> {
+    Some(match name {
+        "ping" => ping,
+        "echo" => echo,
+        "select" => select,
+        "quit" => quit,
+        "auth" => auth,
+        "hello" => hello,
+        "reset" => reset,
+        "time" => time,
+        "lolwut" => lolwut,
+        "role" => role,
+        "client|id" => client_id,
+        "client|getname" => client_getname,
+        "client|setname" => client_setname,
+        "client|reply" => client_reply,
+        "client|no-evict" => client_no_evict,
+        "client|getredir" => client_getredir,
+        "client|trackinginfo" => client_trackinginfo,
+        _ => return None,
+    })
+}
+
+fn ping(call: &mut Call<'_>) -> Result<(), Error> {
+    match call.args.len() {
+        1 => call.reply.simple("PONG"),
+        2 => call.reply.bulk(call.args.at(1)),
+        _ => return Err(wrong_arity(call.command)),
+    }
+    Ok(())
+}
+
+fn echo(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.bulk(call.args.at(1));
+    Ok(())
+}
+
+fn select(call: &mut Call<'_>) -> Result<(), Error> {
+    let index = parse_i64(call.args.at(1)).and_then(|index| i32::try_from(index).ok());
+    let index = index.ok_or(Error::err("value is not an integer or out of range"))?;
+    let databases = call.core.policy.databases;
+    let database = u32::try_from(index)
+        .ok()
+        .filter(|database| *database < databases)
+        .ok_or(Error::err("DB index is out of range"))?;
+    let protocol = call.session()?.protocol;
+    call.core.use_route(call.id, protocol, database);
+    call.reply.ok();
+    Ok(())
+}
+
+fn quit(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.ok();
+    call.core.end_after_this(call.id);
+    Ok(())
+}
+
+fn auth(call: &mut Call<'_>) -> Result<(), Error> {
+    let (user, password) = match call.args.len() {
+        2 if call.core.policy.password.is_none() => {
+            return Err(Error::err(
+                "AUTH <password> called without any password configured for the default user. Are you sure your \
+                 configuration is correct?",
+            ));
+        }
+        2 => (&b"default"[..], call.args.at(1)),
+        3 => (call.args.at(1), call.args.at(2)),
+        _ => return Err(Error::Syntax),
+    };
+    authenticate(call, user, password)?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
+    // Without a password the default user takes any.
+    let right = match &call.core.policy.password {
+        Some(expected) => same(expected, password),
+        None => true,
+    };
+    if user != b"default" || !right {
+        call.core.counters.authentication_failures.inc();
+        return Err(Error::WrongPass);
+    }
+    call.session()?.authenticated = true;
+    Ok(())
+}
+
+/// Compares in a time that does not tell how much of the password was right.
+fn same(expected: &[u8], given: &[u8]) -> bool {
+    let byte = |text: &[u8], index: usize| usize::from(text.get(index).copied().unwrap_or(0));
+    let different = (0..expected.len().max(given.len()))
+        .fold(expected.len() ^ given.len(), |sum, index| sum | (byte(expected, index) ^ byte(given, index)));
+    different == 0
+}
+
+fn hello(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let mut protocol = call.session()?.protocol;
+    if let Some(version) = args.get(1) {
+        let version =
+            parse_i64(version).ok_or(Error::err("Protocol version is not an integer or out of range"))?;
+        protocol = match version {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Error::NoProto),
+        };
+    }
+    let mut name = None;
+    let mut next = 2;
+    while next < args.len() {
+        let left = args.len() - next - 1;
+        if args.is(next, "AUTH") && left >= 2 {
+            authenticate(call, args.at(next + 1), args.at(next + 2))?;
+            next += 3;
+        } else if args.is(next, "SETNAME") && left >= 1 {
+            name = Some(valid_name(args.at(next + 1))?.to_vec());
+            next += 2;
+        } else {
+            let mut text = b"Syntax error in HELLO option '".to_vec();
+            text.extend_from_slice(args.at(next));
+            text.push(b'\'');
+            return Err(Error::Bytes(text));
+        }
+    }
+    let open = call.core.policy.password.is_none();
+    let session = call.session()?;
+    if !session.authenticated && !open {
+        return Err(Error::Line(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
+             same time"
+                .into(),
+        ));
+    }
+    if let Some(name) = name {
+        session.details.name = name;
+    }
+    let (client, database) = (session.client, session.database);
+    call.core.use_route(call.id, protocol, database);
+    let reply = &mut call.reply;
+    reply.protocol = protocol;
+    reply.map(7);
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.int(i64::from(protocol.number()));
+    reply.bulk(b"id");
+    reply.int(client as i64);
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+    Ok(())
+}
+
+fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+    let open = call.core.policy.password.is_none();
+    let session = call.session()?;
+    session.authenticated = open;
+    session.reply_mode = ReplyMode::On;
+    session.details.name.clear();
+    session.details.no_evict = false;
+    let was_monitor = std::mem::take(&mut session.monitor);
+    if was_monitor {
+        call.core.monitor_left(call.id);
+    }
+    call.core.use_route(call.id, Protocol::Resp2, 0);
+    call.reply.protocol = Protocol::Resp2;
+    call.reply.simple("RESET");
+    Ok(())
+}
+
+fn time(call: &mut Call<'_>) -> Result<(), Error> {
+    let now = clock::now_us();
+    call.reply.array(2);
+    call.reply.bulk_int(now / 1_000_000);
+    call.reply.bulk_int(now % 1_000_000);
+    Ok(())
+}
+
+fn lolwut(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.is(1, "VERSION") && call.args.len() > 2 {
+        parse_i64(call.args.at(2)).ok_or(Error::NotInteger)?;
+    }
+    call.reply.verbatim("txt", format!("Redis ver. {REDIS_VERSION}\n").as_bytes());
+    Ok(())
+}
+
+/// The proxy is the one primary that its clients know, without replicas and without a replication stream.
+fn role(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.array(3);
+    call.reply.bulk(b"master");
+    call.reply.int(0);
+    call.reply.array(0);
+    Ok(())
+}
+
+fn client_id(call: &mut Call<'_>) -> Result<(), Error> {
+    let client = call.session()?.client;
+    call.reply.int(client as i64);
+    Ok(())
+}
+
+fn client_getname(call: &mut Call<'_>) -> Result<(), Error> {
+    let name = call.session()?.details.name.clone();
+    call.reply.optional(if name.is_empty() { None } else { Some(&name) });
+    Ok(())
+}
+
+fn client_setname(call: &mut Call<'_>) -> Result<(), Error> {
+    let name = valid_name(call.args.at(2))?.to_vec();
+    call.session()?.details.name = name;
+    call.reply.ok();
+    Ok(())
+}
+
+/// Names appear in the lines of CLIENT LIST, whose fields blanks separate.
+fn valid_name(name: &[u8]) -> Result<&[u8], Error> {
+    if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        Ok(name)
+    } else {
+        Err(Error::err("Client names cannot contain spaces, newlines or special characters."))
+    }
+}
+
+fn client_reply(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let session = call.session()?;
+    if args.is(2, "on") {
+        session.reply_mode = ReplyMode::On;
+        call.reply.ok();
+    } else if args.is(2, "off") {
+        session.reply_mode = ReplyMode::Off;
+    } else if args.is(2, "skip") {
+        // This command has no reply itself, which is why the mode is not set before its empty reply is passed on.
+        call.core.skip_next_reply(call.id);
+    } else {
+        return Err(Error::Syntax);
+    }
+    Ok(())
+}
+
+fn client_no_evict(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let session: &mut Session = call.session()?;
+    session.details.no_evict = if args.is(2, "on") {
+        true
+    } else if args.is(2, "off") {
+        false
+    } else {
+        return Err(Error::Syntax);
+    };
+    call.reply.ok();
+    Ok(())
+}
+
+fn client_getredir(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.int(-1);
+    Ok(())
+}
+
+fn client_trackinginfo(call: &mut Call<'_>) -> Result<(), Error> {
+    let reply = &mut call.reply;
+    reply.map(3);
+    reply.bulk(b"flags");
+    reply.set(1);
+    reply.bulk(b"off");
+    reply.bulk(b"redirect");
+    reply.int(-1);
+    reply.bulk(b"prefixes");
+    reply.array(0);
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! The proxy of one worker without its sockets and timers.
+//!
+//! Bytes of clients and shards go in, bytes for clients and shards come out, and whatever needs the outside world is
+//! an [`Action`]. A thin driver moves the bytes; tests drive the same code without a socket. Everything here belongs
+//! to one thread.
+//!
+//! Within a turn of the event loop bytes only collect in buffers. At its end the driver calls [`Core::settle`] and
+//! then writes what [`Core::next_upstream`] and [`Core::next_session`] name, so that many clients share one write.
+
+mod answer;
+mod ask;
+mod budget;
+mod forward;
+mod lifecycle;
+mod link;
+mod receive;
+mod refusal;
+mod split;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use slotway_common::command::Command;
+use slotway_common::resp::{Parser, Protocol};
+
+pub use ask::{AskError, Target};
+pub use budget::Budgets;
+pub(crate) use receive::{Flow, Request};
+pub use view::{ShardView, View};
+
+use crate::counters::Counters;
+use crate::owned::OwnedArgs;
+use crate::places::Seq;
+use crate::policy::Policy;
+use crate::session::Session;
+use crate::slab::{Id, Slab};
+use crate::upstream::Upstream;
+
+use ask::Ticket;
+use link::Route;
+use refusal::Detention;
+
+/// Names a client of this worker.
+pub type SessionId = Id;
+/// Names a connection of this worker to a shard.
+pub type UpstreamId = Id;
+
+/// What the driver is to do besides moving bytes.
+#[derive(Debug)]
+pub enum Action {
+    /// Open this upstream's connection, then call [`Core::upstream_opened`] or [`Core::upstream_failed`].
+    Connect(UpstreamId),
+    /// Close this upstream's connection for good.
+    Disconnect(UpstreamId),
+    /// Close this client's connection, then call [`Core::close_session`].
+    Close(SessionId),
+    /// Read this client's socket again.
+    Read(SessionId),
+    /// Run a command that takes more than one step, then call [`Core::finish`].
+    Run(Job),
+    /// Fetch the topology: a shard has told something that this worker did not know.
+    Refresh,
+    /// Call [`Core::release`] after so many milliseconds.
+    Release { detention: Id, after_ms: u64 },
+    /// Show this line to the clients in MONITOR mode.
+    Monitor(Vec<u8>),
+    /// This client is not in MONITOR mode any more.
+    MonitorLeft(SessionId),
+}
+
+/// A command that takes more than one step. Its client waits until it is finished.
+#[derive(Debug)]
+pub struct Job {
+    pub session: SessionId,
+    pub seq: Seq,
+    pub command: &'static Command,
+    pub args: OwnedArgs,
+    pub protocol: Protocol,
+    pub database: u32,
+}
+
+/// How long clients are held back, and which of their commands (CLIENT PAUSE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// End, in microseconds of the worker's clock.
+    pub until: u64,
+    /// Only commands that may change data.
+    pub writes_only: bool,
+}
+
+/// The proxy of one worker.
+pub struct Core {
+    /// Microseconds since the process started; the driver sets it before each call.
+    pub now: u64,
+    pub view: View,
+    pub policy: Arc<Policy>,
+    pub counters: Arc<Counters>,
+    pub sessions: Slab<Session>,
+    pub(crate) upstreams: Slab<Upstream>,
+    budgets: Budgets,
+    routes: Vec<Route>,
+    tickets: Slab<Ticket>,
+    detentions: Slab<Detention>,
+    /// The detention of each slot that has one.
+    detained: std::collections::HashMap<u16, Id>,
+    pause: Option<Pause>,
+    /// Something is to be looked at before each command: MONITOR, CLIENT PAUSE, no topology yet.
+    attention: bool,
+    /// Some client of this process is in MONITOR mode.
+    monitored: bool,
+    /// A topology and settings are here.
+    serving: bool,
+    /// For requests that lie whole in what was read.
+    parser: Parser,
+    split: split::Scratch,
+    dirty_upstreams: Vec<UpstreamId>,
+    dirty_sessions: Vec<SessionId>,
+    ready: Vec<SessionId>,
+    actions: Vec<Action>,
+    /// For replies that are made here.
+    reply_buffer: Vec<u8>,
+    /// Bytes held for clients.
+    total: usize,
+}
+
+impl Core {
+    /// A core that knows no shard yet.
+    pub fn new(budgets: Budgets) -> Self {
+        Self {
+            now: 0,
+            view: View::default(),
+            policy: Arc::default(),
+            counters: Arc::default(),
+            sessions: Slab::default(),
+            upstreams: Slab::default(),
+            budgets,
+            routes: Vec::new(),
+            tickets: Slab::default(),
+            detentions: Slab::default(),
+            detained: std::collections::HashMap::new(),
+            pause: None,
+            attention: true,
+            monitored: false,
+            serving: false,
+            parser: Parser::new(),
+            split: split::Scratch::default(),
+            dirty_upstreams: Vec::new(),
+            dirty_sessions: Vec::new(),
+            ready: Vec::new(),
+            actions: Vec::new(),
+            reply_buffer: Vec::new(),
+            total: 0,
+        }
+    }
+
+    /// Lets clients that were waiting go on. To be called at the end of a turn, before anything is written.
+    pub fn settle(&mut self) {
+        while let Some(id) = self.ready.pop() {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.ready = false;
+                self.resume(id);
+            }
+        }
+    }
+
+    /// Whether there is anything to do at the end of this turn.
+    pub fn has_work(&self) -> bool {
+        !self.dirty_upstreams.is_empty()
+            || !self.dirty_sessions.is_empty()
+            || !self.ready.is_empty()
+            || !self.actions.is_empty()
+    }
+
+    /// Whether [`Core::take_actions`] has something.
+    #[inline]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// Publishes figures that are not counted as they happen.
+    pub fn publish(&mut self) {
+        let (connections, bytes) = self.upstream_usage();
+        self.counters.clients.set_count(self.sessions.len());
+        self.counters.client_buffer_bytes.set_count(self.total);
+        self.counters.upstream_buffer_bytes.set_count(bytes);
+        self.counters.upstream_connections.set_count(connections);
+        let in_flight = self.upstreams.iter().map(|(_, upstream)| upstream.in_flight()).sum();
+        self.counters.requests_in_flight.set_count(in_flight);
+        self.counters.slots_detained.set_count(self.detained.len());
+    }
+
+    /// What the driver has to do.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// An upstream with bytes to write.
+    pub fn next_upstream(&mut self) -> Option<(UpstreamId, &mut Upstream)> {
+        while let Some(id) = self.dirty_upstreams.pop() {
+            if let Some(upstream) = self.upstreams.get_mut(id) {
+                upstream.dirty = false;
+                if upstream.state == crate::upstream::State::Ready
+                    && !upstream.full
+                    && !upstream.unsent().is_empty()
+                {
+                    return self.upstreams.get_mut(id).map(|upstream| (id, upstream));
+                }
+            }
+        }
+        None
+    }
+
+    /// A client with bytes to write, or one whose last bytes are written and that is to be closed.
+    pub fn next_session(&mut self) -> Option<(SessionId, &mut Session)> {
+        while let Some(id) = self.dirty_sessions.pop() {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.dirty = false;
+                if !session.full && !session.unsent().is_empty() {
+                    return self.sessions.get_mut(id).map(|session| (id, session));
+                }
+                self.close_if_done(id);
+            }
+        }
+        None
+    }
+
+    /// Takes note that `count` bytes of an upstream were written; `full`: the socket takes no more for now.
+    pub fn upstream_wrote(&mut self, id: UpstreamId, count: usize, full: bool) {
+        let now = self.now;
+        if let Some(upstream) = self.upstreams.get_mut(id) {
+            upstream.full = full;
+            if count > 0 {
+                upstream.wrote(count, now);
+                self.counters.upstream_output_bytes.add(count as u64);
+            }
+            if !full && !upstream.unsent().is_empty() {
+                self.touch_upstream(id);
+            }
+        }
+    }
+
+    /// Takes note that `count` bytes of a client's replies were written; `full`: the socket takes no more for now.
+    pub fn session_wrote(&mut self, id: SessionId, count: usize, full: bool) {
+        let low = self.budgets.client_pause / 2;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.full = full;
+        session.wrote(count);
+        self.counters.client_output_bytes.add(count as u64);
+        if session.stall == crate::session::Stall::Output && session.output_bytes() <= low {
+            self.call_back(id);
+        }
+        self.account(id);
+        if !full {
+            self.close_if_done(id);
+        }
+    }
+
+    /// Adds an upstream to those that are written at the end of the turn.
+    #[inline]
+    fn touch_upstream(&mut self, id: UpstreamId) {
+        if let Some(upstream) = self.upstreams.get_mut(id)
+            && !upstream.dirty
+        {
+            upstream.dirty = true;
+            self.dirty_upstreams.push(id);
+        }
+    }
+
+    /// Adds a client to those that are written at the end of the turn.
+    #[inline]
+    fn touch_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && !session.dirty
+        {
+            session.dirty = true;
+            self.dirty_sessions.push(id);
+        }
+    }
+
+    /// Has a client that waits go on at the end of the turn.
+    fn call_back(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && !session.ready
+        {
+            session.ready = true;
+            self.ready.push(id);
+        }
+    }
+
+    /// An empty buffer for a reply; give it back with [`Core::give_back_reply_buffer`].
+    pub(crate) fn take_reply_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.reply_buffer)
+    }
+
+    pub(crate) fn give_back_reply_buffer(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= 64 * 1024 {
+            buffer.clear();
+            self.reply_buffer = buffer;
+        }
+    }
+
+    /// Name of a shard, for messages.
+    fn shard_name(&self, shard: usize) -> Rc<str> {
+        self.view.shards.get(shard).map_or_else(|| Rc::from("?"), |shard| Rc::clone(&shard.name))
+    }
+}

@@ -1,0 +1,104 @@
+//! Requests that the proxy itself makes of shards, for commands of more than one step.
+
+use slotway_common::resp::Protocol;
+use tokio::sync::oneshot;
+
+use super::{Core, link};
+use crate::slab::Id;
+use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
+
+/// Which connection a request goes over. Requests over the connection that a client uses too keep their order with
+/// that client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Position of the shard.
+    pub shard: usize,
+    pub protocol: Protocol,
+    pub database: u32,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The shard is down; it was sent nothing.
+    #[error("the shard is down")]
+    Down,
+    /// The connection broke; the request may have been executed.
+    #[error("the connection broke before the reply")]
+    Lost,
+}
+
+/// Who in the proxy waits for a reply.
+#[derive(Debug)]
+pub(super) enum Ticket {
+    /// A RESUME for one slot of a detention.
+    Resume {
+        detention: Id,
+        upstream: Id,
+        slot: u16,
+    },
+    Ask(oneshot::Sender<Result<Vec<u8>, AskError>>),
+}
+
+impl Core {
+    /// Sends a request (a whole multibulk frame) to a shard. The reply is given whole, an error reply too.
+    pub fn ask(&mut self, target: Target, frame: &[u8]) -> oneshot::Receiver<Result<Vec<u8>, AskError>> {
+        let (sender, receiver) = oneshot::channel();
+        let route = self.route(target.protocol, target.database);
+        let link = self.link_of_route(route, target.shard);
+        match self.upstreams.get(link) {
+            Some(upstream) if upstream.state != State::Down => {
+                self.push_ticket(link, Ticket::Ask(sender), frame);
+            }
+            _ => {
+                let _ = sender.send(Err(AskError::Down));
+            }
+        }
+        receiver
+    }
+
+    /// The error that a client is told when a shard could not be asked.
+    pub fn ask_error(&self, shard: usize, error: AskError) -> slotway_common::error::Error {
+        match error {
+            AskError::Down => self.down_error(shard),
+            AskError::Lost => slotway_common::error::Error::err(format!(
+                "the connection to shard '{}' broke before its reply: the command may have been executed",
+                self.shard_name(shard)
+            )),
+        }
+    }
+
+    pub(super) fn push_ticket(&mut self, link: Id, ticket: Ticket, frame: &[u8]) {
+        let ticket = self.tickets.insert(ticket);
+        let entry = Entry {
+            owner: Owner::Ticket(ticket),
+            length: 0,
+            slot: MANY_SLOTS,
+            command: u16::MAX,
+            // Whether it ran is for the asker to judge.
+            writes: true,
+            refusals: 0,
+            received: self.now,
+        };
+        if let Some(upstream) = self.upstreams.get_mut(link) {
+            upstream.push(frame, entry);
+            self.touch_upstream(link);
+        }
+    }
+
+    pub(super) fn settle_ticket(&mut self, ticket: Id, reply: Result<Vec<u8>, AskError>) {
+        match self.tickets.remove(ticket) {
+            // A connection that broke has forgotten its refusals, so it need not be told.
+            Some(Ticket::Resume { detention, upstream, slot }) => self.resumed(detention, upstream, slot),
+            Some(Ticket::Ask(sender)) => {
+                let _ = sender.send(reply);
+            }
+            None => {}
+        }
+    }
+
+    /// The error of a shard that is down, as a reply line.
+    pub fn down_line(&self, shard: usize) -> Vec<u8> {
+        link::error_line(&self.down_error(shard))
+    }
+}

@@ -1,0 +1,157 @@
+//! Requests on keys of one slot.
+
+use slotway_common::command::{self, Command};
+use slotway_common::error::Error;
+use slotway_common::slot::slot_of;
+
+use super::{Core, Flow, Request, SessionId, UpstreamId};
+use crate::counters::Source;
+use crate::session::Stall;
+use crate::upstream::{Entry, Owner, State, Upstream};
+
+/// What the error of a command on keys of several slots says.
+fn crossslot(command: &Command) -> Error {
+    let name = command.name.replace('|', " ").to_ascii_uppercase();
+    Error::CrossSlot(
+        format!("Keys in request don't hash to the same slot, and {name} is not split over slots yet").into(),
+    )
+}
+
+impl Core {
+    /// Sends a request to the owner of its keys' slot.
+    #[inline]
+    pub(crate) fn forward(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Flow {
+        let args = &request.args;
+        let (slot, owner) = match command::keys(command, args) {
+            Ok(keys) if keys.len() == 1 => {
+                let slot = slot_of(args.at(keys.first().unwrap_or(1)));
+                (slot, self.view.owner(slot))
+            }
+            Ok(keys) if !keys.is_empty() => {
+                let mut slots = keys.positions().map(|position| slot_of(args.at(position)));
+                let slot = slots.next().unwrap_or(0);
+                if slots.any(|other| other != slot) {
+                    self.refuse(id, &crossslot(command));
+                    return Flow::Next;
+                }
+                (slot, self.view.owner(slot))
+            }
+            // Without a key the request is going to fail, and any shard knows how.
+            _ => (0, self.any_shard()),
+        };
+        let Some(owner) = owner else {
+            self.reply_unowned(id, slot);
+            return Flow::Next;
+        };
+        self.forward_to(id, command, request, slot, owner)
+    }
+
+    /// Sends a request to a shard as it came in.
+    #[inline]
+    pub(super) fn forward_to(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        request: &Request<'_>,
+        slot: u16,
+        owner: usize,
+    ) -> Flow {
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        if !session.places.is_empty() && session.in_flight_route != session.route {
+            return Flow::Wait(Stall::Replies);
+        }
+        if !self.detained.is_empty() && self.wait_for_slot(id, slot) {
+            return Flow::Wait(Stall::Slot);
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        let upstream_id =
+            match self.routes.get(usize::from(session.route)).and_then(|route| route.links.get(owner)) {
+                Some(link) if self.upstreams.get(*link).is_some() => *link,
+                _ => self.link(id, owner),
+            };
+        let (Some(session), Some(upstream)) =
+            (self.sessions.get_mut(id), self.upstreams.get_mut(upstream_id))
+        else {
+            return Flow::Next;
+        };
+        if upstream.state == State::Down {
+            self.reply_down(id, owner);
+            return Flow::Next;
+        }
+        if upstream.bytes() > self.budgets.upstream {
+            return self.wait_for_room(id, upstream_id);
+        }
+        let muted = session.mute_next();
+        let seq = session.places.open(muted);
+        session.in_flight_route = session.route;
+        let entry = Entry {
+            owner: Owner::Client { session: id, seq },
+            length: 0,
+            slot,
+            command: command.id,
+            writes: command.is_write(),
+            refusals: 0,
+            received: self.now,
+        };
+        match request.frame {
+            Some(frame) => upstream.push(frame, entry),
+            None => push_encoded(upstream, request, entry),
+        }
+        self.touch_upstream(upstream_id);
+        Flow::Next
+    }
+
+    /// Has a client wait until an upstream has room again.
+    #[cold]
+    pub(super) fn wait_for_room(&mut self, id: SessionId, upstream: UpstreamId) -> Flow {
+        self.counters.budget_hits.at(1).inc();
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            upstream.waiting.push(id);
+        }
+        Flow::Wait(Stall::Room)
+    }
+
+    /// A shard that can be asked, whichever.
+    fn any_shard(&self) -> Option<usize> {
+        let up = |shard: &super::ShardView| !shard.gone && shard.down.is_none();
+        self.view.shards.iter().position(up).or_else(|| self.view.shards.iter().position(|shard| !shard.gone))
+    }
+
+    #[cold]
+    pub(super) fn reply_unowned(&mut self, id: SessionId, slot: u16) {
+        self.counters.error(Source::Internal);
+        self.reply_error(
+            id,
+            &Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into()),
+        );
+    }
+
+    #[cold]
+    pub(super) fn reply_down(&mut self, id: SessionId, shard: usize) {
+        self.counters.error(Source::Internal);
+        let error = self.down_error(shard);
+        self.reply_error(id, &error);
+    }
+
+    /// The error of a request that could not be sent because its shard is down.
+    pub(super) fn down_error(&self, shard: usize) -> Error {
+        let Some(shard) = self.view.shards.get(shard) else {
+            return Error::ClusterDown("the shard is gone".into());
+        };
+        let reason = shard.down.as_deref().unwrap_or("not connected");
+        Error::ClusterDown(format!("shard '{}' at {} is down: {reason}", shard.name, shard.address).into())
+    }
+}
+
+/// Writes an inline request as shards take it.
+#[cold]
+fn push_encoded(upstream: &mut Upstream, request: &Request<'_>, entry: Entry) {
+    let from = upstream.buffer().len();
+    request.args.encode(upstream.buffer());
+    upstream.commit(from, entry);
+}

@@ -1,0 +1,277 @@
+//! From a client's bytes to requests, and from a request to who answers it.
+
+use slotway_common::command::{self, Command, Flags, Route};
+use slotway_common::error::Error;
+use slotway_common::resp::request::{Limits, Parsed, Span};
+use slotway_common::resp::{Args, Parser};
+
+use super::{Action, Core, SessionId};
+use crate::commands;
+use crate::counters::Source;
+use crate::session::{Closing, Partial, Stall};
+
+/// What becomes of the requests behind the one that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It is dealt with; the next one follows.
+    Next,
+    /// It has not been begun and has to wait: it stays in the client's input.
+    Wait(Stall),
+}
+
+/// One request, as it lies in the read buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub args: Args<'a>,
+    /// Places of the arguments within `frame`.
+    pub spans: &'a [Span],
+    /// The request as it came in, or nothing for an inline request, which shards are not sent.
+    pub frame: Option<&'a [u8]>,
+}
+
+impl Request<'_> {
+    /// The bytes of arguments `from..to` with their headers and line ends, if the request came as a multibulk.
+    #[inline]
+    pub(super) fn raw(&self, from: usize, to: usize) -> Option<&[u8]> {
+        let end = |index: usize| {
+            self.spans.get(index).map(|(start, length)| *start as usize + *length as usize + 2)
+        };
+        self.frame?.get(end(from.checked_sub(1)?)?..end(to.checked_sub(1)?)?)
+    }
+}
+
+/// Input kept for a client that cannot go on: beyond this its socket is not read, in bytes.
+const MAX_WAITING_INPUT: usize = 64 * 1024;
+
+impl Core {
+    /// Takes bytes that a client sent.
+    pub fn received(&mut self, id: SessionId, bytes: &[u8]) {
+        self.counters.client_input_bytes.add(bytes.len() as u64);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.last_active = self.now;
+        if session.closing != Closing::No {
+            return;
+        }
+        if let Some(partial) = &mut session.partial {
+            let needed = partial.parser.needed();
+            if needed > partial.input.capacity() {
+                // A large argument arrives in many pieces: make room once, as far as it is really coming.
+                let ahead = needed.min(partial.input.len() * 2 + bytes.len());
+                partial.input.reserve(ahead.saturating_sub(partial.input.len()));
+            }
+            partial.input.extend_from_slice(bytes);
+            if session.stall == Stall::None {
+                self.resume(id);
+            } else {
+                self.account(id);
+            }
+            return;
+        }
+        let mut parser = std::mem::take(&mut self.parser);
+        let (used, stall) = self.run(id, bytes, &mut parser);
+        if used < bytes.len()
+            && let Some(session) = self.sessions.get_mut(id)
+            && session.closing == Closing::No
+        {
+            let input = bytes.get(used..).unwrap_or_default().to_vec();
+            // What waits as a whole is framed again when it goes on; what is incomplete is not.
+            let mut own = Parser::new();
+            if stall == Stall::None {
+                std::mem::swap(&mut own, &mut parser);
+            }
+            session.partial = Some(Box::new(Partial { input, parser: own }));
+            session.stall = stall;
+        }
+        if parser.is_inline() {
+            parser = Parser::new();
+        }
+        self.parser = parser;
+        self.account(id);
+    }
+
+    /// Whether a client's socket is to be read. If not, [`Action::Read`] tells when it is.
+    pub fn wants_input(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(id) else { return false };
+        let wants = session.stall == Stall::None || session.input_bytes() < MAX_WAITING_INPUT;
+        session.unread = !wants;
+        wants
+    }
+
+    /// Goes on with the input that waits.
+    pub(super) fn resume(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(mut partial) = session.partial.take() else {
+            session.stall = Stall::None;
+            self.read_again(id);
+            return;
+        };
+        session.stall = Stall::None;
+        let (used, stall) = self.run(id, &partial.input, &mut partial.parser);
+        if let Some(session) = self.sessions.get_mut(id)
+            && session.closing == Closing::No
+            && used < partial.input.len()
+        {
+            if stall != Stall::None {
+                partial.parser = Parser::new();
+            }
+            if used > 0 {
+                partial.input.drain(..used);
+                if partial.input.capacity() > 2 * MAX_WAITING_INPUT && partial.input.len() < MAX_WAITING_INPUT
+                {
+                    partial.input.shrink_to_fit();
+                }
+            }
+            session.partial = Some(partial);
+            session.stall = stall;
+        }
+        self.read_again(id);
+        self.account(id);
+    }
+
+    fn read_again(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && session.unread
+            && (session.stall == Stall::None || session.input_bytes() < MAX_WAITING_INPUT)
+        {
+            session.unread = false;
+            self.actions.push(Action::Read(id));
+        }
+    }
+
+    /// Frames and dispatches requests from `bytes` until one is incomplete or has to wait. Returns the bytes used up,
+    /// and what the next request waits for.
+    fn run(&mut self, id: SessionId, bytes: &[u8], parser: &mut Parser) -> (usize, Stall) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(session) = self.sessions.get_mut(id) else { break };
+            if session.closing != Closing::No {
+                break;
+            }
+            if session.busy {
+                return (at, Stall::Busy);
+            }
+            if session.places.len() >= self.budgets.places {
+                return (at, Stall::Places);
+            }
+            if session.output_bytes() > self.budgets.client_pause {
+                return (at, Stall::Output);
+            }
+            let limits = Limits { max_bulk: self.policy.max_bulk, authenticated: session.authenticated };
+            let rest = bytes.get(at..).unwrap_or_default();
+            match parser.parse(rest, &limits) {
+                Ok(Parsed::Frame(length)) => {
+                    let args = parser.args(rest);
+                    if !args.is_empty() {
+                        let frame = if parser.is_inline() { None } else { rest.get(..length) };
+                        let request = Request { args, spans: parser.spans(), frame };
+                        if let Flow::Wait(stall) = self.dispatch(id, &request) {
+                            return (at, stall);
+                        }
+                    }
+                    at += length;
+                }
+                Ok(Parsed::Incomplete) => {
+                    if parser.needed() > self.budgets.client {
+                        self.counters.budget_hits.at(0).inc();
+                        self.refuse(
+                            id,
+                            &Error::err("request is larger than the proxy's memory budget for a client"),
+                        );
+                        self.close_after_replies(id);
+                    }
+                    break;
+                }
+                Err(error) => {
+                    self.counters.protocol_errors.inc();
+                    self.refuse(id, &Error::err(format!("Protocol error: {error}")));
+                    self.close_after_replies(id);
+                    break;
+                }
+            }
+        }
+        (at, Stall::None)
+    }
+
+    /// Finds out who answers a request and sends it there.
+    fn dispatch(&mut self, id: SessionId, request: &Request<'_>) -> Flow {
+        let command = match command::resolve(&request.args, false) {
+            Ok(command) => command,
+            Err(error) => {
+                self.refuse(id, &error);
+                return Flow::Next;
+            }
+        };
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        session.last_command = command.id;
+        if (self.attention || !session.authenticated)
+            && let Some(flow) = self.inspect(id, command, request)
+        {
+            return flow;
+        }
+        match command.route {
+            Route::Slot => self.forward(id, command, request),
+            Route::Split => self.split(id, command, request),
+            Route::Proxy | Route::FanOut => commands::begin(self, id, command, request),
+            Route::Unsupported => {
+                self.refuse(id, &command::unsupported(command));
+                Flow::Next
+            }
+            Route::Internal => {
+                self.refuse(id, &command::unknown_command(&request.args));
+                Flow::Next
+            }
+        }
+    }
+
+    /// What most requests need not be asked: authentication, CLIENT PAUSE, MONITOR. `None` lets the request go on.
+    #[cold]
+    fn inspect(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Option<Flow> {
+        let session = self.sessions.get_mut(id)?;
+        let open = command.flags.contains(Flags::NO_AUTH);
+        if !self.serving && !matches!(command.name, "quit" | "ping" | "echo" | "reset") {
+            self.counters.error(Source::Internal);
+            let error =
+                Error::ClusterDown("no shard has told this proxy the topology and the settings yet".into());
+            self.refuse(id, &error);
+            return Some(Flow::Next);
+        }
+        if !open && !session.authenticated && self.policy.password.is_some() {
+            self.refuse(id, &Error::NoAuth);
+            return Some(Flow::Next);
+        }
+        if let Some(pause) = self.pause
+            && pause.until > self.now
+            && (!pause.writes_only || command.is_write())
+        {
+            return Some(Flow::Wait(Stall::Pause));
+        }
+        if self.monitored && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
+            let line = commands::monitor::line(session, command, &request.args);
+            self.actions.push(Action::Monitor(line));
+        }
+        None
+    }
+
+    /// Answers a request with an error that it is itself the reason of.
+    pub(crate) fn refuse(&mut self, id: SessionId, error: &Error) {
+        self.counters.error(Source::Client);
+        self.reply_error(id, error);
+    }
+
+    /// Answers a request with an error, whoever is the reason.
+    pub(crate) fn reply_error(&mut self, id: SessionId, error: &Error) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let mut line = Vec::new();
+        slotway_common::resp::Reply::new(&mut line, session.protocol).error(error);
+        session.reply(&line);
+        self.touch_session(id);
+    }
+
+    /// Answers a request with a complete reply.
+    pub(crate) fn reply(&mut self, id: SessionId, reply: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.reply(reply);
+            self.touch_session(id);
+        }
+    }
+}

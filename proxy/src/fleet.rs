@@ -1,0 +1,85 @@
+//! All workers of the process.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+
+use crate::worker::{Message, Worker, WorkerHandle};
+
+/// The workers, by their positions.
+#[derive(Debug)]
+pub struct Fleet {
+    workers: Vec<WorkerHandle>,
+    next_client: AtomicU64,
+    monitors: AtomicIsize,
+}
+
+impl Fleet {
+    pub fn new(workers: Vec<WorkerHandle>) -> Self {
+        Self { workers, next_client: AtomicU64::new(1), monitors: AtomicIsize::new(0) }
+    }
+
+    pub fn workers(&self) -> &[WorkerHandle] {
+        &self.workers
+    }
+
+    /// Clients of the whole process.
+    pub fn clients(&self) -> usize {
+        self.workers.iter().map(|worker| worker.clients.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Gives an accepted client to the worker with the fewest.
+    pub fn assign(&self, stream: std::net::TcpStream, peer: std::net::SocketAddr) {
+        let least = self.workers.iter().min_by_key(|worker| worker.clients.load(Ordering::Relaxed));
+        if let Some(worker) = least {
+            worker.clients.fetch_add(1, Ordering::Relaxed);
+            let client = self.next_client.fetch_add(1, Ordering::Relaxed);
+            worker.send(Message::Client { stream, peer, client });
+        }
+    }
+
+    pub(crate) fn client_left(&self, worker: usize) {
+        if let Some(worker) = self.workers.get(worker) {
+            worker.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs something on each worker, at the same time, and collects the results.
+    pub async fn each<T: Send + 'static>(
+        &self,
+        run: impl Fn(&Rc<Worker>) -> T + Clone + Send + 'static,
+    ) -> Vec<T> {
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for worker in &self.workers {
+            let run = run.clone();
+            answers.push(worker.start(move |worker| run(worker)));
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.extend(answer.await.ok());
+        }
+        results
+    }
+
+    /// Has each worker do something, without waiting for it.
+    pub fn tell(&self, run: impl Fn(&Rc<Worker>) + Clone + Send + 'static) {
+        for worker in &self.workers {
+            let run = run.clone();
+            worker.send(Message::Run(Box::new(move |worker| run(worker))));
+        }
+    }
+
+    /// Shows a line to the clients in MONITOR mode, wherever they are.
+    pub(crate) fn show(&self, line: Vec<u8>) {
+        let line: Arc<[u8]> = line.into();
+        for worker in &self.workers {
+            worker.send(Message::Show(Arc::clone(&line)));
+        }
+    }
+
+    /// Takes note that clients entered or left MONITOR mode.
+    pub(crate) fn monitors_changed(&self, change: isize) {
+        let monitored = self.monitors.fetch_add(change, Ordering::Relaxed) + change > 0;
+        self.tell(move |worker| worker.with(|core| core.set_monitored(monitored)));
+    }
+}

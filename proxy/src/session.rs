@@ -1,0 +1,222 @@
+//! What the proxy knows of one client.
+
+use std::net::SocketAddr;
+
+use slotway_common::resp::{Parser, Protocol};
+
+use crate::places::Places;
+
+/// A request of which not all bytes are here, or that cannot go on yet.
+#[derive(Debug, Default)]
+pub struct Partial {
+    pub input: Vec<u8>,
+    pub parser: Parser,
+}
+
+/// Whether replies are sent (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The reply of the next command is dropped.
+    SkipNext,
+    /// The reply of this command and of the next one is dropped.
+    SkipThisAndNext,
+}
+
+/// What the next request of a client waits for. Whatever ends the wait calls the client back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stall {
+    #[default]
+    None,
+    /// For all its replies.
+    Replies,
+    /// For fewer open places.
+    Places,
+    /// For the client to read.
+    Output,
+    /// For the command that is running.
+    Busy,
+    /// For room in an upstream's buffer.
+    Room,
+    /// For a slot that has been refused to open or to move.
+    Slot,
+    /// For the end of CLIENT PAUSE.
+    Pause,
+}
+
+/// How far a client is from being gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
+pub enum Closing {
+    #[default]
+    No,
+    /// No request is read any more; the client goes when its replies have been written.
+    AfterReplies,
+    /// Its connection is being closed.
+    Now,
+}
+
+/// What CLIENT LIST tells and requests hardly touch.
+#[derive(Debug, Default)]
+pub struct Details {
+    pub name: Vec<u8>,
+    pub no_evict: bool,
+}
+
+/// One client of this worker.
+#[derive(Debug)]
+pub struct Session {
+    /// The number that CLIENT ID tells, unique in this process.
+    pub client: u64,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub protocol: Protocol,
+    pub database: u32,
+    /// Position of the upstreams for this protocol and database in the worker's list.
+    pub(crate) route: u16,
+    pub(crate) authenticated: bool,
+    pub(crate) reply_mode: ReplyMode,
+    pub(crate) monitor: bool,
+    pub(crate) closing: Closing,
+    /// It will send nothing more.
+    pub(crate) ended: bool,
+    /// A command of this client runs that others of its commands have to wait for.
+    pub(crate) busy: bool,
+    /// What its next request waits for.
+    pub(crate) stall: Stall,
+    /// Its socket is not read until it can go on.
+    pub(crate) unread: bool,
+    /// Its socket takes no more for now; who writes it then will go on.
+    pub(crate) full: bool,
+    /// In the list of sessions to be written.
+    pub(crate) dirty: bool,
+    /// In the list of sessions that may go on.
+    pub(crate) ready: bool,
+    pub(crate) places: Places,
+    /// The upstreams that the replies in flight come from.
+    pub(crate) in_flight_route: u16,
+    pub(crate) partial: Option<Box<Partial>>,
+    /// Replies in turn; the first `sent` bytes are written.
+    pub(crate) out: Vec<u8>,
+    pub(crate) sent: usize,
+    /// What the worker's total counts for this client.
+    pub(crate) accounted: usize,
+    /// Row of the last command.
+    pub(crate) last_command: u16,
+    /// Times of the worker's clock, in microseconds.
+    pub(crate) connected: u64,
+    pub(crate) last_active: u64,
+    pub(crate) details: Box<Details>,
+}
+
+/// Largest output buffer that is kept while there is nothing to write, in bytes.
+const KEEP: usize = 2048;
+/// Written bytes are dropped from the front once they are as many as this and as the rest.
+const COMPACT: usize = 64 * 1024;
+
+impl Session {
+    pub fn new(client: u64, peer: SocketAddr, local: SocketAddr, authenticated: bool, now: u64) -> Self {
+        Self {
+            client,
+            peer,
+            local,
+            protocol: Protocol::Resp2,
+            database: 0,
+            route: 0,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            monitor: false,
+            closing: Closing::No,
+            ended: false,
+            busy: false,
+            stall: Stall::None,
+            unread: false,
+            full: false,
+            dirty: false,
+            ready: false,
+            places: Places::default(),
+            in_flight_route: 0,
+            partial: None,
+            out: Vec::new(),
+            sent: 0,
+            accounted: 0,
+            last_command: u16::MAX,
+            connected: now,
+            last_active: now,
+            details: Box::default(),
+        }
+    }
+
+    /// Bytes that wait to be written or to be in turn.
+    #[inline]
+    pub fn output_bytes(&self) -> usize {
+        self.out.len() - self.sent + self.places.held_bytes()
+    }
+
+    /// Bytes of requests that were read and have not gone on.
+    #[inline]
+    pub fn input_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.input.len())
+    }
+
+    /// All bytes held for this client.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.output_bytes() + self.input_bytes()
+    }
+
+    /// Bytes to be written now.
+    #[inline]
+    pub fn unsent(&self) -> &[u8] {
+        self.out.get(self.sent..).unwrap_or_default()
+    }
+
+    /// Takes note that `count` more bytes were written.
+    #[inline]
+    pub fn wrote(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent >= self.out.len() {
+            self.sent = 0;
+            if self.out.capacity() > KEEP {
+                self.out = Vec::new();
+            } else {
+                self.out.clear();
+            }
+        } else if self.sent >= COMPACT && self.sent * 2 >= self.out.len() {
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Appends a reply behind those that are still to come.
+    #[inline]
+    pub(crate) fn reply(&mut self, bytes: &[u8]) {
+        let muted = self.mute_next();
+        if self.places.is_empty() {
+            if !muted {
+                self.out.extend_from_slice(bytes);
+            }
+        } else {
+            let seq = self.places.open(muted);
+            self.places.deliver(seq, bytes, true, &mut self.out);
+        }
+    }
+
+    /// Whether the reply of the command that now runs is to be dropped.
+    #[inline]
+    pub(crate) fn mute_next(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => true,
+            ReplyMode::SkipThisAndNext => {
+                self.reply_mode = ReplyMode::SkipNext;
+                true
+            }
+            ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::On;
+                true
+            }
+        }
+    }
+}

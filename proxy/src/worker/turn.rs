@@ -1,0 +1,192 @@
+//! The end of a turn: everything that has collected in buffers is written.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::task::spawn_local;
+
+use super::{Worker, shard};
+use crate::core::{Action, Core, SessionId, UpstreamId};
+use crate::jobs;
+
+/// Whether the turn's task is to run.
+#[derive(Default)]
+pub(super) struct Schedule {
+    wanted: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Schedule {
+    /// Has the turn's task run behind the tasks that are ready already.
+    #[inline]
+    pub(super) fn wake(&self) {
+        if !self.wanted.replace(true)
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The turn's task.
+pub(super) async fn run(worker: Rc<Worker>) {
+    poll_fn(|cx| {
+        let mut waker = worker.turn.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        drop(waker);
+        if worker.turn.wanted.get() {
+            end(&worker);
+            worker.turn.wanted.set(false);
+        }
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+/// Ends the turn.
+fn end(worker: &Rc<Worker>) {
+    let mut core = worker.core.borrow_mut();
+    core.now = worker.now();
+    loop {
+        core.settle();
+        if core.has_actions() {
+            for action in core.take_actions() {
+                perform(worker, &mut core, action);
+            }
+        }
+        let shards = worker.shards.borrow();
+        while let Some((id, upstream)) = core.next_upstream() {
+            let Some(writer) = shards.get(id) else { continue };
+            match writer.try_write(upstream.unsent()) {
+                Ok(count) => core.upstream_wrote(id, count, false),
+                Err(error) => {
+                    core.upstream_wrote(id, 0, true);
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        spawn_local(write_shard(Rc::clone(worker), id));
+                    }
+                    // Any other error the connection's reader gets to know too.
+                }
+            }
+        }
+        drop(shards);
+        let clients = worker.clients.borrow();
+        while let Some((id, session)) = core.next_session() {
+            let Some(writer) = clients.get(id) else { continue };
+            match writer.try_write(session.unsent()) {
+                Ok(count) => core.session_wrote(id, count, false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    core.session_wrote(id, 0, true);
+                    spawn_local(write_client(Rc::clone(worker), id));
+                }
+                Err(_) => core.close_now(id),
+            }
+        }
+        drop(clients);
+        if !core.has_work() {
+            return;
+        }
+    }
+}
+
+/// Goes on writing to a shard whose socket was full.
+async fn write_shard(worker: Rc<Worker>, id: UpstreamId) {
+    while let Some(writer) = worker.shard_writer(id) {
+        if writer.writable().await.is_err() {
+            return;
+        }
+        let done = worker.with(|core| {
+            let Some(upstream) = core.upstreams.get(id) else { return true };
+            match writer.try_write(upstream.unsent()) {
+                Ok(count) => {
+                    let left = upstream.unsent().len() > count;
+                    core.upstream_wrote(id, count, left);
+                    !left
+                }
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            }
+        });
+        if done {
+            return;
+        }
+    }
+}
+
+/// Goes on writing to a client whose socket was full.
+async fn write_client(worker: Rc<Worker>, id: SessionId) {
+    while let Some(writer) = worker.client_writer(id) {
+        if writer.writable().await.is_err() {
+            return;
+        }
+        let done = worker.with(|core| {
+            let Some(session) = core.sessions.get(id) else { return true };
+            match writer.try_write(session.unsent()) {
+                Ok(count) => {
+                    let left = session.unsent().len() > count;
+                    core.session_wrote(id, count, left);
+                    !left
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+                Err(_) => {
+                    core.close_now(id);
+                    true
+                }
+            }
+        });
+        if done {
+            return;
+        }
+    }
+}
+
+fn perform(worker: &Rc<Worker>, core: &mut Core, action: Action) {
+    match action {
+        Action::Connect(id) => {
+            spawn_local(shard::run(Rc::clone(worker), id));
+        }
+        Action::Disconnect(id) => {
+            if let Some(writer) = worker.shards.borrow_mut().remove(id) {
+                let _ =
+                    SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*writer)).shutdown(Shutdown::Both);
+            }
+        }
+        Action::Close(id) => {
+            if let Some(writer) = worker.clients.borrow_mut().remove(id) {
+                // The reading task sees the end of the stream and ends.
+                let _ =
+                    SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*writer)).shutdown(Shutdown::Both);
+            }
+            if let Some(waker) = worker.unread.borrow_mut().remove(&id) {
+                waker.wake();
+            }
+            worker.forget_monitor(id);
+            core.close_session(id);
+            worker.context.fleet.client_left(worker.index);
+        }
+        Action::Read(id) => {
+            if let Some(waker) = worker.unread.borrow_mut().remove(&id) {
+                waker.wake();
+            }
+        }
+        Action::Run(job) => {
+            spawn_local(jobs::run(Rc::clone(worker), job));
+        }
+        Action::Refresh => worker.context.refresh.notify_one(),
+        Action::Release { detention, after_ms } => {
+            let worker = Rc::clone(worker);
+            spawn_local(async move {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                worker.with(|core| core.release(detention));
+            });
+        }
+        Action::Monitor(line) => worker.context.fleet.show(line),
+        Action::MonitorLeft(id) => worker.forget_monitor(id),
+    }
+}
