@@ -52,7 +52,10 @@ pub(super) fn check(raw: &raw::File, lines: &Lines) -> Result<ClusterFile, Probl
     let mut settings = BTreeMap::new();
     for (name, value) in raw.settings.iter().flatten() {
         crate::settings::check(name, &value.0).map_err(|reason| at(&format!("settings.{name}"), reason))?;
-        settings.insert(name.to_ascii_lowercase(), value.0.clone());
+        let name_in_lower_case = name.to_ascii_lowercase();
+        if settings.insert(name_in_lower_case, value.0.clone()).is_some() {
+            return Err(at(&format!("settings.{name}"), format!("setting `{name}` is given twice")));
+        }
     }
     let secret_path = match &raw.secret {
         Some(path) if path.is_empty() => return Err(at("secret", "`secret` is an empty path".to_owned())),
