@@ -50,7 +50,9 @@ pub(super) fn check(raw: &raw::File, lines: &Lines) -> Result<ClusterFile, Probl
     let placements = check_placements(&raw.shards, lines)?;
     let shards = shards.into_iter().zip(placements);
     let mut settings = BTreeMap::new();
-    for (name, value) in raw.settings.iter().flatten() {
+    let mut in_order: Vec<_> = raw.settings.iter().flatten().collect();
+    in_order.sort_by_key(|(name, _)| lines.of_path(&format!("settings.{name}")));
+    for (name, value) in in_order {
         crate::settings::check(name, &value.0).map_err(|reason| at(&format!("settings.{name}"), reason))?;
         let name_in_lower_case = name.to_ascii_lowercase();
         if settings.insert(name_in_lower_case, value.0.clone()).is_some() {
