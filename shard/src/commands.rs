@@ -7,12 +7,17 @@ pub mod bounds;
 mod connection;
 mod expire;
 mod generic;
+mod hash;
 mod help;
 mod internal;
+mod items;
 mod keyspace;
 mod lcs;
+mod list;
+mod set;
 mod settings;
 mod string;
+mod zset;
 
 use slotway_common::command::{COUNT, Command, TABLE};
 use slotway_common::error::Error;
@@ -104,6 +109,10 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| generic::handler(name))
         .or_else(|| expire::handler(name))
         .or_else(|| keyspace::handler(name))
+        .or_else(|| hash::handler(name))
+        .or_else(|| list::handler(name))
+        .or_else(|| set::handler(name))
+        .or_else(|| zset::handler(name))
         .or_else(|| connection::handler(name))
         .or_else(|| internal::handler(name))
 }

@@ -86,9 +86,17 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// Reads a cursor as Redis does: an unsigned number.
+/// Reads a cursor as Redis does, with C's `strtoul`: a sign may stand before the digits, and no text at all is 0.
 pub(super) fn cursor(text: &[u8]) -> Result<u64, Error> {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Error::err("invalid cursor"))
+    let (negative, digits) = match text {
+        [] => return Ok(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let number = digits.first().filter(|first| first.is_ascii_digit()).and(std::str::from_utf8(digits).ok());
+    let number: u64 = number.and_then(|text| text.parse().ok()).ok_or(Error::err("invalid cursor"))?;
+    Ok(if negative { number.wrapping_neg() } else { number })
 }
 
 fn scan(call: &mut Call<'_>) -> Result<(), Error> {

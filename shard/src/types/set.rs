@@ -174,6 +174,11 @@ impl Set {
         }
     }
 
+    /// Removes a member of this or another set. Says whether it was there.
+    pub fn remove_item(&mut self, member: Item<'_>) -> bool {
+        self.remove(member.text(&mut IntText::new()))
+    }
+
     /// All members: integers of an [`IntSet`] in ascending order, else in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
         let (ints, packed, table) = match &self.0 {

@@ -64,15 +64,19 @@ impl Hashed for Member {
     }
 }
 
-/// The entry that holds a score: an integer if it is one, else the eight bytes of the double.
+/// The entry that holds a score: an integer if it is one, else the eight bytes of the double. As in Redis, −0 becomes 0.
 fn score_entry(score: f64, room: &mut [u8; 8]) -> Encoded<'_> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    // −0 and 0 are equal, but −0 is told as "-0".
-    if score.fract() == 0.0 && score.abs() < EXACT && !(score == 0.0 && score.is_sign_negative()) {
-        return Encoded::int(score as i64);
+    if let Some(integer) = integral(score) {
+        return Encoded::int(integer);
     }
     *room = score.to_le_bytes();
     Encoded::raw(room)
+}
+
+/// The integer that a score is, if it is one of at most half of what 64 bits hold.
+pub fn integral(score: f64) -> Option<i64> {
+    const MOST: f64 = (i64::MAX / 2) as f64;
+    ((-MOST..=MOST).contains(&score) && score.fract() == 0.0).then_some(score as i64)
 }
 
 fn score_of(item: Item<'_>) -> f64 {
@@ -160,11 +164,7 @@ impl ZSet {
         if let Form::Packed(packed) = &mut self.0 {
             if let Some((at, _)) = packed.find(member, 2) {
                 let old = score_of(packed.read(packed.read(at).1).0);
-                if old.to_bits() != score.to_bits() {
-                    // A new −0 for an old 0 is kept as Redis keeps it: not at all.
-                    if old == score {
-                        return Some(old);
-                    }
+                if old != score {
                     packed.remove(at, 2);
                     insert_packed(packed, member, score);
                 }
@@ -290,6 +290,27 @@ impl ZSet {
                 sorted.members.scan(cursor, count, |member| each(Item::Bytes(member.bytes()), member.score()))
             }
         }
+    }
+
+    /// The same members and scores in the form that a sorted set of this size has under these limits.
+    pub fn repacked(self, limits: &Limits) -> Self {
+        let fits = |(member, _): (Item<'_>, f64)| member.text_len() <= limits.zset_max_listpack_value;
+        if self.len() > limits.zset_max_listpack_entries || !self.iter().all(fits) {
+            return self;
+        }
+        let mut packed = Packed::new();
+        for (member, score) in self.iter() {
+            packed
+                .push([Encoded::element(member.text(&mut IntText::new())), score_entry(score, &mut [0; 8])]);
+        }
+        ZSet(Form::Packed(packed))
+    }
+
+    /// A sorted set that is never packed, which keeps every score exactly; see [`repacked`](Self::repacked).
+    pub fn unpacked() -> Self {
+        let mut zset = Self::new();
+        zset.sorted();
+        zset
     }
 
     /// Turns a packed sorted set into a table with an order.

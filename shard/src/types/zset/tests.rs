@@ -91,9 +91,17 @@ fn scores_of_every_kind_survive_packing() {
         zset.set(format!("m{number:02}").as_bytes(), *score, &Limits::default());
     }
     assert!(zset.iter().map(|(_, score)| score).eq(scores));
-    let mut zero = ZSet::new();
-    zero.set(b"m", -0.0, &Limits::default());
-    assert!(zero.score(b"m").unwrap().is_sign_negative());
+    let mut unpacked = ZSet::unpacked();
+    for (member, score) in zset.iter() {
+        unpacked.set(&member.to_vec(), score, &Limits::default());
+    }
+    assert_eq!(unpacked.encoding(), "skiplist");
+    let repacked = unpacked.clone().repacked(&Limits::default());
+    assert_eq!((repacked.encoding(), contents(&repacked)), ("listpack", contents(&zset)));
+    for number in 0..128 {
+        unpacked.set(format!("{number}").as_bytes(), 1.0, &Limits::default());
+    }
+    assert_eq!(unpacked.repacked(&Limits::default()).encoding(), "skiplist");
 }
 
 #[test]

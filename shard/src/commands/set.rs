@@ -1,0 +1,194 @@
+//! Sets.
+
+mod algebra;
+
+use rand::rngs::SmallRng;
+use slotway_common::error::Error;
+
+use super::items::{self, With, element, optional};
+use super::{Call, Handler};
+use crate::types::item::Item;
+use crate::types::{Kind, Set};
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "sadd" => sadd,
+        "srem" => srem,
+        "sismember" => sismember,
+        "smismember" => smismember,
+        "scard" => scard,
+        "spop" => spop,
+        "srandmember" => srandmember,
+        "smembers" => smembers,
+        "smove" => smove,
+        "sscan" => sscan,
+        _ => return algebra::handler(name),
+    })
+}
+
+fn sadd(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, members, limits) = (call.key(1), call.args.rest(2), call.engine.limits);
+    let mut set = call.engine.edit_or_create::<Set>(call.session.db, &key)?;
+    let added = members.iter().filter(|member| set.insert(member, &limits)).count();
+    drop(set);
+    call.engine.dirty(added as u64);
+    call.reply.len(added);
+    Ok(())
+}
+
+fn srem(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, members) = (call.key(1), call.args.rest(2));
+    let mut removed = 0;
+    if let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? {
+        removed = members.iter().filter(|member| set.remove(member)).count();
+    }
+    call.engine.dirty(removed as u64);
+    call.reply.len(removed);
+    Ok(())
+}
+
+fn sismember(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, member) = (call.key(1), call.args.at(2));
+    let is_member = call.engine.read::<Set>(call.session.db, &key)?.is_some_and(|set| set.contains(member));
+    call.reply.int(i64::from(is_member));
+    Ok(())
+}
+
+fn smismember(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, members) = (call.key(1), call.args.rest(2));
+    let set = call.engine.read::<Set>(call.session.db, &key)?;
+    call.reply.array(members.len());
+    for member in members.iter() {
+        call.reply.int(i64::from(set.is_some_and(|set| set.contains(member))));
+    }
+    Ok(())
+}
+
+fn scard(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.key(1);
+    let len = call.engine.read::<Set>(call.session.db, &key)?.map_or(0, Set::len);
+    call.reply.len(len);
+    Ok(())
+}
+
+fn smembers(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.key(1);
+    let set = call.engine.read::<Set>(call.session.db, &key)?;
+    call.reply.set(set.map_or(0, Set::len));
+    for member in set.into_iter().flat_map(Set::iter) {
+        element(&mut call.reply, member);
+    }
+    Ok(())
+}
+
+fn smove(call: &mut Call<'_>) -> Result<(), Error> {
+    let (source, target, member, db) = (call.key(1), call.key(2), call.args.at(3), call.session.db);
+    let limits = call.engine.limits;
+    let contains = match call.engine.edit::<Set>(db, &source)? {
+        None => {
+            call.reply.int(0);
+            return Ok(());
+        }
+        Some(set) => set.contains(member),
+    };
+    call.engine.edit::<Set>(db, &target)?;
+    if contains && source.bytes != target.bytes {
+        if let Some(mut set) = call.engine.edit::<Set>(db, &source)? {
+            set.remove(member);
+        }
+        let new = call.engine.edit_or_create::<Set>(db, &target)?.insert(member, &limits);
+        call.engine.dirty(1 + u64::from(new));
+    }
+    call.reply.int(i64::from(contains));
+    Ok(())
+}
+
+/// Past this many times more members popped than left, the left ones are collected instead of the popped ones.
+const POPPED_FOR_ONE_LEFT: usize = 5;
+
+fn spop(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.len() > 3 {
+        return Err(Error::Syntax);
+    }
+    let count = if call.args.len() == 3 { Some(items::positive(call.args.at(2))?) } else { None };
+    let (key, limits) = (call.key(1), call.engine.limits);
+    let mut rng = items::generator(call.engine);
+    let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? else {
+        match count {
+            Some(_) => call.reply.set(0),
+            None => call.reply.null(),
+        }
+        return Ok(());
+    };
+    let Some(count) = count else {
+        let member = set.random(&mut rng).map(Item::to_vec).unwrap_or_default();
+        set.remove(&member);
+        drop(set);
+        call.engine.dirty(1);
+        call.reply.bulk(&member);
+        return Ok(());
+    };
+    let popped = count.min(set.len());
+    call.reply.set(popped);
+    let left = set.len() - popped;
+    if popped >= left.saturating_mul(POPPED_FOR_ONE_LEFT) {
+        let mut kept = Set::new();
+        while kept.len() < left
+            && let Some(member) = set.random(&mut rng).map(Item::to_vec)
+        {
+            set.remove(&member);
+            kept.insert(&member, &limits);
+        }
+        set.iter().for_each(|member| element(&mut call.reply, member));
+        *set = kept;
+    } else {
+        for _ in 0..popped {
+            let Some(member) = set.random(&mut rng).map(Item::to_vec) else { break };
+            set.remove(&member);
+            call.reply.bulk(&member);
+        }
+    }
+    drop(set);
+    call.engine.dirty(popped as u64);
+    Ok(())
+}
+
+fn srandmember(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.key(1);
+    let mut rng = items::generator(call.engine);
+    let count = match call.args.len() {
+        2 => {
+            let set = call.engine.read::<Set>(call.session.db, &key)?;
+            optional(&mut call.reply, set.and_then(|set| set.random(&mut rng)));
+            return Ok(());
+        }
+        3 => items::signed(call.args.at(2))?,
+        _ => return Err(Error::Syntax),
+    };
+    let Some(set) = call.engine.read::<Set>(call.session.db, &key)? else {
+        call.reply.array(0);
+        return Ok(());
+    };
+    let draw = |rng: &mut SmallRng| Some((set.random(rng)?, ()));
+    let all = set.iter().map(|member| (member, ()));
+    items::reply_sample(&mut call.reply, set.len(), count, &mut rng, all, draw, None);
+    Ok(())
+}
+
+fn sscan(call: &mut Call<'_>) -> Result<(), Error> {
+    items::scan::<Set>(call, |set, cursor, count, found| {
+        set.scan(cursor, count, |member| found.push((member, With::Nothing)))
+    })
+}
+
+/// Stores a result under a key, or removes the key if the result is empty, and replies its size.
+fn store(call: &mut Call<'_>, index: usize, result: Set) {
+    let (target, len) = (call.key(index), result.len());
+    if len > 0 {
+        call.engine.set(call.session.db, &target, result.into_object());
+        call.engine.dirty(1);
+    } else if call.engine.remove(call.session.db, &target) {
+        call.engine.dirty(1);
+    }
+    call.reply.len(len);
+}
