@@ -6,6 +6,7 @@ use slotway_common::command::{self, Command, Flags, Route, Support};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Reply};
+use slotway_common::slot::{Slot, slot_of};
 
 use crate::commands::Call;
 use crate::engine::Key;
@@ -13,30 +14,76 @@ use crate::monitor::is_secret;
 use crate::node::Shard;
 use crate::session::{ReplyMode, Session};
 
+/// A request whose command and first key have been found, before it runs.
+pub struct Prepared {
+    command: Result<&'static Command, Error>,
+    first_key: Option<FirstKey>,
+}
+
+/// The first key of a request.
+#[derive(Clone, Copy)]
+struct FirstKey {
+    position: usize,
+    slot: Slot,
+    hash: u64,
+    /// Whether there are others.
+    has_more: bool,
+}
+
+impl Prepared {
+    /// Finds the command and the first key of a request.
+    #[must_use]
+    #[inline]
+    pub fn new(args: &Args<'_>, internal: bool) -> Self {
+        let command = command::resolve(args, internal || args.is(0, "slotway"));
+        // A call whose keys cannot be found fails in its own function, with its own text.
+        let keys = match &command {
+            Ok(command) if command.has_keys() => command::keys(command, args).ok(),
+            _ => None,
+        };
+        let first_key = keys.and_then(|keys| {
+            let position = keys.first()?;
+            let Key { slot, hash, .. } = Key::new(args.at(position));
+            Some(FirstKey { position, slot, hash, has_more: keys.len() > 1 })
+        });
+        Self { command, first_key }
+    }
+
+    /// Slot and hash of the first key.
+    #[must_use]
+    #[inline]
+    pub fn key(&self) -> Option<(Slot, u64)> {
+        self.first_key.map(|key| (key.slot, key.hash))
+    }
+
+    /// The command, if there is one of that name and shape.
+    #[must_use]
+    pub fn command(&self) -> Option<&'static Command> {
+        self.command.as_ref().ok().copied()
+    }
+}
+
 /// Runs one request and appends its reply to `out`. `started` is the time at which the request
 /// before it ended, or at which the batch began; gives the time at which this one ended.
 pub fn execute(
     shard: &mut Shard,
     session: &mut Session,
+    prepared: &Prepared,
     args: Args<'_>,
     out: &mut Vec<u8>,
     started: Instant,
 ) -> Instant {
-    if args.is_empty() {
-        return started;
-    }
     let start = out.len();
-    let resolved = command::resolve(&args, session.internal.is_some() || args.is(0, "slotway"));
-    let command = match resolved {
-        Ok(command) => command,
+    let command = match &prepared.command {
+        Ok(command) => *command,
         Err(error) => {
-            refuse(shard, session, None, &error, out);
+            refuse(shard, session, None, error, out);
             apply_reply_mode(session, out, start);
             return started;
         }
     };
     session.client.last_command.set(Some(command));
-    if let Err(error) = run(shard, session, command, args, out) {
+    if let Err(error) = run(shard, session, command, prepared.first_key, args, out) {
         out.truncate(start);
         fail(shard, session, command, &error, out);
     }
@@ -47,14 +94,11 @@ pub fn execute(
     ended
 }
 
-/// Runs a command that another one wraps (`SLOTWAY ON`), with all checks but without accounting.
-///
-/// # Errors
-/// What the checks or the command say.
-pub fn run(
+fn run(
     shard: &mut Shard,
     session: &mut Session,
     command: &'static Command,
+    key: Option<FirstKey>,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
@@ -65,7 +109,14 @@ pub fn run(
     if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
         return Err(Error::NoAuth);
     }
-    let first_key = check_keys(shard, session, command, &args)?;
+    let mut first_key = None;
+    if let Some(FirstKey { position, slot, hash, has_more }) = key {
+        check_slot(shard, session, slot, command, &args)?;
+        if has_more {
+            check_other_slots(shard, session, command, &args)?;
+        }
+        first_key = Some((position, Key { bytes: args.at(position), slot, hash }));
+    }
     if shard.engine.memory.limit > 0 {
         make_room(shard, command)?;
     }
@@ -74,50 +125,41 @@ pub fn run(
     handler(&mut Call { engine, node, session, args, reply, command, first_key })
 }
 
-/// Checks that this shard owns the slots of all keys; gives the first key.
+/// Checks that this shard owns the slots of all keys behind the first.
 #[inline]
-fn check_keys<'a>(
+fn check_other_slots(
     shard: &mut Shard,
     session: &mut Session,
     command: &Command,
-    args: &Args<'a>,
-) -> Result<Option<(usize, Key<'a>)>, Error> {
-    if !command.has_keys() {
-        return Ok(None);
+    args: &Args<'_>,
+) -> Result<(), Error> {
+    let Ok(keys) = command::keys(command, args) else { return Ok(()) };
+    for position in keys.positions().skip(1) {
+        check_slot(shard, session, slot_of(args.at(position)), command, args)?;
     }
-    // A call whose keys cannot be found fails in its own function, with its own text.
-    let Ok(keys) = command::keys(command, args) else { return Ok(None) };
-    let Some(first) = keys.first() else { return Ok(None) };
-    let key = Key::new(args.at(first));
-    check_slot(shard, session, key.slot, &keys, args)?;
-    if keys.len() > 1 {
-        for position in keys.positions().skip(1) {
-            check_slot(shard, session, slotway_common::slot::slot_of(args.at(position)), &keys, args)?;
-        }
-    }
-    Ok(Some((first, key)))
+    Ok(())
 }
 
 #[inline]
 fn check_slot(
     shard: &mut Shard,
     session: &mut Session,
-    slot: u16,
-    keys: &command::Keys,
+    slot: Slot,
+    command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
     if shard.node.owns(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
         return Ok(());
     }
-    redirect(shard, session, slot, keys, args)
+    redirect(shard, session, slot, command, args)
 }
 
 #[cold]
 fn redirect(
     shard: &mut Shard,
     session: &mut Session,
-    slot: u16,
-    keys: &command::Keys,
+    slot: Slot,
+    command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
     let Some(address) = shard.node.owner_address(slot).map(str::to_owned) else {
@@ -127,7 +169,9 @@ fn redirect(
         if !session.refused.contains(&slot) {
             session.refused.push(slot);
         }
-    } else if keys.positions().any(|position| slotway_common::slot::slot_of(args.at(position)) != slot) {
+    } else if command::keys(command, args)
+        .is_ok_and(|keys| keys.positions().any(|position| slot_of(args.at(position)) != slot))
+    {
         return Err(Error::CrossSlot("Keys in request don't hash to the same slot".into()));
     }
     shard.node.stats.redirects += 1;

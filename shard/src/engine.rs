@@ -12,6 +12,7 @@ pub mod key;
 mod lazy_free;
 mod limits;
 mod memory;
+pub mod prefetch;
 pub mod record;
 mod scan;
 mod size;

@@ -1,6 +1,7 @@
 //! The data thread: accepts connections, runs their commands on the engine, and does what is due
 //! between them.
 
+mod ahead;
 mod connection;
 mod tick;
 
@@ -16,6 +17,8 @@ use slotway_common::platform::net::{self, TcpListener};
 use slotway_common::shutdown;
 use tokio::task::LocalSet;
 
+use ahead::Ahead;
+
 use crate::metrics::ShardCells;
 use crate::node::Shard;
 
@@ -30,6 +33,8 @@ struct Server {
     shard: RefCell<Shard>,
     /// Read buffer of whichever connection is being polled: an idle connection has none.
     scratch: RefCell<Box<[u8]>>,
+    /// Requests that were read ahead on the connection being polled.
+    ahead: RefCell<Ahead>,
 }
 
 /// Bytes read at once from a connection.
@@ -49,6 +54,7 @@ pub async fn run(
     let server = Rc::new(Server {
         shard: RefCell::new(shard),
         scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
+        ahead: RefCell::default(),
     });
     let tasks = LocalSet::new();
     tasks

@@ -111,6 +111,12 @@ impl Database {
         self.table.find(key.hash, |record| record.key() == key.bytes)
     }
 
+    /// The record that a lookup of this hash would compare first.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> Option<&Record> {
+        self.table.candidate(hash)
+    }
+
     #[inline]
     pub(super) fn at(&self, place: Place) -> Option<&Record> {
         self.table.at(place)

@@ -10,16 +10,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use slotway_common::command;
 use slotway_common::platform::clock;
 use slotway_common::platform::net::TcpStream;
-use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::Server;
-use crate::dispatch;
+use super::ahead::End;
+use crate::dispatch::{self, Prepared};
+use crate::node::Shard;
 use crate::session::{Client, Session};
 
 /// Replies that may gather before they are written, in bytes.
@@ -235,50 +235,95 @@ impl Connection {
 
     /// Runs whole requests from the start of `input`; gives how many bytes they took.
     fn run(&mut self, input: &[u8]) -> (usize, Stop) {
-        let shard = &mut *self.server.shard.borrow_mut();
+        let server = self.server.clone();
+        let shard = &mut *server.shard.borrow_mut();
+        let ahead = &mut *server.ahead.borrow_mut();
         let now = clock::now_ms();
         shard.engine.set_now(now);
         self.session.client.last_used_at.set(now);
-        let mut limits =
-            Limits { max_bulk: shard.engine.limits.max_string, authenticated: self.session.authenticated };
         let mut time = clock::monotonic();
         let mut used = 0;
         loop {
-            let rest = &input[used..];
-            let length = match self.parser.parse(rest, &limits) {
-                Ok(Parsed::Frame(length)) => length,
-                Ok(Parsed::Incomplete) => return (used, Stop::Starved),
-                Err(error) => {
+            let mut limits = Limits {
+                max_bulk: shard.engine.limits.max_string,
+                authenticated: self.session.authenticated,
+            };
+            let end =
+                ahead.read(&mut self.parser, &input[used..], &mut limits, self.session.internal.is_some());
+            if ahead.len() > 1 {
+                shard.engine.prefetch(self.session.db, ahead.keys());
+            }
+            let batch = &input[used..];
+            for (frame, args) in ahead.frames(batch) {
+                if shard.node.pause.is_some() && shard.node.holds_back(frame.prepared.command()) {
+                    return self.stop(used, Stop::Paused);
+                }
+                time = dispatch::execute(
+                    shard,
+                    &mut self.session,
+                    &frame.prepared,
+                    args,
+                    &mut self.output,
+                    time,
+                );
+                used += frame.length;
+                if self.session.closing {
+                    return self.stop(input.len(), Stop::Closing);
+                }
+                if self.output.len() > WRITE_AT {
+                    return self.full(shard, used, input.len());
+                }
+            }
+            match end {
+                End::More => {}
+                End::Incomplete(skipped) => return (used + skipped, Stop::Starved),
+                End::Inline(length) => {
+                    let args = self.parser.args(&input[used..]);
+                    if !args.is_empty() {
+                        let prepared = Prepared::new(&args, self.session.internal.is_some());
+                        if shard.node.pause.is_some() && shard.node.holds_back(prepared.command()) {
+                            return self.stop(used, Stop::Paused);
+                        }
+                        time = dispatch::execute(
+                            shard,
+                            &mut self.session,
+                            &prepared,
+                            args,
+                            &mut self.output,
+                            time,
+                        );
+                    }
+                    used += length;
+                    if self.session.closing {
+                        return self.stop(input.len(), Stop::Closing);
+                    }
+                }
+                End::Malformed(error) => {
                     self.output.extend_from_slice(format!("-ERR Protocol error: {error}\r\n").as_bytes());
                     self.session.closing = true;
-                    return (input.len(), Stop::Closing);
+                    return self.stop(input.len(), Stop::Closing);
                 }
-            };
-            let args = self.parser.args(rest);
-            if shard.node.pause.is_some() && shard.node.holds_back(command::find(&args)) {
-                // The frame is parsed again when the pause is over.
-                self.parser = Parser::new();
-                return (used, Stop::Paused);
-            }
-            time = dispatch::execute(shard, &mut self.session, args, &mut self.output, time);
-            used += length;
-            limits.authenticated = self.session.authenticated;
-            if self.session.closing {
-                return (input.len(), Stop::Closing);
-            }
-            if self.output.len() > WRITE_AT {
-                if shard.node.hot.output_limit > 0 && self.output.len() > shard.node.hot.output_limit {
-                    shard.node.stats.closed_for_output += 1;
-                    self.session.client.killed.set(true);
-                    tracing::warn!(
-                        "client {} closed: its replies are over client-output-buffer-limit",
-                        self.session.client.address
-                    );
-                    return (input.len(), Stop::Closing);
-                }
-                return (used, Stop::Full);
             }
         }
+    }
+
+    /// Stops before everything that was read ahead has run: it is read again later.
+    fn stop(&mut self, used: usize, why: Stop) -> (usize, Stop) {
+        self.parser = Parser::new();
+        (used, why)
+    }
+
+    /// Replies must be written before more commands run, or are more than the client may have.
+    fn full(&mut self, shard: &mut Shard, used: usize, all: usize) -> (usize, Stop) {
+        let limit = shard.node.hot.output_limit;
+        if limit == 0 || self.output.len() <= limit {
+            return self.stop(used, Stop::Full);
+        }
+        shard.node.stats.closed_for_output += 1;
+        self.session.client.killed.set(true);
+        let address = &self.session.client.address;
+        tracing::warn!("client {address} closed: its replies are over client-output-buffer-limit");
+        self.stop(all, Stop::Closing)
     }
 
     /// Waits until the pause ends; UNPAUSE wakes the task earlier.
