@@ -5,5 +5,6 @@
 pub mod clock;
 pub mod files;
 pub mod net;
+pub mod process;
 pub mod random;
 pub mod threads;

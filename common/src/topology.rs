@@ -11,6 +11,7 @@ pub use slot_map::SlotMap;
 pub use spread::spread;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The whole cluster as one process knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,15 @@ pub struct Node {
     pub control: String,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub admin: String,
+}
+
+impl Node {
+    /// The node's id in the form of Redis's cluster commands: 40 hexadecimal digits that depend on the names of the
+    /// cluster and the node alone.
+    pub fn redis_id(&self, cluster: &str) -> String {
+        let digest = Sha256::new().chain_update(cluster).chain_update([0]).chain_update(&self.id).finalize();
+        digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl Topology {

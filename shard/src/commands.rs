@@ -4,18 +4,26 @@
 //! its family's `handler`.
 
 pub mod bounds;
+mod client;
+mod cluster;
+mod config;
 mod connection;
+mod debug;
 mod expire;
 mod generic;
 mod hash;
-mod help;
+mod info;
 mod internal;
 mod items;
 mod keyspace;
+mod latency;
 mod lcs;
 mod list;
+mod memory;
+mod server;
 mod set;
 mod settings;
+mod slowlog;
 mod string;
 mod zset;
 
@@ -114,5 +122,14 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| set::handler(name))
         .or_else(|| zset::handler(name))
         .or_else(|| connection::handler(name))
+        .or_else(|| client::handler(name))
+        .or_else(|| config::handler(name))
+        .or_else(|| info::handler(name))
+        .or_else(|| slowlog::handler(name))
+        .or_else(|| latency::handler(name))
+        .or_else(|| memory::handler(name))
+        .or_else(|| cluster::handler(name))
+        .or_else(|| debug::handler(name))
+        .or_else(|| server::handler(name))
         .or_else(|| internal::handler(name))
 }

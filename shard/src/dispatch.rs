@@ -234,7 +234,7 @@ fn account(shard: &mut Shard, session: &mut Session, command: &Command, args: &A
         stats.calls += 1;
         stats.microseconds += took.as_micros() as u64;
     }
-    node.observe(command, took);
+    node.observe(command, took, engine.now());
     if node.slow_log.is_slow(took) && !command.flags.contains(Flags::SKIP_SLOWLOG) {
         let client = &session.client;
         node.slow_log.add(
@@ -247,7 +247,7 @@ fn account(shard: &mut Shard, session: &mut Session, command: &Command, args: &A
         );
     }
     if !node.monitors.is_empty() && command.route != Route::Internal {
-        node.monitors.feed(clock::now_us(), session, command, args, session.client.db.get());
+        node.monitors.feed(clock::now_us(), session, command, args, session.db);
     }
     session.client.db.set(session.db);
 }

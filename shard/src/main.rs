@@ -10,11 +10,13 @@ use slotway_common::cluster_file::ClusterFile;
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
 use slotway_common::platform::net;
+use slotway_common::settings::Name;
 use slotway_common::{command_line, logs, shutdown};
 use slotway_shard::engine::{Engine, LazyFree, set_hash_seed};
 use slotway_shard::metrics::ShardCells;
 use slotway_shard::node::{Node, Shard};
 use slotway_shard::server;
+use slotway_shard::settings::{self, NodeSettings};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -71,7 +73,19 @@ fn run(arguments: &Arguments, file: &ClusterFile) -> Result<()> {
         let identity = Identity { cluster: file.cluster.clone(), node: node.id.clone() };
         let mut engine = Engine::new(LazyFree::start()?);
         engine.memory.refresh();
-        let node_state = Node::new(identity, Some(secret), file.topology(), cells.clone());
+        let mut node_state = Node::new(identity, Some(secret), file.topology(), cells.clone());
+        node_state.startup_bytes = engine.memory.used();
+        node_state.settings = NodeSettings::load(&file.settings, node.directory.join(settings::FILE))
+            .map_err(anyhow::Error::msg)?;
+        for (name, text) in [
+            (Name::Port, node.client.port().to_string()),
+            (Name::Bind, node.client.host().to_owned()),
+            (Name::Dir, node.directory.display().to_string()),
+            (Name::ClusterEnabled, "yes".to_owned()),
+        ] {
+            node_state.settings.values.fix(name, &text);
+        }
+        settings::take_effect(&mut engine, &mut node_state);
         tracing::info!("{} serves {} on {}", node.id, file.cluster, node.client);
         server::run(Shard { engine, node: node_state }, listener, cells, health, requests).await?;
         Ok(())

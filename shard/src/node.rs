@@ -15,9 +15,11 @@ use slotway_common::topology::{SlotMap, Topology};
 
 use crate::commands::Handlers;
 use crate::engine::Engine;
+use crate::latency::Latency;
 use crate::metrics::ShardCells;
 use crate::monitor::Monitors;
 use crate::session::Clients;
+use crate::settings::NodeSettings;
 use crate::slow_log::SlowLog;
 
 /// The data and everything around it, owned by the data thread.
@@ -40,8 +42,6 @@ pub struct HotSettings {
     pub output_limit: usize,
     /// Most bytes of a request in progress.
     pub query_limit: usize,
-    pub latency_threshold: Option<Duration>,
-    pub debug_commands: bool,
 }
 
 impl Default for HotSettings {
@@ -54,8 +54,6 @@ impl Default for HotSettings {
             keepalive: Some(Duration::from_secs(300)),
             output_limit: 0,
             query_limit: 1024 * 1024 * 1024,
-            latency_threshold: None,
-            debug_commands: false,
         }
     }
 }
@@ -158,17 +156,23 @@ pub struct Node {
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
     pub started_at: i64,
+    /// Bytes that were allocated before there was any data.
+    pub startup_bytes: u64,
     pub topology: Rc<Topology>,
     pub slot_map: SlotMap,
     /// This shard's place in the topology.
     pub shard_index: usize,
     pub handlers: Rc<Handlers>,
     pub clients: Clients,
+    pub settings: NodeSettings,
     pub hot: HotSettings,
     pub stats: ServerStats,
     pub slow_log: SlowLog,
+    pub latency: Latency,
     pub monitors: Monitors,
     pub pause: Option<Pause>,
+    /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
+    pub active_expire: bool,
     /// Set by SHUTDOWN and signals: the server stops.
     pub stopping: bool,
     cells: Arc<ShardCells>,
@@ -192,16 +196,20 @@ impl Node {
             secret,
             run_id: random::hex_id::<20>(),
             started_at: clock::now_ms(),
+            startup_bytes: 0,
             slot_map: topology.slot_map(),
             topology: Rc::new(topology),
             shard_index,
             handlers: Rc::new(Handlers::new()),
             clients: Clients::default(),
+            settings: NodeSettings::default(),
             hot: HotSettings::default(),
             stats: ServerStats::default(),
             slow_log: SlowLog::default(),
+            latency: Latency::default(),
             monitors: Monitors::default(),
             pause: None,
+            active_expire: true,
             stopping: false,
             cells,
         }
@@ -221,10 +229,11 @@ impl Node {
         shard.nodes.first().map(|node| node.address.as_str())
     }
 
-    /// Notes a command for the metrics.
+    /// Notes for the metrics and LATENCY how long a command took; `now` is in milliseconds since 1970.
     #[inline]
-    pub fn observe(&self, command: &Command, took: Duration) {
+    pub fn observe(&mut self, command: &Command, took: Duration, now: i64) {
         self.cells.observe(command, took.as_nanos() as u64);
+        self.latency.observe(command, took, now);
     }
 
     /// True when a command is held back by CLIENT PAUSE.

@@ -98,6 +98,7 @@ async fn accept(server: &Rc<Server>, listener: &TcpListener) -> io::Result<()> {
         }
         let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
         let client = shard.node.clients.add(peer.to_string(), local, clock::now_ms());
+        client.descriptor.set(std::os::fd::AsRawFd::as_raw_fd(&stream));
         let authenticated = shard.node.hot.requirepass.is_empty();
         tokio::task::spawn_local(connection::serve(server.clone(), stream, client, authenticated));
     }

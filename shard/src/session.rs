@@ -68,6 +68,11 @@ pub struct Client {
     /// Milliseconds since 1970.
     pub connected_at: i64,
     pub name: RefCell<Vec<u8>>,
+    /// The number of the socket.
+    pub descriptor: Cell<i32>,
+    /// What CLIENT SETINFO told.
+    pub library_name: RefCell<Vec<u8>>,
+    pub library_version: RefCell<Vec<u8>>,
     pub user: RefCell<Rc<str>>,
     pub db: Cell<usize>,
     pub protocol: Cell<Protocol>,
@@ -99,6 +104,9 @@ impl Client {
             local_address,
             connected_at: now,
             name: RefCell::default(),
+            descriptor: Cell::new(-1),
+            library_name: RefCell::default(),
+            library_version: RefCell::default(),
             user: RefCell::new(Rc::from("default")),
             db: Cell::new(0),
             protocol: Cell::default(),

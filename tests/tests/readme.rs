@@ -1,4 +1,5 @@
 //! The lists in the README are those that the tables in the code give.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! CONFIG GET and CONFIG SET answer as a real Redis 7.0 does.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use slotway_common::resp::{Args, Limits, Parser, Protocol, Reply};
 use slotway_common::settings::{Kind, Name, Settings, Support};

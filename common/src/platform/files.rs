@@ -10,12 +10,27 @@ use std::path::Path;
 /// # Errors
 /// Any error of the file system; the old content is then unchanged.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, &mut OpenOptions::new())
+}
+
+/// As [`replace`], for a file that only its owner can read.
+///
+/// # Errors
+/// Any error of the file system; the old content is then unchanged.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    replace_with(path, bytes, &mut options)
+}
+
+fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = directory.join(name);
-    let mut file = File::create(&beside)?;
+    let mut file = options.write(true).create(true).truncate(true).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;

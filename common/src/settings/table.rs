@@ -48,15 +48,15 @@ parameters! {
     Maxmemory "maxmemory": Memory(0, u64::MAX) => "0", Live;
     MaxmemoryPolicy "maxmemory-policy": Choice(&["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]) => "noeviction", Live;
     MaxmemorySamples "maxmemory-samples": Integer(1, INT) => "5", Live;
-    MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity": Integer(0, 100) => "10", Live;
+    MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity": Integer(0, 100) => "10", Ignored;
     MaxmemoryClients "maxmemory-clients": MemoryOrPercent => "0", Fixed("clients are limited one by one, with client-output-buffer-limit");
     LfuLogFactor "lfu-log-factor": Integer(0, INT) => "10", Live;
     LfuDecayTime "lfu-decay-time": Integer(0, INT) => "1", Live;
-    LazyfreeLazyEviction "lazyfree-lazy-eviction": Bool => "no", Live;
-    LazyfreeLazyExpire "lazyfree-lazy-expire": Bool => "no", Live;
-    LazyfreeLazyServerDel "lazyfree-lazy-server-del": Bool => "no", Live;
-    LazyfreeLazyUserDel "lazyfree-lazy-user-del": Bool => "no", Live;
-    LazyfreeLazyUserFlush "lazyfree-lazy-user-flush": Bool => "no", Live;
+    LazyfreeLazyEviction "lazyfree-lazy-eviction": Bool => "no", Ignored;
+    LazyfreeLazyExpire "lazyfree-lazy-expire": Bool => "no", Ignored;
+    LazyfreeLazyServerDel "lazyfree-lazy-server-del": Bool => "no", Ignored;
+    LazyfreeLazyUserDel "lazyfree-lazy-user-del": Bool => "no", Ignored;
+    LazyfreeLazyUserFlush "lazyfree-lazy-user-flush": Bool => "no", Ignored;
 
     // Encodings.
     HashMaxListpackEntries "hash-max-listpack-entries" / "hash-max-ziplist-entries": Integer(0, LONG) => "512", Live;
@@ -75,7 +75,7 @@ parameters! {
     Maxclients "maxclients": Integer(1, u32::MAX as i64) => "10000", Live;
     Timeout "timeout": Integer(0, INT) => "0", Live;
     TcpKeepalive "tcp-keepalive": Integer(0, INT) => "300", Live;
-    TcpBacklog "tcp-backlog": Integer(0, INT) => "511", Start;
+    TcpBacklog "tcp-backlog": Integer(0, INT) => "511", Constant;
     ClientOutputBufferLimit "client-output-buffer-limit": OutputLimits => "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", Live;
     ClientQueryBufferLimit "client-query-buffer-limit": Memory(MIB, BYTES) => "1073741824", Live;
     ProtoMaxBulkLen "proto-max-bulk-len": Memory(MIB, BYTES) => "536870912", Live;
@@ -87,11 +87,11 @@ parameters! {
 
     // The server.
     Databases "databases": Integer(1, INT) => "16", Constant;
-    Hz "hz": Frequency => "10", Live;
+    Hz "hz": Frequency => "10", Ignored;
     DynamicHz "dynamic-hz": Bool => "yes", Ignored;
-    ActiveExpireEffort "active-expire-effort": Integer(1, 10) => "1", Live;
+    ActiveExpireEffort "active-expire-effort": Integer(1, 10) => "1", Ignored;
     Activerehashing "activerehashing": Bool => "yes", Ignored;
-    Loglevel "loglevel": Choice(&["debug", "verbose", "notice", "warning"]) => "notice", Live;
+    Loglevel "loglevel": Choice(&["debug", "verbose", "notice", "warning"]) => "notice", Ignored;
     Logfile "logfile": Text => "", Constant;
     SlowlogLogSlowerThan "slowlog-log-slower-than": Integer(-1, LONG) => "10000", Live;
     SlowlogMaxLen "slowlog-max-len": Integer(0, LONG) => "128", Live;

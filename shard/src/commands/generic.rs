@@ -20,7 +20,6 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
         "object|refcount" => object_refcount,
         "object|idletime" => object_idletime,
         "object|freq" => object_freq,
-        "object|help" => object_help,
         _ => return None,
     })
 }
@@ -209,18 +208,4 @@ fn object_freq(call: &mut Call<'_>) -> Result<(), Error> {
         call.reply.int(i64::from(frequency));
         Ok(())
     })
-}
-
-fn object_help(call: &mut Call<'_>) -> Result<(), Error> {
-    super::help::write(
-        call,
-        "OBJECT",
-        &[
-            ("ENCODING <key>", "Tell how the value of <key> is stored."),
-            ("FREQ <key>", "Tell how often <key> was used, on a logarithmic scale."),
-            ("IDLETIME <key>", "Tell for how many seconds <key> was not used."),
-            ("REFCOUNT <key>", "Tell how many references the value of <key> has."),
-        ],
-    );
-    Ok(())
 }

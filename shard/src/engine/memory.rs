@@ -5,7 +5,7 @@
 //! each thread. What the lazy-free thread frees is seen at the next pass.
 
 use tikv_jemalloc_ctl::thread::{self, ThreadLocal};
-use tikv_jemalloc_ctl::{epoch, stats};
+use tikv_jemalloc_ctl::{Access, AsName, Mib, arenas, epoch, stats};
 
 /// Figures of the allocator, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +50,22 @@ impl Memory {
     #[must_use]
     pub fn figures(&self) -> AllocatorFigures {
         self.last
+    }
+
+    /// Makes the allocator give pages that it does not use back to the system. Does nothing where another allocator
+    /// is linked.
+    pub fn purge(&mut self) {
+        let found: tikv_jemalloc_ctl::Result<Mib<[usize; 3]>> = b"arena.0.dirty_decay_ms\0".name().mib();
+        let Ok(mut name) = found else { return };
+        for arena in 0..arenas::narenas::read().unwrap_or(0) {
+            name[1] = arena as usize;
+            // Pages decay within that time: at none, all do at once.
+            let decay: tikv_jemalloc_ctl::Result<isize> = name.read();
+            if let Ok(decay) = decay {
+                let _ = name.write(0_isize).and_then(|()| name.write(decay));
+            }
+        }
+        self.refresh();
     }
 
     /// Bytes in use now.

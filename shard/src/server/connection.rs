@@ -101,7 +101,10 @@ impl Connection {
                     Stop::Full | Stop::Closing => continue,
                     Stop::Paused => {
                         if self.poll_pause(context).is_pending() {
-                            return self.poll_write(context).map(|_| ());
+                            return match self.poll_write(context) {
+                                Poll::Ready(Err(_)) => Poll::Ready(()),
+                                _ => Poll::Pending,
+                            };
                         }
                         continue;
                     }

@@ -65,7 +65,13 @@ impl Server {
     /// One slice of active expiry; true when more may be due.
     fn expire_slice(&self) -> bool {
         let shard = &mut *self.shard.borrow_mut();
-        shard.engine.set_now(clock::now_ms());
-        shard.engine.sweep_expired(SLICE).unfinished
+        if !shard.node.active_expire {
+            return false;
+        }
+        let (now, started) = (clock::now_ms(), clock::monotonic());
+        shard.engine.set_now(now);
+        let unfinished = shard.engine.sweep_expired(SLICE).unfinished;
+        shard.node.latency.event("expire-cycle", started.elapsed(), now);
+        unfinished
     }
 }

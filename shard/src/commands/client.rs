@@ -1,0 +1,282 @@
+//! CLIENT: this connection, and the others.
+
+use std::rc::Rc;
+
+use slotway_common::command::bad_subcommand_call;
+use slotway_common::error::Error;
+use slotway_common::number::parse_i64;
+
+use super::connection::valid_name;
+use super::{Call, Handler};
+use crate::node::{Pause, PauseScope};
+use crate::session::{Client, ReplyMode};
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "client|id" => id,
+        "client|info" => info,
+        "client|list" => list,
+        "client|kill" => kill,
+        "client|getname" => getname,
+        "client|setname" => setname,
+        "client|setinfo" => setinfo,
+        "client|no-evict" => no_evict,
+        "client|reply" => reply,
+        "client|pause" => pause,
+        "client|unpause" => unpause,
+        _ => return None,
+    })
+}
+
+fn id(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.int(call.session.client.id as i64);
+    Ok(())
+}
+
+fn info(call: &mut Call<'_>) -> Result<(), Error> {
+    let mut text = Vec::new();
+    describe(&call.session.client, call.now(), &mut text);
+    call.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// A class of clients, as CLIENT LIST and KILL take it. A shard has normal ones only.
+fn is_normal_class(name: &[u8]) -> Result<bool, Error> {
+    match name.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(true),
+        b"slave" | b"replica" | b"pubsub" | b"master" => Ok(false),
+        _ => {
+            let mut text = b"Unknown client type '".to_vec();
+            text.extend_from_slice(name);
+            text.push(b'\'');
+            Err(Error::Bytes(text))
+        }
+    }
+}
+
+fn list(call: &mut Call<'_>) -> Result<(), Error> {
+    let (args, now) = (call.args, call.now());
+    let mut text = Vec::new();
+    if args.len() == 4 && args.is(2, "TYPE") {
+        if is_normal_class(args.at(3))? {
+            call.node.clients.iter().for_each(|client| describe(client, now, &mut text));
+        }
+    } else if args.len() > 3 && args.is(2, "ID") {
+        for id in args.rest(3).iter() {
+            let id = parse_i64(id).ok_or(Error::err("Invalid client ID"))?;
+            if let Some(client) = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id)) {
+                describe(client, now, &mut text);
+            }
+        }
+    } else if args.len() == 2 {
+        call.node.clients.iter().for_each(|client| describe(client, now, &mut text));
+    } else {
+        return Err(Error::Syntax);
+    }
+    call.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// Which connections CLIENT KILL means.
+#[derive(Default)]
+struct Filter<'a> {
+    id: Option<i64>,
+    address: Option<&'a [u8]>,
+    local_address: Option<&'a [u8]>,
+    normal: Option<bool>,
+    skip_me: bool,
+}
+
+impl Filter<'_> {
+    fn matches(&self, client: &Client, me: u64) -> bool {
+        self.id.is_none_or(|id| u64::try_from(id) == Ok(client.id))
+            && self.address.is_none_or(|address| client.address.as_bytes() == address)
+            && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
+            && self.normal != Some(false)
+            && !(self.skip_me && client.id == me)
+    }
+}
+
+fn kill(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let mut filter = Filter::default();
+    if args.len() == 3 {
+        filter.address = args.get(2);
+    } else {
+        filter.skip_me = true;
+        let mut index = 2;
+        while index < args.len() {
+            let Some(value) = args.get(index + 1) else { return Err(Error::Syntax) };
+            match args.at(index).to_ascii_lowercase().as_slice() {
+                b"id" => {
+                    let wrong = Error::err("client-id should be greater than 0");
+                    filter.id = Some(parse_i64(value).filter(|id| *id > 0).ok_or(wrong)?);
+                }
+                b"type" => filter.normal = Some(is_normal_class(value)?),
+                b"addr" => filter.address = Some(value),
+                b"laddr" => filter.local_address = Some(value),
+                b"user" if value == b"default" => {}
+                b"user" => {
+                    let mut text = b"No such user '".to_vec();
+                    text.extend_from_slice(value);
+                    text.push(b'\'');
+                    return Err(Error::Bytes(text));
+                }
+                b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
+                b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
+                _ => return Err(Error::Syntax),
+            }
+            index += 2;
+        }
+    }
+    let me = call.session.client.id;
+    let killed: Vec<Rc<Client>> =
+        call.node.clients.iter().filter(|client| filter.matches(client, me)).cloned().collect();
+    for client in &killed {
+        if client.id == me {
+            // After the reply to this command.
+            call.session.closing = true;
+        } else {
+            client.kill();
+        }
+    }
+    match (args.len(), killed.len()) {
+        (3, 0) => return Err(Error::err("No such client")),
+        (3, _) => call.reply.ok(),
+        (_, count) => call.reply.int(count as i64),
+    }
+    Ok(())
+}
+
+fn getname(call: &mut Call<'_>) -> Result<(), Error> {
+    let name = call.session.client.name.borrow();
+    call.reply.optional((!name.is_empty()).then_some(name.as_slice()));
+    Ok(())
+}
+
+fn setname(call: &mut Call<'_>) -> Result<(), Error> {
+    let name = valid_name(call.args.at(2))?;
+    *call.session.client.name.borrow_mut() = name.to_vec();
+    call.reply.ok();
+    Ok(())
+}
+
+/// From Redis 7.2, since current clients send it when they connect.
+fn setinfo(call: &mut Call<'_>) -> Result<(), Error> {
+    let (option, client) = (call.args.at(2), &call.session.client);
+    let (place, what) = match option.to_ascii_lowercase().as_slice() {
+        b"lib-name" => (&client.library_name, "lib-name"),
+        b"lib-ver" => (&client.library_version, "lib-ver"),
+        _ => {
+            let mut text = b"Unrecognized option '".to_vec();
+            text.extend_from_slice(option);
+            text.push(b'\'');
+            return Err(Error::Bytes(text));
+        }
+    };
+    let wrong = || Error::err(format!("{what} cannot contain spaces, newlines or special characters."));
+    *place.borrow_mut() = valid_name(call.args.at(3)).map_err(|_| wrong())?.to_vec();
+    call.reply.ok();
+    Ok(())
+}
+
+fn no_evict(call: &mut Call<'_>) -> Result<(), Error> {
+    let on = match call.args.at(2).to_ascii_lowercase().as_slice() {
+        b"on" => true,
+        b"off" => false,
+        _ => return Err(Error::Syntax),
+    };
+    call.session.client.no_evict.set(on);
+    call.reply.ok();
+    Ok(())
+}
+
+fn reply(call: &mut Call<'_>) -> Result<(), Error> {
+    call.session.reply_mode = match call.args.at(2).to_ascii_lowercase().as_slice() {
+        b"on" => {
+            call.reply.ok();
+            ReplyMode::On
+        }
+        b"off" => ReplyMode::Off,
+        // Where replies are off anyway there is none to skip.
+        b"skip" if call.session.reply_mode == ReplyMode::Off => ReplyMode::Off,
+        b"skip" => ReplyMode::SkipNext,
+        _ => return Err(Error::Syntax),
+    };
+    Ok(())
+}
+
+fn pause(call: &mut Call<'_>) -> Result<(), Error> {
+    let scope = match call.args.len() {
+        3 => PauseScope::All,
+        4 if call.args.is(3, "WRITE") => PauseScope::Writes,
+        4 if call.args.is(3, "ALL") => PauseScope::All,
+        4 => return Err(Error::err("CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(bad_subcommand_call(&call.args)),
+    };
+    let wrong = Error::err("timeout is not an integer or out of range");
+    let timeout = parse_i64(call.args.at(2)).ok_or(wrong)?;
+    if timeout < 0 {
+        return Err(Error::err("timeout is negative"));
+    }
+    // As in Redis, a pause beyond the end of time ended long ago.
+    let until = call.now().wrapping_add(timeout);
+    // A pause never makes one that is in force weaker or shorter.
+    let before = call.node.pause.filter(|pause| pause.until > call.engine.now());
+    call.node.pause = Some(match before {
+        Some(Pause { until: longer, scope: PauseScope::All }) => {
+            Pause { until: until.max(longer), scope: PauseScope::All }
+        }
+        Some(Pause { until: longer, .. }) => Pause { until: until.max(longer), scope },
+        None => Pause { until, scope },
+    });
+    call.reply.ok();
+    Ok(())
+}
+
+fn unpause(call: &mut Call<'_>) -> Result<(), Error> {
+    call.node.pause = None;
+    call.node.clients.wake_all();
+    call.reply.ok();
+    Ok(())
+}
+
+/// Appends the line of CLIENT LIST that tells of a connection.
+fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
+    let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
+    let mut flags = String::new();
+    flags.extend(client.monitor.get().then_some('O'));
+    flags.extend(client.no_evict.get().then_some('e'));
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    let (input, output) =
+        (client.input_bytes.get(), client.output_bytes.get() + client.pushed.borrow().len());
+    let mut line = format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
+         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
+         events={} cmd={} user={} redir=-1 resp={}",
+        client.id,
+        client.address,
+        client.local_address,
+        client.descriptor.get(),
+        name(&client.name),
+        (now - client.connected_at).max(0) / 1000,
+        (now - client.last_used_at.get()).max(0) / 1000,
+        client.db.get(),
+        size_of::<Client>() + input + output,
+        if output > 0 { "rw" } else { "r" },
+        client.last_command.get().map_or("NULL", |command| command.name),
+        client.user.borrow(),
+        client.protocol.get().number(),
+    );
+    for (field, value) in
+        [("lib-name", name(&client.library_name)), ("lib-ver", name(&client.library_version))]
+    {
+        if !value.is_empty() {
+            line.push_str(&format!(" {field}={value}"));
+        }
+    }
+    line.push('\n');
+    out.extend_from_slice(line.as_bytes());
+}

@@ -1,0 +1,48 @@
+//! CONFIG.
+
+use slotway_common::error::Error;
+
+use super::{Call, Handler};
+use crate::engine::Stats;
+use crate::node::ServerStats;
+use crate::settings;
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "config|get" => get,
+        "config|set" => set,
+        "config|resetstat" => resetstat,
+        "config|rewrite" => rewrite,
+        _ => return None,
+    })
+}
+
+fn get(call: &mut Call<'_>) -> Result<(), Error> {
+    call.node.settings.values.config_get(&call.args.rest(2), &mut call.reply);
+    Ok(())
+}
+
+/// For this process, until it ends. What is set through a proxy comes over `SLOTWAY SETTINGS`.
+fn set(call: &mut Call<'_>) -> Result<(), Error> {
+    let changes = call.node.settings.values.config_set(&call.args.rest(2))?;
+    call.node.settings.values.apply(changes);
+    settings::take_effect(call.engine, call.node);
+    call.reply.ok();
+    Ok(())
+}
+
+fn resetstat(call: &mut Call<'_>) -> Result<(), Error> {
+    call.engine.stats = Stats::default();
+    call.node.stats = ServerStats::default();
+    call.node.clients.total_received = 0;
+    call.node.clients.rejected = 0;
+    call.node.latency.forget_histograms();
+    call.reply.ok();
+    Ok(())
+}
+
+fn rewrite(call: &mut Call<'_>) -> Result<(), Error> {
+    call.node.settings.store().map_err(|error| Error::err(format!("Rewriting config file: {error}")))?;
+    call.reply.ok();
+    Ok(())
+}
