@@ -239,9 +239,12 @@ fn calls_with_several_parameters_are_refused_for_the_first_mistake() {
     for call in calls {
         let ours = set(&mut settings, call);
         assert_eq!(theirs(&mut client, "set", call), ours);
-        for pattern in
-            [&[&b"timeout"[..], b"hz"][..], &[b"hash-max-ziplist-entries"], &[b"HASH-MAX-listpack-entries"]]
-        {
+        for pattern in [
+            &[&b"timeout"[..]][..],
+            &[b"hz"],
+            &[b"hash-max-ziplist-entries"],
+            &[b"HASH-MAX-listpack-entries"],
+        ] {
             assert_eq!(
                 theirs(&mut client, "get", pattern),
                 get(&settings, pattern, Protocol::Resp2),
