@@ -99,7 +99,7 @@ fn settings_are_texts_as_config_set_takes_them() {
 fn bad_setting_is_told_with_its_line() {
     let file = |settings: &str| format!("{}settings:\n{settings}", shards("  - { name: a, nodes: [h:1] }\n"));
     assert_eq!(refusal(&file("  hz: 10\n  maxmemroy: 1gb\n")), "6: there is no setting `maxmemroy`");
-    assert_eq!(refusal(&file("  hz: 10\n  HZ: 10\n")), "6: setting `hz` is given twice");
+    assert_eq!(refusal(&file("  hz: 10\n  HZ: 10\n")), "6: setting `HZ` is given twice");
     for bad in ["  maxmemory: lots\n", "  maxmemory-policy: some\n", "  hz: [1]\n", "  port: 7\n", "  hz:\n"]
     {
         assert!(refusal(&file(bad)).starts_with("5: "), "{bad}");
