@@ -83,6 +83,7 @@ impl Nonce {
 }
 
 /// What both proofs of one connection are made over.
+#[derive(Debug)]
 struct Transcript {
     cluster: String,
     client_node: String,

@@ -13,6 +13,7 @@ mod budget;
 mod forward;
 mod lifecycle;
 mod link;
+mod membership;
 mod receive;
 mod refusal;
 mod split;
@@ -29,6 +30,7 @@ use slotway_common::resp::{Parser, Protocol};
 
 pub use ask::{AskError, Target};
 pub use budget::Budgets;
+pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
 pub use view::{ShardView, View};
 
@@ -114,6 +116,8 @@ pub struct Core {
     monitored: bool,
     /// A topology and settings are here.
     serving: bool,
+    /// What this process proves to others of the cluster, if it can.
+    pub membership: Option<Arc<Membership>>,
     /// For requests that lie whole in what was read.
     parser: Parser,
     split: split::Scratch,
@@ -146,6 +150,7 @@ impl Core {
             attention: true,
             monitored: false,
             serving: false,
+            membership: None,
             parser: Parser::new(),
             split: split::Scratch::default(),
             dirty_upstreams: Vec::new(),

@@ -12,6 +12,7 @@ use slotway_common::cluster_file::{ClusterFile, Proxy};
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
 use slotway_common::platform::{net, threads};
+use slotway_common::secret::Secret;
 use slotway_common::{command_line, logs, shutdown};
 use slotway_proxy::context::Context;
 use slotway_proxy::core::Budgets;
@@ -50,7 +51,8 @@ fn main() {
     logs::start();
     let file = ClusterFile::read(&arguments.cluster).unwrap_or_else(|error| refuse(error));
     let proxy = choose(&arguments, &file).unwrap_or_else(|reason| refuse(reason));
-    if let Err(error) = run(&arguments, &file, &proxy) {
+    let secret = file.secret().unwrap_or_else(|error| refuse(error));
+    if let Err(error) = run(&arguments, &file, &proxy, secret) {
         command_line::fail::<Arguments>(1, format!("{error:#}"));
     }
 }
@@ -73,8 +75,7 @@ fn choose(arguments: &Arguments, file: &ClusterFile) -> Result<Proxy, String> {
     }
 }
 
-fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy) -> Result<()> {
-    let secret = file.secret()?;
+fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret) -> Result<()> {
     let count = arguments.workers.map_or_else(threads::cores, usize::from);
     let (workers, mailboxes): (Vec<WorkerHandle>, Vec<Mailbox>) =
         (0..count).map(|_| WorkerHandle::new()).unzip();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use slotway_common::handshake;
 use slotway_common::resp::{Parser, Protocol};
 
 use crate::places::Places;
@@ -62,6 +63,8 @@ pub enum Closing {
 pub struct Details {
     pub name: Vec<u8>,
     pub no_evict: bool,
+    /// What connected said that it is a process of the cluster, and has yet to prove it.
+    pub handshake: Option<Box<handshake::Server>>,
 }
 
 /// One client of this worker.

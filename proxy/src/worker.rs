@@ -27,7 +27,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 pub use mailbox::{Mailbox, Message, WorkerHandle};
 
 use crate::context::Context;
-use crate::core::{Core, SessionId, UpstreamId};
+use crate::core::{Core, Membership, SessionId, UpstreamId};
 use crate::slab::Beside;
 
 /// Bytes read at once.
@@ -55,6 +55,7 @@ impl Worker {
     fn new(index: usize, context: Arc<Context>) -> Self {
         let mut core = Core::new(context.budgets);
         core.counters = Arc::clone(&context.counters[index]);
+        core.membership = Some(Arc::new(Membership::new(context.identity.clone(), context.secret.clone())));
         Self {
             core: RefCell::new(core),
             context,

@@ -10,6 +10,7 @@ use slotway_common::cluster_file::ClusterFile;
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
 use slotway_common::platform::net;
+use slotway_common::secret::Secret;
 use slotway_common::settings::Name;
 use slotway_common::{command_line, logs, shutdown};
 use slotway_shard::engine::{Engine, LazyFree, set_hash_seed};
@@ -43,7 +44,8 @@ fn main() {
     if file.node(&arguments.node).is_none() {
         refuse(format!("{}: there is no node {}", arguments.cluster.display(), arguments.node));
     }
-    if let Err(error) = run(&arguments, &file) {
+    let secret = file.secret().unwrap_or_else(|error| refuse(error));
+    if let Err(error) = run(&arguments, &file, secret) {
         command_line::fail::<Arguments>(1, format!("{error:#}"));
     }
 }
@@ -52,9 +54,8 @@ fn refuse(reason: impl std::fmt::Display) -> ! {
     command_line::refuse::<Arguments>(reason)
 }
 
-fn run(arguments: &Arguments, file: &ClusterFile) -> Result<()> {
+fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> {
     let (_, node) = file.node(&arguments.node).context("no such node")?;
-    let secret = file.secret()?;
     // The cluster's nodes must agree on the hash seed; the secret is what they share and nobody else knows.
     set_hash_seed(secret.derived_number("hash seed"));
 

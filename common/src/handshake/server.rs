@@ -7,6 +7,7 @@ use super::{
 use crate::secret::Secret;
 
 /// A connection whose client has sent CONNECT and has yet to prove itself.
+#[derive(Debug)]
 pub struct Server {
     secret: Secret,
     transcript: Transcript,

@@ -196,6 +196,10 @@ impl Core {
     fn dispatch(&mut self, id: SessionId, request: &Request<'_>) -> Flow {
         let command = match command::resolve(&request.args, false) {
             Ok(command) => command,
+            Err(_) if request.args.is(0, "slotway") => {
+                self.identify(id, &request.args);
+                return Flow::Next;
+            }
             Err(error) => {
                 self.refuse(id, &error);
                 return Flow::Next;
