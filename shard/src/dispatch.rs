@@ -183,6 +183,17 @@ fn redirect(
 /// # Errors
 /// `OOM` when that does not succeed and the command may need memory.
 fn make_room(shard: &mut Shard, command: &Command) -> Result<(), Error> {
+    if !shard.engine.memory.is_over() {
+        return Ok(());
+    }
+    let started = clock::monotonic();
+    let made = evict(shard, command);
+    shard.node.latency.event("eviction-cycle", started.elapsed(), shard.engine.now());
+    made
+}
+
+#[cold]
+fn evict(shard: &mut Shard, command: &Command) -> Result<(), Error> {
     let Shard { engine, node } = shard;
     while engine.memory.is_over() {
         if !engine.evict_one(node.hot.maxmemory_samples) {

@@ -40,6 +40,8 @@ pub struct HotSettings {
     pub keepalive: Option<Duration>,
     /// Most bytes of replies that may wait for a client; 0: no limit.
     pub output_limit: usize,
+    /// Bytes of replies above which a client may stay for the second value.
+    pub soft_output_limit: Option<(usize, Duration)>,
     /// Most bytes of a request in progress.
     pub query_limit: usize,
 }
@@ -53,6 +55,7 @@ impl Default for HotSettings {
             timeout: Duration::ZERO,
             keepalive: Some(Duration::from_secs(300)),
             output_limit: 0,
+            soft_output_limit: None,
             query_limit: 1024 * 1024 * 1024,
         }
     }

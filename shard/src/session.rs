@@ -88,6 +88,8 @@ pub struct Client {
     pub internal: RefCell<Option<Rc<str>>>,
     pub input_bytes: Cell<usize>,
     pub output_bytes: Cell<usize>,
+    /// Since when the output has been over the soft limit, in milliseconds since 1970.
+    pub over_soft_limit_since: Cell<Option<i64>>,
     pub total_input: Cell<u64>,
     pub total_output: Cell<u64>,
     /// Output that other connections' commands made (MONITOR), taken up by the connection's task.
@@ -118,6 +120,7 @@ impl Client {
             internal: RefCell::default(),
             input_bytes: Cell::new(0),
             output_bytes: Cell::new(0),
+            over_soft_limit_since: Cell::new(None),
             total_input: Cell::new(0),
             total_output: Cell::new(0),
             pushed: RefCell::default(),

@@ -137,13 +137,17 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
     let owned = node.slot_map.slots_of(node.shard_index).count() as u64;
     engine.memory.limit = share(values.bytes(Name::Maxmemory), owned);
 
+    let output = values.output_limits().normal;
     node.hot = HotSettings {
         requirepass: values.text(Name::Requirepass).into_owned(),
         maxmemory_samples: values.size(Name::MaxmemorySamples),
         max_clients: values.size(Name::Maxclients),
         timeout: seconds(values.number(Name::Timeout)),
         keepalive: Some(seconds(values.number(Name::TcpKeepalive))).filter(|time| !time.is_zero()),
-        output_limit: usize::try_from(values.output_limits().normal.hard).unwrap_or(usize::MAX),
+        output_limit: usize::try_from(output.hard).unwrap_or(usize::MAX),
+        soft_output_limit: (output.soft > 0).then(|| {
+            (usize::try_from(output.soft).unwrap_or(usize::MAX), Duration::from_secs(output.seconds.into()))
+        }),
         query_limit: values.size(Name::ClientQueryBufferLimit),
     };
     node.slow_log.threshold =

@@ -319,7 +319,8 @@ impl Connection {
     /// Replies must be written before more commands run, or are more than the client may have.
     fn full(&mut self, shard: &mut Shard, used: usize, all: usize) -> (usize, Stop) {
         let limit = shard.node.hot.output_limit;
-        if limit == 0 || self.output.len() <= limit {
+        // A proxy answers for its own clients.
+        if limit == 0 || self.output.len() <= limit || self.session.internal.is_some() {
             return self.stop(used, Stop::Full);
         }
         shard.node.stats.closed_for_output += 1;

@@ -9,6 +9,7 @@ use slotway_common::platform::clock;
 
 use super::Server;
 use crate::metrics::ShardCells;
+use crate::node::Shard;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -59,6 +60,10 @@ impl Server {
                 }
             }
         }
+        if let Some((bytes, time)) = shard.node.hot.soft_output_limit {
+            let closed = close_slow_readers(shard, bytes, time.as_millis() as i64, now);
+            shard.node.stats.closed_for_output += closed;
+        }
         cells.publish(&shard.engine, &shard.node);
     }
 
@@ -74,4 +79,24 @@ impl Server {
         shard.node.latency.event("expire-cycle", started.elapsed(), now);
         unfinished
     }
+}
+
+/// Closes clients whose output has been over the soft limit for too long; gives their number. Proxies bound what they
+/// leave unread themselves.
+fn close_slow_readers(shard: &Shard, bytes: usize, longest: i64, now: i64) -> u64 {
+    let mut closed = 0;
+    for client in shard.node.clients.iter() {
+        if client.output_bytes.get() <= bytes || client.internal.borrow().is_some() {
+            client.over_soft_limit_since.set(None);
+            continue;
+        }
+        let since = client.over_soft_limit_since.get().unwrap_or(now);
+        client.over_soft_limit_since.set(Some(since));
+        if now - since >= longest && !client.killed.get() {
+            tracing::warn!("client {} closed: it does not read its replies", client.address);
+            client.kill();
+            closed += 1;
+        }
+    }
+    closed
 }
