@@ -639,3 +639,31 @@ fn shutdown_ends_the_shard_without_a_reply() {
     assert_eq!(client.receive_to_end().unwrap(), b"");
     slotway_tests::wait::wait_until("the shard to end", || !slotway_tests::process::is_running(process));
 }
+
+#[test]
+fn a_client_that_does_not_read_is_closed_by_the_limits() {
+    let shard = one_shard();
+    let address = shard.layout().nodes[0].address;
+    let mut watcher = Client::connect(address).unwrap();
+    watcher.call(&["set", "big", &"x".repeat(1 << 20)]).unwrap();
+    watcher.call(&["config", "set", "client-output-buffer-limit", "normal 0 100000 1"]).unwrap();
+    let mut slow = Client::connect(address).unwrap();
+    let id = slow.run("client id").unwrap().as_int().unwrap();
+    for _ in 0..64 {
+        slow.send(&["get", "big"]).unwrap();
+    }
+    slotway_tests::wait::wait_until("the slow client to be closed", || {
+        watcher.run(&format!("client list id {id}")).unwrap() == Value::Bulk(Vec::new())
+    });
+    // A client that reads stays.
+    assert!(!watcher.run("get big").unwrap().is_error());
+
+    // The hard limit needs no time to pass.
+    watcher.call(&["config", "set", "client-output-buffer-limit", "normal 5mb 0 0"]).unwrap();
+    let many: Vec<&str> = std::iter::once("mget").chain(std::iter::repeat_n("big", 64)).collect();
+    let mut greedy = Client::connect(address).unwrap();
+    greedy.send(&many).unwrap();
+    assert!(greedy.receive().is_err());
+    let stats = text(&watcher.run("info stats").unwrap());
+    assert!(stats.contains("client_output_buffer_limit_disconnections:2"), "{stats}");
+}
