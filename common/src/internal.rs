@@ -76,24 +76,19 @@ impl Connection {
         };
         let connected = client.connected(&fields, expected)?;
         connection.node.clone_from(&connected.server_node);
-        connection.call_words(&connected.prove(Mode { resp: 2, database: 0 })).await?;
+        connection.call(&connected.prove(Mode { resp: 2, database: 0 })).await?;
         Ok(connection)
     }
 
     /// Sends a command and waits for its reply. An error reply is a [`CallError::Refused`].
-    pub async fn call(&mut self, words: &[&str]) -> Result<Value, CallError> {
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        self.call_words(&words).await
-    }
-
-    async fn call_words(&mut self, words: &[String]) -> Result<Value, CallError> {
+    pub async fn call(&mut self, words: &[impl AsRef<[u8]>]) -> Result<Value, CallError> {
         match self.exchange(words).await? {
             Value::Error(text) => Err(CallError::Refused(String::from_utf8_lossy(&text).into_owned())),
             value => Ok(value),
         }
     }
 
-    async fn exchange(&mut self, words: &[String]) -> Result<Value, CallError> {
+    async fn exchange(&mut self, words: &[impl AsRef<[u8]>]) -> Result<Value, CallError> {
         let patience = self.patience;
         match timeout(patience, self.exchange_patiently(words)).await {
             Ok(result) => result,
@@ -101,9 +96,9 @@ impl Connection {
         }
     }
 
-    async fn exchange_patiently(&mut self, words: &[String]) -> Result<Value, CallError> {
+    async fn exchange_patiently(&mut self, words: &[impl AsRef<[u8]>]) -> Result<Value, CallError> {
         let mut bytes = Vec::new();
-        request::encode(words.iter().map(String::as_bytes), &mut bytes);
+        request::encode(words.iter().map(AsRef::as_ref), &mut bytes);
         self.stream.write_all(&bytes).await.map_err(CallError::Lost)?;
         loop {
             match Value::parse(&self.received) {

@@ -4,6 +4,7 @@
 //! until the replies of its earlier commands are there, then the job runs by itself and ends with
 //! [`Core::finish`](crate::core::Core::finish).
 
+pub(crate) mod client_line;
 pub(crate) mod connection;
 pub(crate) mod monitor;
 

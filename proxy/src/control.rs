@@ -1,7 +1,9 @@
-//! Keeps the workers' topology and settings up to date.
+//! Keeps the workers' topology and settings up to date, and watches the shards for MONITOR.
 //!
 //! One task of the process asks the shards: now and then, and at once when a worker was redirected. However many
 //! redirects there are, there is one round at a time, and a pause between two.
+
+mod monitors;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +11,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use slotway_common::internal::{CallError, Connection};
+use slotway_common::settings::{Name, StoredText};
 use slotway_common::topology::Topology;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub use monitors::watch as watch_for_monitors;
+
 use crate::context::Context;
-use crate::policy::Policy;
+use crate::jobs::changed_settings;
 
 /// Time between two rounds that nobody asked for.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,56 +27,63 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// For a shard to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Settings as shards keep them: `SLOTWAY SETTINGS`.
+/// Settings as shards keep them: `SLOTWAY SETTINGS`. At version 0 those of the cluster file hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Stored {
-    pub version: u64,
-    pub values: BTreeMap<String, String>,
+struct Stored {
+    version: u64,
+    values: BTreeMap<String, StoredText>,
 }
 
 /// What the task knows.
 struct Control {
     context: Arc<Context>,
     topology: Topology,
-    settings: Option<Stored>,
     connections: BTreeMap<String, Connection>,
-    defaults: BTreeMap<String, String>,
+    /// What each node said in the last round.
+    settings: BTreeMap<String, Stored>,
 }
 
-/// Runs until the process ends. `topology` and `defaults` are those of the cluster file.
-pub async fn run(
-    context: Arc<Context>,
-    topology: Topology,
-    defaults: BTreeMap<String, String>,
-    ready: impl Fn(bool),
-) {
-    let mut control = Control { context, topology, settings: None, connections: BTreeMap::new(), defaults };
-    control.publish_topology();
+/// Runs until the process ends. `topology` is that of the cluster file. `ready` is told after each round whether clients
+/// can be served.
+pub async fn run(context: Arc<Context>, topology: Topology, ready: impl Fn(bool)) {
+    let mut control = Control { context, topology, connections: BTreeMap::new(), settings: BTreeMap::new() };
+    control.publish_topology().await;
     loop {
         let began = Instant::now();
         control.round().await;
-        ready(control.settings.is_some());
+        let known = control.context.settings.lock().known;
+        ready(known);
         sleep_until(began + PAUSE).await;
-        let wait = if control.settings.is_some() { INTERVAL } else { PAUSE };
+        let wait = if known { INTERVAL } else { PAUSE };
         let context = Arc::clone(&control.context);
-        let _ = timeout_at(began + wait.max(PAUSE), context.refresh.notified()).await;
+        let _ = timeout_at(began + wait, context.refresh.notified()).await;
     }
 }
 
 impl Control {
-    /// Asks every shard once.
+    /// Asks every shard once, and tells those whose settings are older what has changed.
     async fn round(&mut self) {
-        let nodes: Vec<(String, String)> = self
-            .topology
-            .shards
-            .iter()
-            .filter_map(|shard| shard.nodes.first())
-            .map(|node| (node.id.clone(), node.address.clone()))
-            .collect();
-        for (node, address) in nodes {
-            if let Err(error) = self.ask(&node, &address).await {
-                self.connections.remove(&node);
+        self.settings.clear();
+        let nodes: Vec<(String, String)> = primaries(&self.topology);
+        for (node, address) in &nodes {
+            if let Err(error) = self.ask(node, address).await {
+                self.connections.remove(node);
                 tracing::debug!(%node, %address, %error, "shard did not tell topology and settings");
+            }
+        }
+        let newest = self.settings.values().max_by_key(|stored| stored.version).cloned();
+        let Some(newest) = newest else { return };
+        self.take_over(&newest).await;
+        let late: Vec<(String, Stored)> = self
+            .settings
+            .iter()
+            .filter(|(_, stored)| stored.version < newest.version)
+            .map(|(node, stored)| (node.clone(), stored.clone()))
+            .collect();
+        for (node, stored) in late {
+            if let Err(error) = self.bring_up_to_date(&node, &stored, &newest).await {
+                self.connections.remove(&node);
+                tracing::warn!(%node, %error, "settings were not brought up to date");
             }
         }
     }
@@ -90,56 +102,84 @@ impl Control {
         match Topology::from_json(topology.as_bytes().unwrap_or_default()) {
             Ok(topology) if topology.version > self.topology.version => {
                 self.topology = topology;
-                self.publish_topology();
+                self.publish_topology().await;
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(node, %error, "a shard told a topology that cannot be used"),
         }
         match serde_json::from_slice::<Stored>(settings.as_bytes().unwrap_or_default()) {
-            Ok(stored) if self.settings.as_ref().is_none_or(|known| stored.version > known.version) => {
-                self.settings = Some(stored);
-                self.publish_settings();
-            }
-            Ok(_) => {}
+            Ok(stored) => drop(self.settings.insert(node.to_owned(), stored)),
             Err(error) => tracing::warn!(node, %error, "a shard told settings that cannot be used"),
         }
         Ok(())
     }
 
-    fn publish_topology(&self) {
+    async fn publish_topology(&self) {
         let topology = Arc::new(self.topology.clone());
-        self.context.fleet.tell(move |worker| {
-            worker.with(|core| {
-                core.apply_topology(&topology);
-                core.warm_up();
-            });
-        });
+        self.context
+            .fleet
+            .each(move |worker| {
+                worker.with(|core| {
+                    core.apply_topology(&topology);
+                    core.warm_up();
+                });
+            })
+            .await;
     }
 
-    fn publish_settings(&self) {
-        let Some(stored) = &self.settings else { return };
-        let mut values = self.defaults.clone();
-        values.extend(stored.values.clone());
-        let policy = Arc::new(policy(&values));
-        self.context.fleet.tell(move |worker| worker.with(|core| core.apply_policy(Arc::clone(&policy))));
+    /// Follows the newest settings that a shard has told.
+    async fn take_over(&self, newest: &Stored) {
+        {
+            let mut settings = self.context.settings.lock();
+            if settings.known && newest.version <= settings.version {
+                return;
+            }
+            if newest.version > settings.version
+                && let Err(reason) = settings.values.restore(&newest.values)
+            {
+                tracing::error!(%reason, "the shards' settings cannot be used");
+                return;
+            }
+            settings.version = settings.version.max(newest.version);
+            settings.known = true;
+        }
+        changed_settings(&self.context).await;
+    }
+
+    /// Sets on a node what differs from the newest settings.
+    async fn bring_up_to_date(&mut self, node: &str, has: &Stored, newest: &Stored) -> Result<(), CallError> {
+        let Some(connection) = self.connections.get_mut(node) else { return Ok(()) };
+        let version = newest.version.to_string();
+        let id = format!("{}-follow-{version}", self.context.identity.node);
+        let names: std::collections::BTreeSet<&String> =
+            has.values.keys().chain(newest.values.keys()).collect();
+        let head = ["SLOTWAY", "SETTINGS", "PREPARE", &id];
+        let mut words: Vec<Vec<u8>> = head.iter().map(|word| word.as_bytes().to_vec()).collect();
+        for name in names {
+            let value = match newest.values.get(name) {
+                Some(value) => value.bytes().into_owned(),
+                None => match Name::find(name.as_bytes()) {
+                    Some(known) => known.parameter().default.as_bytes().to_vec(),
+                    None => continue,
+                },
+            };
+            words.push(name.clone().into_bytes());
+            words.push(value);
+        }
+        if words.len() == 4 {
+            // Nothing differs but the number; any setting at its value carries it.
+            words.push(b"maxmemory-samples".to_vec());
+            words.push(b"5".to_vec());
+        }
+        connection.call(&words).await?;
+        connection.call(&["SLOTWAY", "SETTINGS", "COMMIT", &id, &version]).await?;
+        tracing::info!(node, version, "settings brought up to date");
+        Ok(())
     }
 }
 
-/// The settings that requests need, from all settings.
-fn policy(values: &BTreeMap<String, String>) -> Policy {
-    let text = |name: &str| values.get(name).map(String::as_str);
-    let number = |name: &str, default: u64| text(name).and_then(|text| text.parse().ok()).unwrap_or(default);
-    Policy {
-        known: true,
-        password: text("requirepass").filter(|text| !text.is_empty()).map(|text| text.as_bytes().to_vec()),
-        databases: number("databases", 16) as u32,
-        max_bulk: number("proto-max-bulk-len", 512 << 20) as usize,
-        max_clients: number("maxclients", 10_000) as usize,
-        idle_seconds: number("timeout", 0),
-        debug: match text("enable-debug-command") {
-            Some("yes") => crate::policy::DebugAccess::Everybody,
-            Some("local") => crate::policy::DebugAccess::Local,
-            _ => crate::policy::DebugAccess::Nobody,
-        },
-    }
+/// Id and address of the node that serves each shard.
+fn primaries(topology: &Topology) -> Vec<(String, String)> {
+    let first = topology.shards.iter().filter_map(|shard| shard.nodes.first());
+    first.map(|node| (node.id.clone(), node.address.clone())).collect()
 }

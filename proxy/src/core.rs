@@ -75,7 +75,7 @@ pub enum Action {
 }
 
 /// A command that takes more than one step. Its client waits until it is finished.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Job {
     pub session: SessionId,
     pub seq: Seq,

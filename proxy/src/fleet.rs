@@ -77,6 +77,11 @@ impl Fleet {
         }
     }
 
+    /// Whether some client is in MONITOR mode.
+    pub fn is_monitored(&self) -> bool {
+        self.monitors.load(Ordering::Relaxed) > 0
+    }
+
     /// Takes note that clients entered or left MONITOR mode.
     pub(crate) fn monitors_changed(&self, change: isize) {
         let monitored = self.monitors.fetch_add(change, Ordering::Relaxed) + change > 0;

@@ -1,12 +1,28 @@
-//! Commands of more than one step.
+//! Commands of more than one step: they ask shards, or the other workers.
+
+mod asking;
+mod clients;
+mod config;
+mod debug;
+mod flush;
+mod info;
+mod keyspace;
+mod latency;
+mod memory;
+mod scan;
+mod server;
+mod slowlog;
 
 use std::rc::Rc;
 
+use slotway_common::command;
 use slotway_common::error::Error;
 use slotway_common::resp::Reply;
 
 use crate::core::Job;
 use crate::worker::Worker;
+
+pub(crate) use config::changed_settings;
 
 /// Runs a job to its end.
 pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
@@ -16,12 +32,42 @@ pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
     if let Err(error) = result {
         out.clear();
         Reply::new(&mut out, job.protocol).error(&error);
+        worker.with(|core| core.counters.error(crate::counters::Source::Internal));
     }
     worker.with(|core| core.finish(job.session, job.seq, &out));
 }
 
-async fn execute(_worker: &Rc<Worker>, job: &Job, _reply: &mut Reply<'_>) -> Result<(), Error> {
+async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     match job.command.name {
-        _ => Err(slotway_common::command::unsupported(job.command)),
+        "keys" => keyspace::keys(worker, job, reply).await,
+        "dbsize" => keyspace::dbsize(worker, job, reply).await,
+        "randomkey" => keyspace::randomkey(worker, job, reply).await,
+        "scan" => scan::scan(worker, job, reply).await,
+        "flushall" | "flushdb" | "swapdb" => flush::all_or_nothing(worker, job, reply).await,
+        "info" => info::info(worker, job, reply).await,
+        "memory|stats" => memory::stats(worker, job, reply).await,
+        "memory|doctor" => memory::doctor(worker, job, reply).await,
+        "memory|malloc-stats" => memory::malloc_stats(worker, job, reply).await,
+        "memory|purge" => memory::purge(worker, job, reply).await,
+        "slowlog|get" => slowlog::get(worker, job, reply).await,
+        "slowlog|len" => slowlog::len(worker, job, reply).await,
+        "slowlog|reset" => slowlog::reset(worker, job, reply).await,
+        "latency|latest" => latency::latest(worker, job, reply).await,
+        "latency|history" => latency::history(worker, job, reply).await,
+        "latency|reset" => latency::reset(worker, job, reply).await,
+        "latency|graph" | "latency|doctor" => latency::text(worker, job, reply).await,
+        "latency|histogram" => latency::histogram(worker, job, reply).await,
+        "config|get" => config::get(worker, job, reply),
+        "config|set" => config::set(worker, job, reply).await,
+        "config|resetstat" => config::resetstat(worker, job, reply).await,
+        "config|rewrite" => config::rewrite(worker, job, reply).await,
+        "client|list" => clients::list(worker, job, reply).await,
+        "client|kill" => clients::kill(worker, job, reply).await,
+        "client|pause" => clients::pause(worker, job, reply).await,
+        "client|unpause" => clients::unpause(worker, reply).await,
+        "monitor" => server::monitor(worker, job, reply).await,
+        "shutdown" => server::shutdown(worker, job, reply),
+        "debug" => debug::debug(worker, job, reply).await,
+        _ => Err(command::unsupported(job.command)),
     }
 }

@@ -11,10 +11,11 @@ use slotway_common::admin::{Admin, Health, Page, discovery_page};
 use slotway_common::cluster_file::{ClusterFile, Proxy};
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
-use slotway_common::platform::{net, threads};
+use slotway_common::platform::{net, random, threads};
 use slotway_common::secret::Secret;
+use slotway_common::settings::{Name, Settings};
 use slotway_common::{command_line, logs, shutdown};
-use slotway_proxy::context::Context;
+use slotway_proxy::context::{Context, KnownSettings, Locked};
 use slotway_proxy::core::Budgets;
 use slotway_proxy::counters::Counters;
 use slotway_proxy::fleet::Fleet;
@@ -86,12 +87,18 @@ fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret)
     }
     let context = Arc::new(Context {
         identity: Identity { cluster: file.cluster.clone(), node: proxy.id.clone() },
+        run_id: random::hex_id::<20>(),
+        listen: proxy.listen.to_string(),
         secret,
         budgets: Budgets::default(),
         started: worker::process_start(),
         fleet: Fleet::new(workers),
         counters,
+        settings: Locked::new(KnownSettings { version: 0, values: settings(file, proxy)?, known: false }),
+        changing_settings: tokio::sync::Mutex::new(()),
         refresh: Notify::new(),
+        monitors: Notify::new(),
+        stop: Notify::new(),
     });
 
     let health = Health::new();
@@ -121,8 +128,10 @@ fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret)
         };
         let reason = tokio::select! {
             () = accept(listener, Arc::clone(&context)) => return Ok(()),
-            () = control::run(Arc::clone(&context), file.topology(), file.settings.clone(), ready) => return Ok(()),
-            reason = requests.next() => reason,
+            () = control::run(Arc::clone(&context), file.topology(), ready) => return Ok(()),
+            () = control::watch_for_monitors(Arc::clone(&context)) => return Ok(()),
+            reason = requests.next() => reason.to_string(),
+            () = context.stop.notified() => "SHUTDOWN".to_owned(),
         };
         tracing::info!("{reason}: finishing what is in flight");
         health.set_not_ready("stopping");
@@ -133,6 +142,17 @@ fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret)
         }
         Ok(())
     })
+}
+
+/// The settings of the cluster file, and what only this process can know.
+fn settings(file: &ClusterFile, proxy: &Proxy) -> Result<Settings> {
+    let mut settings = Settings::new();
+    for (name, value) in &file.settings {
+        settings.load(name, value.as_bytes()).map_err(anyhow::Error::msg)?;
+    }
+    settings.fix(Name::Port, &proxy.listen.port().to_string());
+    settings.fix(Name::Bind, proxy.listen.host());
+    Ok(settings)
 }
 
 /// Waits until every worker has finished what is in flight.

@@ -1,5 +1,7 @@
 //! The settings that each request may need, in the form that it needs them.
 
+use slotway_common::settings::{Name, Settings};
+
 /// Settings of the cluster that the proxy applies itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -11,12 +13,26 @@ pub struct Policy {
     pub databases: u32,
     /// `proto-max-bulk-len`, in bytes.
     pub max_bulk: usize,
+    /// `client-query-buffer-limit`, in bytes.
+    pub max_request: usize,
     /// `maxclients`, for the whole process.
     pub max_clients: usize,
     /// `timeout`: idle clients are closed after so many seconds; 0 never.
     pub idle_seconds: u64,
+    /// `client-output-buffer-limit` of normal clients; 0 is no limit.
+    pub output: OutputBounds,
     /// `enable-debug-command`, as the client's address decides.
     pub debug: DebugAccess,
+}
+
+/// Bounds on the replies that a client has not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputBounds {
+    /// Bytes at which the client is closed at once.
+    pub hard: u64,
+    /// Bytes at which it is closed if it stays above for `soft_seconds`.
+    pub soft: u64,
+    pub soft_seconds: u64,
 }
 
 /// Who may use DEBUG.
@@ -26,4 +42,31 @@ pub enum DebugAccess {
     Nobody,
     Local,
     Everybody,
+}
+
+impl Policy {
+    /// The part of the settings that requests need.
+    pub fn of(settings: &Settings) -> Self {
+        let password = settings.text(Name::Requirepass).into_owned();
+        let limits = settings.output_limits();
+        Self {
+            known: true,
+            password: (!password.is_empty()).then_some(password),
+            databases: u32::try_from(settings.number(Name::Databases)).unwrap_or(16),
+            max_bulk: settings.size(Name::ProtoMaxBulkLen),
+            max_request: settings.size(Name::ClientQueryBufferLimit),
+            max_clients: settings.size(Name::Maxclients),
+            idle_seconds: settings.size(Name::Timeout) as u64,
+            output: OutputBounds {
+                hard: limits.normal.hard,
+                soft: limits.normal.soft,
+                soft_seconds: u64::from(limits.normal.seconds),
+            },
+            debug: match settings.choice(Name::EnableDebugCommand) {
+                "yes" => DebugAccess::Everybody,
+                "local" => DebugAccess::Local,
+                _ => DebugAccess::Nobody,
+            },
+        }
+    }
 }

@@ -65,6 +65,9 @@ pub struct Details {
     pub no_evict: bool,
     /// What connected said that it is a process of the cluster, and has yet to prove it.
     pub handshake: Option<Box<handshake::Server>>,
+    /// What CLIENT SETINFO told.
+    pub library_name: Vec<u8>,
+    pub library_version: Vec<u8>,
 }
 
 /// One client of this worker.

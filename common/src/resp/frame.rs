@@ -433,7 +433,7 @@ fn whole_simple_frame(bytes: &[u8]) -> Option<(u8, usize)> {
 /// The elements of a complete array, set, push or map reply, as the bytes that they came in.
 ///
 /// For merging replies that were framed by a [`Scanner`] before. Attributes stay with the element behind them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Elements<'a> {
     rest: &'a [u8],
     left: u64,
@@ -455,6 +455,11 @@ impl<'a> Elements<'a> {
     /// Elements not taken yet; a map has two for each pair.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    /// The bytes of the elements not taken yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 }
 

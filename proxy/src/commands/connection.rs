@@ -25,6 +25,8 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
         "lolwut" => lolwut,
         "role" => role,
         "client|id" => client_id,
+        "client|info" => client_info,
+        "client|setinfo" => client_setinfo,
         "client|getname" => client_getname,
         "client|setname" => client_setname,
         "client|reply" => client_reply,
@@ -217,6 +219,33 @@ fn role(call: &mut Call<'_>) -> Result<(), Error> {
 fn client_id(call: &mut Call<'_>) -> Result<(), Error> {
     let client = call.session()?.client;
     call.reply.int(client as i64);
+    Ok(())
+}
+
+fn client_info(call: &mut Call<'_>) -> Result<(), Error> {
+    let now = call.core.now;
+    let line = super::client_line::describe(call.session()?, now);
+    call.reply.verbatim("txt", &line);
+    Ok(())
+}
+
+/// From Redis 7.2, since current clients send it when they connect.
+fn client_setinfo(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let details = &mut call.session()?.details;
+    let (place, what) = match args.at(2).to_ascii_lowercase().as_slice() {
+        b"lib-name" => (&mut details.library_name, "lib-name"),
+        b"lib-ver" => (&mut details.library_version, "lib-ver"),
+        _ => {
+            let mut text = b"Unrecognized option '".to_vec();
+            text.extend_from_slice(args.at(2));
+            text.push(b'\'');
+            return Err(Error::Bytes(text));
+        }
+    };
+    let wrong = || Error::err(format!("{what} cannot contain spaces, newlines or special characters."));
+    *place = valid_name(args.at(3)).map_err(|_| wrong())?.to_vec();
+    call.reply.ok();
     Ok(())
 }
 

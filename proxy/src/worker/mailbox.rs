@@ -107,6 +107,7 @@ impl Worker {
     pub(crate) fn add_monitor(&self, id: SessionId) {
         self.monitors.borrow_mut().push(id);
         self.context.fleet.monitors_changed(1);
+        self.context.monitors.notify_one();
     }
 
     pub(crate) fn forget_monitor(&self, id: SessionId) {
@@ -115,6 +116,7 @@ impl Worker {
         monitors.retain(|monitor| *monitor != id);
         if monitors.len() < before {
             self.context.fleet.monitors_changed(-1);
+            self.context.monitors.notify_one();
         }
     }
 

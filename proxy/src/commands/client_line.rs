@@ -1,0 +1,48 @@
+//! The line of CLIENT LIST and CLIENT INFO.
+
+use std::os::raw::c_int;
+
+use slotway_common::command::TABLE;
+
+use crate::session::Session;
+
+/// The proxy does not tell descriptors: a client's requests travel over several.
+const DESCRIPTOR: c_int = -1;
+
+/// Describes a client at time `now` of the worker's clock.
+pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
+    let mut flags = String::new();
+    flags.extend(session.monitor.then_some('O'));
+    flags.extend(session.details.no_evict.then_some('e'));
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    let seconds = |since: u64| now.saturating_sub(since) / 1_000_000;
+    let (input, output) = (session.input_bytes(), session.output_bytes());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut line = format!(
+        "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
+         multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll={} omem={output} \
+         tot-mem={} events={} cmd={} user=default redir=-1 resp={}",
+        session.client,
+        session.peer,
+        session.local,
+        text(&session.details.name),
+        seconds(session.connected),
+        seconds(session.last_active),
+        session.database,
+        session.places.len(),
+        size_of::<Session>() + input + output,
+        if output > 0 { "rw" } else { "r" },
+        TABLE.get(usize::from(session.last_command)).map_or("NULL", |command| command.name),
+        session.protocol.number(),
+    );
+    let details = &session.details;
+    for (field, value) in [("lib-name", &details.library_name), ("lib-ver", &details.library_version)] {
+        if !value.is_empty() {
+            line.push_str(&format!(" {field}={}", text(value)));
+        }
+    }
+    line.push('\n');
+    line.into_bytes()
+}

@@ -1,0 +1,202 @@
+//! The sections of INFO, and those that the proxy fills itself.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use slotway_common::platform::clock;
+use slotway_common::resp::Args;
+use slotway_common::settings::Name;
+
+use super::merge::Section;
+use crate::commands::connection::REDIS_VERSION;
+use crate::worker::Worker;
+
+/// Which sections were asked for.
+pub(super) struct Sections {
+    wanted: BTreeSet<&'static str>,
+    /// `INFO shards`, which no Redis has.
+    pub shards: bool,
+}
+
+/// Each section's name as an argument, and whether INFO without arguments and `INFO all` show it.
+const SECTIONS: [(&str, &str, bool); 13] = [
+    ("server", "Server", true),
+    ("clients", "Clients", true),
+    ("memory", "Memory", true),
+    ("persistence", "Persistence", true),
+    ("stats", "Stats", true),
+    ("replication", "Replication", true),
+    ("cpu", "CPU", true),
+    ("modules", "Modules", true),
+    ("commandstats", "Commandstats", false),
+    ("errorstats", "Errorstats", true),
+    ("latencystats", "Latencystats", false),
+    ("cluster", "Cluster", true),
+    ("keyspace", "Keyspace", true),
+];
+
+impl Sections {
+    /// Titles in Redis's order.
+    pub const TITLES: [&'static str; 13] = [
+        "Server",
+        "Clients",
+        "Memory",
+        "Persistence",
+        "Stats",
+        "Replication",
+        "CPU",
+        "Modules",
+        "Commandstats",
+        "Errorstats",
+        "Latencystats",
+        "Cluster",
+        "Keyspace",
+    ];
+
+    /// Reads the arguments after INFO.
+    pub fn wanted(args: &Args<'_>) -> Self {
+        let mut sections = Self { wanted: BTreeSet::new(), shards: false };
+        let mut add = |only_default: bool| {
+            let shown = SECTIONS.iter().filter(|(_, _, default)| *default || !only_default);
+            sections.wanted.extend(shown.map(|(_, title, _)| *title));
+        };
+        if args.is_empty() {
+            add(true);
+        }
+        for arg in args.iter() {
+            match arg.to_ascii_lowercase().as_slice() {
+                b"all" | b"everything" => add(false),
+                b"default" => add(true),
+                _ => {}
+            }
+        }
+        for arg in args.iter() {
+            let named = |(name, _, _): &&(&str, &str, bool)| arg.eq_ignore_ascii_case(name.as_bytes());
+            sections.wanted.extend(SECTIONS.iter().find(named).map(|(_, title, _)| *title));
+            sections.shards |= arg.eq_ignore_ascii_case(b"shards");
+        }
+        sections
+    }
+
+    pub fn has(&self, title: &str) -> bool {
+        self.wanted.contains(title)
+    }
+
+    pub fn any_of_shards(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// The sections that shards are asked for.
+    pub fn of_shards(&self) -> Vec<&'static str> {
+        SECTIONS.iter().filter(|(_, title, _)| self.has(title)).map(|(name, _, _)| *name).collect()
+    }
+}
+
+/// The proxy's own sections, and whether each is the whole one or only some fields of it.
+pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
+    let each = worker.context.fleet.each(|worker| {
+        let core = worker.core.borrow();
+        let largest = |size: fn(&crate::session::Session) -> usize| {
+            core.sessions.iter().map(|(_, session)| size(session)).max().unwrap_or(0)
+        };
+        (
+            core.sessions.len(),
+            largest(crate::session::Session::input_bytes),
+            largest(crate::session::Session::output_bytes),
+        )
+    });
+    let each = each.await;
+    let clients: usize = each.iter().map(|(clients, _, _)| clients).sum();
+    let input = each.iter().map(|(_, input, _)| *input).max().unwrap_or(0);
+    let output = each.iter().map(|(_, _, output)| *output).max().unwrap_or(0);
+    let context = &worker.context;
+    let accepted: u64 = context.counters.iter().map(|counters| counters.connections_accepted.get()).sum();
+    let (max_clients, hz) = {
+        let settings = context.settings.lock();
+        (settings.values.number(Name::Maxclients), settings.values.number(Name::Hz))
+    };
+    let uptime = context.started.elapsed().as_secs();
+    let port = context.listen.rsplit_once(':').map_or("0", |(_, port)| port);
+    let now = clock::now_us();
+    let text = |fields: &[(&str, String)]| -> Vec<(String, String)> {
+        fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
+    let section = |title: &str, fields: &[(&str, String)], whole: bool| {
+        (Section { title: title.to_owned(), fields: text(fields) }, whole)
+    };
+    let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+    vec![
+        section(
+            "Server",
+            &[
+                ("redis_version", REDIS_VERSION.to_owned()),
+                ("redis_git_sha1", "00000000".to_owned()),
+                ("redis_git_dirty", "0".to_owned()),
+                ("redis_build_id", "0".to_owned()),
+                ("redis_mode", "standalone".to_owned()),
+                ("os", operating_system()),
+                ("arch_bits", usize::BITS.to_string()),
+                ("monotonic_clock", "POSIX clock_gettime".to_owned()),
+                ("multiplexing_api", "epoll".to_owned()),
+                ("atomicvar_api", "c11-builtin".to_owned()),
+                ("gcc_version", "0.0.0".to_owned()),
+                ("process_id", std::process::id().to_string()),
+                ("process_supervised", "no".to_owned()),
+                ("run_id", context.run_id.clone()),
+                ("tcp_port", port.to_owned()),
+                ("server_time_usec", now.to_string()),
+                ("uptime_in_seconds", uptime.to_string()),
+                ("uptime_in_days", (uptime / 86_400).to_string()),
+                ("hz", hz.to_string()),
+                ("configured_hz", hz.to_string()),
+                ("lru_clock", ((now / 1_000_000) & 0xff_ffff).to_string()),
+                ("executable", executable),
+                ("config_file", String::new()),
+                ("io_threads_active", "0".to_owned()),
+                ("slotway_version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("slotway_workers", context.fleet.workers().len().to_string()),
+            ],
+            true,
+        ),
+        section(
+            "Clients",
+            &[
+                ("connected_clients", clients.to_string()),
+                ("cluster_connections", "0".to_owned()),
+                ("maxclients", max_clients.to_string()),
+                ("client_recent_max_input_buffer", input.to_string()),
+                ("client_recent_max_output_buffer", output.to_string()),
+                ("blocked_clients", "0".to_owned()),
+                ("tracking_clients", "0".to_owned()),
+                ("clients_in_timeout_table", "0".to_owned()),
+            ],
+            true,
+        ),
+        section("Stats", &[("total_connections_received", accepted.to_string())], false),
+        section(
+            "Replication",
+            &[
+                ("role", "master".to_owned()),
+                ("connected_slaves", "0".to_owned()),
+                ("master_failover_state", "no-failover".to_owned()),
+                ("master_replid", context.run_id.clone()),
+                ("master_replid2", "0".repeat(40)),
+                ("master_repl_offset", "0".to_owned()),
+                ("second_repl_offset", "-1".to_owned()),
+                ("repl_backlog_active", "0".to_owned()),
+                ("repl_backlog_size", "1048576".to_owned()),
+                ("repl_backlog_first_byte_offset", "0".to_owned()),
+                ("repl_backlog_histlen", "0".to_owned()),
+            ],
+            true,
+        ),
+        section("Modules", &[], true),
+        section("Cluster", &[("cluster_enabled", "0".to_owned())], true),
+        section("Keyspace", &[], false),
+    ]
+}
+
+fn operating_system() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
+}
