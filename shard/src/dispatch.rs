@@ -166,8 +166,13 @@ fn redirect(
         return Err(Error::ClusterDown("Hash slot not served".into()));
     };
     if session.internal.is_some() {
-        if !session.refused.contains(&slot) {
-            session.refused.push(slot);
+        // All slots of the command: its proxy sends it again, perhaps in parts, and nothing that touches one of them may
+        // overtake it.
+        let positions = command::keys(command, args).map(|keys| keys.positions());
+        for slot in positions.into_iter().flatten().map(|position| slot_of(args.at(position))) {
+            if !session.refused.contains(&slot) {
+                session.refused.push(slot);
+            }
         }
     } else if command::keys(command, args)
         .is_ok_and(|keys| keys.positions().any(|position| slot_of(args.at(position)) != slot))
