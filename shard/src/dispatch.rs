@@ -121,8 +121,19 @@ fn run(
         make_room(shard, command)?;
     }
     let Shard { engine, node } = shard;
-    let reply = Reply::new(out, session.protocol);
-    handler(&mut Call { engine, node, session, args, reply, command, first_key })
+    let reply = Reply::new(out, session.protocol).with_budget(node.hot.reply_budget());
+    let mut call = Call { engine, node, session, args, reply, command, first_key };
+    handler(&mut call)?;
+    if call.reply.is_exceeded() {
+        call.node.stats.closed_for_output += 1;
+        call.session.client.kill();
+        tracing::warn!(
+            "client {} closed: the reply to {} is over its budget",
+            call.session.client.address,
+            command.name
+        );
+    }
+    Ok(())
 }
 
 /// Checks that this shard owns the slots of all keys behind the first.

@@ -46,6 +46,18 @@ pub struct HotSettings {
     pub query_limit: usize,
 }
 
+/// Most bytes of replies for one client where `client-output-buffer-limit` sets no limit.
+const REPLY_BUDGET: usize = 1024 * 1024 * 1024;
+
+impl HotSettings {
+    /// Most bytes of replies that one client may make wait.
+    #[must_use]
+    #[inline]
+    pub fn reply_budget(&self) -> usize {
+        if self.output_limit == 0 { REPLY_BUDGET } else { self.output_limit }
+    }
+}
+
 impl Default for HotSettings {
     fn default() -> Self {
         Self {

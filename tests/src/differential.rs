@@ -11,7 +11,7 @@ pub mod generate;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -65,7 +65,9 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
         }
         let mut differs = false;
         for (index, request) in batch.iter().enumerate() {
-            let (expected, given) = (oracle.receive()?, subject.receive()?);
+            let told = |who| move || format!("{who}, command {}: {request}", sent + index);
+            let expected = oracle.receive().with_context(told("redis"))?;
+            let given = subject.receive().with_context(told("slotway"))?;
             if let Verdict::Different = compare::verdict(request, &expected, &given) {
                 differs = true;
                 differences += 1;

@@ -12,11 +12,29 @@ use crate::number::format_f64;
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     pub protocol: Protocol,
+    /// Bytes that the buffer may hold.
+    budget: usize,
+    exceeded: bool,
 }
 
 impl<'a> Reply<'a> {
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+        Self { out, protocol, budget: usize::MAX, exceeded: false }
+    }
+
+    /// Lets the buffer grow to about `bytes`: what is written beyond is dropped, and the connection, whose stream is
+    /// broken then, must be closed.
+    #[must_use]
+    pub fn with_budget(mut self, bytes: usize) -> Self {
+        self.budget = bytes;
+        self
+    }
+
+    /// True when something was dropped because the buffer was full; there is no use in writing more.
+    #[must_use]
+    #[inline]
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded
     }
 
     #[must_use]
@@ -63,6 +81,10 @@ impl<'a> Reply<'a> {
 
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if self.out.len().saturating_add(bytes.len()) > self.budget {
+            self.exceeded = true;
+            return;
+        }
         self.out.reserve(bytes.len() + 24);
         write_header(b'$', bytes.len(), self.out);
         self.out.extend_from_slice(bytes);
@@ -227,6 +249,17 @@ mod tests {
             "*2\r\n*2\r\n$3\r\n1.5\r\n:1\r\n$-1\r\n*-1\r\n$2\r\nhi\r\n"
         );
         assert_eq!(written(Protocol::Resp3, all), "%1\r\n~2\r\n,1.5\r\n#t\r\n_\r\n_\r\n=6\r\ntxt:hi\r\n");
+    }
+
+    #[test]
+    fn nothing_is_written_beyond_the_budget() {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, Protocol::Resp2).with_budget(100);
+        for _ in 0..1000 {
+            reply.bulk(b"0123456789");
+        }
+        assert!(reply.is_exceeded());
+        assert!(out.len() <= 120);
     }
 
     #[test]

@@ -163,7 +163,11 @@ pub(super) fn reply_sample<'v, V: Copy>(
     } else {
         let draws = count.unsigned_abs() as usize;
         reply.array(header(draws));
-        (0..draws).map_while(|_| draw(rng)).for_each(|pair| write(reply, pair));
+        for _ in 0..draws {
+            // The number is the client's to choose, so the reply may be larger than any collection.
+            let Some(pair) = draw(rng).filter(|_| !reply.is_exceeded()) else { break };
+            write(reply, pair);
+        }
     }
 }
 

@@ -146,7 +146,9 @@ impl Generator {
         let (row, arguments) = (self.rows[index].0, self.rows[index].1.clone());
         let tag = (self.one_slot_calls && row.route != Route::Split).then(|| self.random.random_range(0..4));
         let mut args: Vec<Vec<u8>> = row.name.split('|').map(|word| self.letters(word)).collect();
-        let mut call = CallInProgress { row, tag, numkeys: None, lex: false };
+        let lex = row.name.contains("lex")
+            || (matches!(row.name, "zrange" | "zrangestore" | "zadd") && self.random.random_ratio(1, 3));
+        let mut call = CallInProgress { row, tag, numkeys: None, lex };
         for argument in &arguments {
             self.argument(argument, &mut call, &mut args);
         }
@@ -188,9 +190,6 @@ impl Generator {
             if let Some(token) = &argument.token
                 && (time == 0 || argument.multiple_token)
             {
-                if token == "BYLEX" {
-                    call.lex = true;
-                }
                 let token = self.letters(token);
                 out.push(token);
             }
@@ -202,8 +201,10 @@ impl Generator {
         match &argument.kind {
             ArgumentKind::PureToken => {}
             ArgumentKind::OneOf(choices) => {
-                if let Some(choice) = choices.choose(&mut self.random) {
-                    let choice = Argument { optional: false, ..choice.clone() };
+                let fits = |choice: &&Argument| call.lex || choice.token.as_deref() != Some("BYLEX");
+                if let Some(choice) = choices.iter().filter(fits).collect::<Vec<_>>().choose(&mut self.random)
+                {
+                    let choice = Argument { optional: false, ..(*choice).clone() };
                     self.argument(&choice, call, out);
                 }
             }
@@ -229,6 +230,8 @@ impl Generator {
             Group::String => 's',
             Group::List => 'l',
             Group::Set => 't',
+            // What ranges by name give is only defined where all scores are equal, as under these keys.
+            Group::SortedSet if call.lex => return self.key_of('y', call.tag),
             Group::SortedSet => 'z',
             Group::Hash => 'h',
             _ => *['s', 'l', 't', 'z', 'h'].choose(&mut self.random).unwrap_or(&'s'),
@@ -238,13 +241,18 @@ impl Generator {
         } else {
             own
         };
-        let tag = call.tag.unwrap_or_else(|| self.random.random_range(0..4));
+        self.key_of(kind, call.tag)
+    }
+
+    fn key_of(&mut self, kind: char, tag: Option<u32>) -> Vec<u8> {
+        let tag = tag.unwrap_or_else(|| self.random.random_range(0..4));
         format!("{{{tag}}}{kind}{}", self.random.random_range(0..4)).into_bytes()
     }
 
     fn scalar(&mut self, argument: &Argument, call: &mut CallInProgress) -> Vec<u8> {
         let wrong = self.random.random_ratio(1, 40);
         match argument.name.as_str() {
+            "score" if call.lex => b"0".to_vec(),
             "numkeys" => {
                 let number = self.random.random_range(1..4);
                 if wrong {
@@ -295,7 +303,7 @@ impl Generator {
 
     /// Far enough away that no key expires during a run, or in the past.
     fn expiry(&mut self, name: &str) -> Vec<u8> {
-        let step = self.random.random_range(1..6) * 10_000;
+        let step = self.random.random_range(10_000..60_000);
         let soon = if self.random.random_ratio(1, 6) { -step } else { step };
         let number: i64 = match name {
             "seconds" => soon,
@@ -322,7 +330,7 @@ impl Generator {
         if by_rank {
             return self.random.random_range(-6..7).to_string().into_bytes();
         }
-        if call.lex || call.row.name.contains("lex") || self.random.random_ratio(1, 10) {
+        if call.lex || self.random.random_ratio(1, 10) {
             let word = self.word();
             return match self.random.random_range(0..8) {
                 0 => b"-".to_vec(),
@@ -436,5 +444,6 @@ struct CallInProgress {
     row: &'static Command,
     tag: Option<u32>,
     numkeys: Option<usize>,
+    /// On the keys whose sorted sets have equal scores.
     lex: bool,
 }
