@@ -37,7 +37,9 @@ fix:
 bench:
 	tests/setup.sh bench
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
-	cargo run --locked --quiet -p slotway-tests --bin bench -- --binaries $(TARGET)/release $(BENCH)
+	cargo build --locked --quiet -p slotway-tests --bin bench
+	ulimit -n $$(ulimit -Hn) && SLOTWAY_BINARIES=$(abspath $(TARGET))/release \
+	    $(TARGET)/debug/bench --json $(TARGET)/bench.json $(BENCH)
 
 setup:
 	tests/setup.sh test $(TARGET)

@@ -1,0 +1,105 @@
+#![forbid(unsafe_code)]
+//! Compares Slotway with redis-server and twemproxy on this machine, in one run.
+//!
+//! Both sides of a comparison run at the same time and are loaded in turns, so that what else the machine does hits
+//! both. CPU time is the measure that matters: it is what a core is worth, and it is far less noisy than throughput.
+
+mod cpu;
+mod idle;
+mod load;
+mod memory;
+mod report;
+mod servers;
+mod throughput;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+
+/// Compares Slotway with redis-server and twemproxy.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// What to measure: everything if not given.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Commands of the throughput parts, for example GET,ZADD: all if not given.
+    #[arg(long, value_delimiter = ',')]
+    commands: Vec<String>,
+    /// How often each measurement is repeated; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// About how long each load lasts.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// One round of short loads and small data sets: a glance, not a result.
+    #[arg(long)]
+    quick: bool,
+    /// Worker threads of the proxy: its own default if not given.
+    #[arg(long)]
+    proxy_workers: Option<u16>,
+    /// The other side's program in place of Slotway's shard or proxy, to see what the measurement itself gives.
+    #[arg(long)]
+    placebo: bool,
+    /// Where the figures go as JSON.
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One shard against redis-server.
+    Shard,
+    /// The proxy with three shards against twemproxy with three redis-servers.
+    Proxy,
+    /// Bytes per key.
+    Memory,
+    /// Memory of idle connections at the proxy.
+    Idle,
+}
+
+/// How much is measured.
+#[derive(Clone)]
+struct Effort {
+    rounds: usize,
+    seconds: f64,
+    /// Factor on the sizes of data sets.
+    scale: f64,
+    commands: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let effort = Effort {
+        rounds: if arguments.quick { 1 } else { arguments.rounds.max(1) },
+        seconds: if arguments.quick { 0.3 } else { arguments.seconds },
+        scale: if arguments.quick { 0.2 } else { 1.0 },
+        commands: arguments.commands.iter().map(|name| name.to_ascii_uppercase()).collect(),
+    };
+    let options = servers::Options { proxy_workers: arguments.proxy_workers, placebo: arguments.placebo };
+    let wanted = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+
+    let mut report = Report::new();
+    if wanted(Part::Shard) {
+        report.shard = throughput::shard(&options, &effort).context("one shard against redis-server")?;
+    }
+    if wanted(Part::Proxy) {
+        report.proxy = throughput::proxy(&options, &effort).context("proxy against twemproxy")?;
+    }
+    if wanted(Part::Memory) {
+        report.memory = memory::measure(&options, &effort).context("bytes per key")?;
+    }
+    if wanted(Part::Idle) {
+        report.idle = Some(idle::measure(&options, &effort).context("idle connections")?);
+    }
+    println!("{}", report.text());
+    if let Some(folder) = arguments.json.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&arguments.json, serde_json::to_string_pretty(&report)? + "\n")?;
+    println!("figures as JSON: {}", arguments.json.display());
+    Ok(())
+}
