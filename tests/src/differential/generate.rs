@@ -272,7 +272,7 @@ impl Generator {
                 if wrong {
                     self.odd_number()
                 } else {
-                    self.expiry(&argument.name)
+                    self.expiry(&argument.name, call.row)
                 }
             }
             "min" | "max" | "start" | "stop" | "end"
@@ -285,11 +285,8 @@ impl Generator {
             }
             "offset" | "start" | "stop" | "end" | "index" | "rank" | "len" | "count" | "limit"
             | "num-matches" => {
-                if wrong {
-                    self.odd_number()
-                } else {
-                    self.offset(call)
-                }
+                // A number of random elements that is large and negative is a reply without end.
+                if wrong && !call.row.name.contains("rand") { self.odd_number() } else { self.offset(call) }
             }
             "field" | "member" | "element" | "pivot" => self.word(),
             _ => match argument.kind {
@@ -302,9 +299,11 @@ impl Generator {
     }
 
     /// Far enough away that no key expires during a run, or in the past.
-    fn expiry(&mut self, name: &str) -> Vec<u8> {
+    fn expiry(&mut self, name: &str, row: &Command) -> Vec<u8> {
         let step = self.random.random_range(10_000..60_000);
-        let soon = if self.random.random_ratio(1, 6) { -step } else { step };
+        // A key that SET makes with a time in the past is counted until either server happens to remove it.
+        let past = row.name != "set" && self.random.random_ratio(1, 6);
+        let soon = if past { -step } else { step };
         let number: i64 = match name {
             "seconds" => soon,
             "milliseconds" => soon * 1000,
