@@ -8,6 +8,7 @@ pub mod hash;
 pub mod intset;
 pub mod item;
 pub mod list;
+pub mod near;
 pub mod packed;
 pub mod set;
 pub mod spine;

@@ -9,28 +9,46 @@ use std::hint::black_box;
 use slotway_common::slot::Slot;
 
 use super::{Database, DbIndex, Engine, Record};
+use crate::types::near::Near;
 
 /// Keys that are worked on together; more would not overlap any better.
 pub const BATCH: usize = 16;
 
+/// What a request will look up.
+#[derive(Clone, Copy)]
+pub struct Lookup<'a> {
+    pub slot: Slot,
+    pub hash: u64,
+    /// The argument that is the field or member if the key holds a collection; else it means nothing.
+    pub element: &'a [u8],
+}
+
 impl Engine {
-    /// Looks at slot, table and record of up to [`BATCH`] keys, given as slots and hashes.
-    pub fn prefetch(&self, db: DbIndex, keys: impl Iterator<Item = (Slot, u64)>) {
-        let mut databases: [Option<(&Database, u64)>; BATCH] = [None; BATCH];
+    /// Looks at slot, table, record and element of up to [`BATCH`] lookups.
+    pub fn prefetch<'a>(&self, db: DbIndex, lookups: impl Iterator<Item = Lookup<'a>>) {
+        let mut databases: [Option<(&Database, Lookup<'_>)>; BATCH] = [None; BATCH];
         let mut count = 0;
-        for ((slot, hash), place) in keys.zip(&mut databases) {
-            *place = self.database(db, slot).map(|database| (database, hash));
+        for (lookup, place) in lookups.zip(&mut databases) {
+            *place = self.database(db, lookup.slot).map(|database| (database, lookup));
             count += 1;
         }
         for (database, _) in databases[..count].iter().flatten() {
             black_box(database.len());
         }
-        let mut records: [Option<&Record>; BATCH] = [None; BATCH];
+        let mut records: [Option<(&Record, &[u8])>; BATCH] = [None; BATCH];
         for (found, record) in databases[..count].iter().zip(&mut records) {
-            *record = found.and_then(|(database, hash)| database.candidate(hash));
+            *record =
+                found.and_then(|(database, lookup)| Some((database.candidate(lookup.hash)?, lookup.element)));
         }
-        for record in records[..count].iter().flatten() {
+        for (record, _) in records[..count].iter().flatten() {
             black_box(record.access());
+        }
+        let mut elements: [Option<Near<'_>>; BATCH] = [None; BATCH];
+        for (found, element) in records[..count].iter().zip(&mut elements) {
+            *element = found.and_then(|(record, name)| record.value()?.near(name));
+        }
+        for element in elements[..count].iter().flatten() {
+            black_box(element.look());
         }
     }
 }

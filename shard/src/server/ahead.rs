@@ -2,10 +2,9 @@
 
 use slotway_common::resp::request::{Parsed, Span};
 use slotway_common::resp::{Args, Limits, Parser, ProtocolError};
-use slotway_common::slot::Slot;
 
 use crate::dispatch::Prepared;
-use crate::engine::prefetch::BATCH;
+use crate::engine::prefetch::{BATCH, Lookup};
 
 /// A request that was read ahead.
 pub(super) struct Frame {
@@ -84,9 +83,14 @@ impl Ahead {
         self.frames.len()
     }
 
-    /// Slots and hashes of the requests' first keys.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (Slot, u64)> {
-        self.frames.iter().filter_map(|frame| frame.prepared.key())
+    /// What the requests will look up; `input` must be what was read.
+    pub(super) fn lookups<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = Lookup<'a>> {
+        self.frames(input).filter_map(|(frame, args)| {
+            let (slot, hash) = frame.prepared.key()?;
+            // These two have the score before the member; the others begin with the field or member.
+            let scored = frame.prepared.command().is_some_and(|row| matches!(row.name, "zadd" | "zincrby"));
+            Some(Lookup { slot, hash, element: args.at(if scored { 3 } else { 2 }) })
+        })
     }
 
     /// The requests with their arguments; `input` must be what was read.

@@ -254,7 +254,7 @@ impl Connection {
             let end =
                 ahead.read(&mut self.parser, &input[used..], &mut limits, self.session.internal.is_some());
             if ahead.len() > 1 {
-                shard.engine.prefetch(self.session.db, ahead.keys());
+                shard.engine.prefetch(self.session.db, ahead.lookups(&input[used..]));
             }
             let batch = &input[used..];
             for (frame, args) in ahead.frames(batch) {

@@ -6,6 +6,7 @@ mod tests;
 use rand::Rng;
 
 use super::item::{IntText, Item};
+use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
 use crate::engine::blob::Blob;
@@ -124,6 +125,17 @@ impl Hash {
             Form::Table(table) => {
                 let entry = table.fields.get(hash_bytes(field), |entry| entry.is(field))?;
                 Some(Item::Bytes(entry.split().1))
+            }
+        }
+    }
+
+    /// What looking `field` up would look at first.
+    #[inline]
+    pub(super) fn near(&self, field: &[u8]) -> Option<Near<'_>> {
+        match &self.0 {
+            Form::Packed(packed) => Some(Near::Packed(packed)),
+            Form::Table(table) => {
+                table.fields.candidate(hash_bytes(field)).map(|entry| Near::Field(&entry.0))
             }
         }
     }

@@ -5,6 +5,7 @@ mod node;
 mod tests;
 
 use super::item::Item;
+use super::near::Near;
 use super::packed::{self, Packed, entry::Encoded};
 use super::spine::{Leaf, LeafPlace, Spine};
 use crate::engine::{Limits, size_class};
@@ -78,6 +79,15 @@ impl List {
         match &self.0 {
             Form::Small(_) => 1,
             Form::Nodes(spine) => 2 * spine.leaves_about(),
+        }
+    }
+
+    /// What most commands would look at first.
+    #[inline]
+    pub(super) fn near(&self) -> Option<Near<'_>> {
+        match &self.0 {
+            Form::Small(packed) => Some(Near::Packed(packed)),
+            Form::Nodes(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@ use slotway_common::number::parse_i64;
 
 use super::intset::IntSet;
 use super::item::{IntText, Item};
+use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
 use crate::engine::blob::Blob;
@@ -102,6 +103,18 @@ impl Set {
         match &self.0 {
             Form::Ints(_) | Form::Packed(_) => 1,
             Form::Table(table) => table.members.len(),
+        }
+    }
+
+    /// What looking `member` up would look at first.
+    #[inline]
+    pub(super) fn near(&self, member: &[u8]) -> Option<Near<'_>> {
+        match &self.0 {
+            Form::Ints(ints) => Some(Near::Ints(ints)),
+            Form::Packed(packed) => Some(Near::Packed(packed)),
+            Form::Table(table) => {
+                table.members.candidate(hash_bytes(member)).map(|other| Near::Member(&other.0))
+            }
         }
     }
 

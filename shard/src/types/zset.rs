@@ -7,6 +7,7 @@ mod tests;
 use rand::Rng;
 
 use super::item::{IntText, Item};
+use super::near::Near;
 use super::packed::{Packed, entry, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
 use crate::engine::blob::Blob;
@@ -139,6 +140,17 @@ impl ZSet {
         match &self.0 {
             Form::Packed(_) => 1,
             Form::Sorted(sorted) => sorted.order.len(),
+        }
+    }
+
+    /// What looking `member` up would look at first.
+    #[inline]
+    pub(super) fn near(&self, member: &[u8]) -> Option<Near<'_>> {
+        match &self.0 {
+            Form::Packed(packed) => Some(Near::Packed(packed)),
+            Form::Sorted(sorted) => {
+                sorted.members.candidate(hash_bytes(member)).map(|other| Near::Scored(&other.0))
+            }
         }
     }
 
