@@ -5,7 +5,7 @@
 //! metrics labels ([`Group::name`]), ACL and the support table in the README all derive from it; there is no second
 //! list. Adding a command is adding a row to its family's file.
 //!
-//! The life of a request uses [`resolve`] once (a few nanoseconds, no allocation), then [`keys`]. Rows have dense ids,
+//! The life of a request uses [`resolve`] once and then [`keys`] (some 20 ns together, no allocation). Rows have dense ids,
 //! so that handlers and statistics can be arrays of [`COUNT`] indexed by [`Command::id`].
 
 mod answer;
