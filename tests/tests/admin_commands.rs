@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slotway_common::resp::Value;
 use slotway_tests::cluster::Plan;
+use slotway_tests::folder::Folder;
 use slotway_tests::{Client, Cluster, RedisServer};
 
 fn one_shard() -> Cluster {
@@ -474,9 +475,9 @@ fn monitor_shows_what_runs_and_hides_passwords() {
 
 #[test]
 fn cluster_commands_describe_the_cluster_to_clients_that_know_slots() {
-    let redis =
-        RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-config-file", &unique_file()])
-            .unwrap();
+    let folder = Folder::new().unwrap();
+    let place = folder.path().to_string_lossy().into_owned();
+    let redis = RedisServer::start_with(&["--cluster-enabled", "yes", "--dir", &place]).unwrap();
     let shard = one_shard();
     redis.client().unwrap().run("cluster addslotsrange 0 16383").unwrap();
     for (mut theirs, mut ours) in pairs(&redis, &shard) {
@@ -566,10 +567,6 @@ fn cluster_commands_describe_the_cluster_to_clients_that_know_slots() {
                 .all(|name| known.contains(name))
         );
     }
-}
-
-fn unique_file() -> String {
-    format!("nodes-{}.conf", std::process::id())
 }
 
 /// The types of a reply and the names of its maps.

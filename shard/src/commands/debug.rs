@@ -84,6 +84,7 @@ fn object(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// A reply of every type of the protocol.
+#[allow(clippy::approx_constant, reason = "3.141 is what Redis sends")]
 fn protocol(call: &mut Call<'_>) -> Result<(), Error> {
     let (kind, reply) = (call.args.at(2).to_ascii_lowercase(), &mut call.reply);
     match kind.as_slice() {
