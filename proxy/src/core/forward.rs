@@ -2,6 +2,7 @@
 
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
+use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
 use super::{Core, Flow, Request, SessionId, UpstreamId};
@@ -15,6 +16,11 @@ fn crossslot(command: &Command) -> Error {
     Error::CrossSlot(
         format!("Keys in request don't hash to the same slot, and {name} is not split over slots yet").into(),
     )
+}
+
+/// Whether a last key lacks the argument that every key has (MSETNX with an odd number).
+fn has_partial_item(keys: &command::Keys, args: &Args<'_>) -> bool {
+    keys.ranges().iter().any(|range| !(args.len() - range.first as usize).is_multiple_of(range.step as usize))
 }
 
 impl Core {
@@ -36,7 +42,12 @@ impl Core {
                 let mut slots = keys.positions().map(|position| slot_of(args.at(position)));
                 let slot = slots.next().unwrap_or(0);
                 if slots.any(|other| other != slot) {
-                    self.refuse(id, &crossslot(command));
+                    let error = if has_partial_item(&keys, args) {
+                        command::wrong_arity(command)
+                    } else {
+                        crossslot(command)
+                    };
+                    self.refuse(id, &error);
                     return Flow::Next;
                 }
                 (slot, self.view.owner(slot))

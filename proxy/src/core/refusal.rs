@@ -107,7 +107,8 @@ impl Core {
         };
         let slots = match entry.slot {
             MANY_SLOTS => slots_of_frame(&frame, entry.command, refusal.slot()),
-            slot => vec![slot],
+            slot if slot == refusal.slot() => vec![slot],
+            _ => slots_of_frame(&frame, entry.command, refusal.slot()),
         };
         let id = self.detain(&slots);
         // The first redirects are followed at once; shards that point at each other are not followed in a circle.

@@ -46,7 +46,6 @@ impl Items {
         let keys = command::keys(command, args).ok()?;
         let range = keys.ranges().first()?;
         let (first, step) = (range.first as usize, range.step as usize);
-        // A last item without all its arguments (MSET with an odd number) is the shard's to refuse.
         let arguments = args.len().checked_sub(first)?;
         (arguments > 0 && arguments % step == 0).then_some(Self { first, step, count: arguments / step })
     }
@@ -69,7 +68,11 @@ impl Core {
     /// Sends each shard the items whose keys it owns, and merges the replies.
     pub(super) fn split(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let args = &request.args;
-        let Some(items) = Items::of(command, args) else { return self.forward_any(id, command, request) };
+        // A key without its value.
+        let Some(items) = Items::of(command, args) else {
+            self.refuse(id, &command::wrong_arity(command));
+            return Flow::Next;
+        };
         if items.count == 1 {
             return self.forward(id, command, request);
         }
@@ -226,18 +229,6 @@ impl Core {
                 }
             }
             self.resend(share.upstream, entry, if single { frame } else { &own });
-        }
-    }
-
-    /// Sends a request whose items cannot be told apart to any shard: it answers with the error.
-    fn forward_any(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
-        let owner = self.view.owner(slot_of(request.args.at(1)));
-        match owner {
-            Some(owner) => self.forward_to(id, command, request, slot_of(request.args.at(1)), owner),
-            None => {
-                self.reply_unowned(id, slot_of(request.args.at(1)));
-                Flow::Next
-            }
         }
     }
 }
