@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slotway_common::platform::net::{self, TcpListener};
+use slotway_common::settings::Name;
 
 use crate::context::Context;
 
@@ -13,7 +14,15 @@ pub async fn accept(listener: TcpListener, context: Arc<Context>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if net::tune(&stream, None).is_err() {
+                let settings = &context.settings.lock().values;
+                let keepalive = Duration::from_secs(settings.size(Name::TcpKeepalive) as u64);
+                if context.fleet.clients() >= settings.size(Name::Maxclients) {
+                    context.fleet.count_rejected();
+                    // What does not fit into an empty socket buffer need not be told.
+                    let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+                    continue;
+                }
+                if net::tune(&stream, (!keepalive.is_zero()).then_some(keepalive)).is_err() {
                     continue;
                 }
                 match stream.into_std() {

@@ -12,11 +12,17 @@ pub struct Fleet {
     workers: Vec<WorkerHandle>,
     next_client: AtomicU64,
     monitors: AtomicIsize,
+    rejected: AtomicU64,
 }
 
 impl Fleet {
     pub fn new(workers: Vec<WorkerHandle>) -> Self {
-        Self { workers, next_client: AtomicU64::new(1), monitors: AtomicIsize::new(0) }
+        Self {
+            workers,
+            next_client: AtomicU64::new(1),
+            monitors: AtomicIsize::new(0),
+            rejected: AtomicU64::new(0),
+        }
     }
 
     pub fn workers(&self) -> &[WorkerHandle] {
@@ -26,6 +32,15 @@ impl Fleet {
     /// Clients of the whole process.
     pub fn clients(&self) -> usize {
         self.workers.iter().map(|worker| worker.clients.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Clients that were turned away because of `maxclients`.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Gives an accepted client to the worker with the fewest.

@@ -11,7 +11,7 @@ use slotway_common::admin::{Admin, Health, Page, discovery_page};
 use slotway_common::cluster_file::{ClusterFile, Proxy};
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
-use slotway_common::platform::{net, random, threads};
+use slotway_common::platform::{net, process, random, threads};
 use slotway_common::secret::Secret;
 use slotway_common::settings::{Name, Settings};
 use slotway_common::{command_line, logs, shutdown};
@@ -77,6 +77,7 @@ fn choose(arguments: &Arguments, file: &ClusterFile) -> Result<Proxy, String> {
 }
 
 fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret) -> Result<()> {
+    let descriptors = process::raise_descriptor_limit();
     let count = arguments.workers.map_or_else(threads::cores, usize::from);
     let (workers, mailboxes): (Vec<WorkerHandle>, Vec<Mailbox>) =
         (0..count).map(|_| WorkerHandle::new()).unzip();
@@ -121,6 +122,10 @@ fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret)
         let listener = net::listen(&proxy.listen.to_string(), BACKLOG)
             .with_context(|| format!("client address {}", proxy.listen))?;
         tracing::info!("{} serves {} on {} with {count} workers", proxy.id, file.cluster, proxy.listen);
+        let wanted = context.settings.lock().values.number(Name::Maxclients);
+        if i64::try_from(descriptors).is_ok_and(|descriptors| descriptors < wanted) {
+            tracing::warn!("maxclients is {wanted}, and the system allows {descriptors} open files only");
+        }
         let ready = |known: bool| {
             if known {
                 health.set_ready();

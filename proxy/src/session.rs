@@ -63,6 +63,8 @@ pub enum Closing {
 pub struct Details {
     pub name: Vec<u8>,
     pub no_evict: bool,
+    /// Since when more replies wait than the soft limit allows, in microseconds of the worker's clock.
+    pub(crate) over_soft_limit: Option<u64>,
     /// What connected said that it is a process of the cluster, and has yet to prove it.
     pub handshake: Option<Box<handshake::Server>>,
     /// What CLIENT SETINFO told.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::process::Resource;
+
 /// The kernel counts CPU time for `/proc` in hundredths of a second.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -48,6 +50,15 @@ fn kibibytes(path: &str, field: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
     value.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Lets this process open as many files and sockets as the system allows it at most, and returns how many that are.
+pub fn raise_descriptor_limit() -> u64 {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Refused or not, what holds now is what counts.
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+    rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// The kernel's name and release and the machine's architecture, as `Linux 6.1.0 x86_64`.

@@ -174,6 +174,36 @@ impl Core {
             self.unpause();
         }
         self.close_idle_links();
+        self.close_overdue_sessions();
+    }
+
+    /// Closes clients that have been silent for longer than `timeout`, and those that have not read their replies for as
+    /// long as `client-output-buffer-limit` allows.
+    fn close_overdue_sessions(&mut self) {
+        let (idle, bounds) = (self.policy.idle_seconds, self.policy.output);
+        if idle == 0 && bounds.soft == 0 {
+            return;
+        }
+        let now = self.now;
+        let since = |then: u64| now.saturating_sub(then) / 1_000_000;
+        let mut overdue = Vec::new();
+        for (id, session) in self.sessions.iter_mut() {
+            if idle > 0 && !session.monitor && session.places.is_empty() && since(session.last_active) > idle
+            {
+                overdue.push(id);
+            }
+            if bounds.soft > 0 && session.output_bytes() as u64 > bounds.soft {
+                let began = *session.details.over_soft_limit.get_or_insert(now);
+                if since(began) >= bounds.soft_seconds {
+                    overdue.push(id);
+                }
+            } else {
+                session.details.over_soft_limit = None;
+            }
+        }
+        for id in overdue {
+            self.close_now(id);
+        }
     }
 
     fn call_back_all(&mut self, stall: Stall) {

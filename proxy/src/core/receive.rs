@@ -171,7 +171,8 @@ impl Core {
                     at += length;
                 }
                 Ok(Parsed::Incomplete) => {
-                    if parser.needed() > self.budgets.client {
+                    let most = self.budgets.client.min(self.policy.max_request);
+                    if parser.needed().max(rest.len()) > most {
                         self.counters.budget_hits.at(0).inc();
                         self.refuse(
                             id,

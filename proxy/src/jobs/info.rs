@@ -8,6 +8,7 @@ mod sections;
 use std::rc::Rc;
 
 use slotway_common::error::Error;
+use slotway_common::platform::process;
 use slotway_common::resp::Reply;
 
 use super::asking::{ask_all_reachable, decode, name, successful};
@@ -33,6 +34,7 @@ pub(super) async fn info(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
         let mut merged = merge::merge(&texts);
         let own = sections::own(worker).await;
         merge::override_with(&mut merged, own);
+        merge::add_cpu(&mut merged, process::cpu_times());
         text = merge::write(&merged, &wanted);
     }
     if wanted.shards {

@@ -3,6 +3,8 @@
 //! Nearly every field is a number that adds up. The others have a rule each: quotients and texts for people are made
 //! anew from the sums, points in time are the latest, and what is the same everywhere is taken once.
 
+use slotway_common::platform::process::CpuTimes;
+
 use super::sections::Sections;
 
 /// One section: its title and its fields in order.
@@ -212,6 +214,15 @@ pub(super) fn override_with(merged: &mut Vec<Section>, own: Vec<(Section, bool)>
             Some(known) => section.fields.into_iter().for_each(|(name, value)| known.set(&name, value)),
             None => merged.push(section),
         }
+    }
+}
+
+/// Adds the proxy's CPU time to that of the shards.
+pub(super) fn add_cpu(merged: &mut [Section], own: CpuTimes) {
+    let Some(cpu) = merged.iter_mut().find(|section| section.title == "CPU") else { return };
+    for (field, time) in [("used_cpu_sys", own.system), ("used_cpu_user", own.user)] {
+        let sum = cpu.number(field) + time.as_secs_f64();
+        cpu.set(field, format!("{sum:.6}"));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use slotway_common::platform::clock;
+use slotway_common::platform::{clock, process};
 use slotway_common::resp::Args;
 use slotway_common::settings::Name;
 
@@ -124,7 +124,6 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
     let section = |title: &str, fields: &[(&str, String)], whole: bool| {
         (Section { title: title.to_owned(), fields: text(fields) }, whole)
     };
-    let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     vec![
         section(
             "Server",
@@ -134,7 +133,7 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
                 ("redis_git_dirty", "0".to_owned()),
                 ("redis_build_id", "0".to_owned()),
                 ("redis_mode", "standalone".to_owned()),
-                ("os", operating_system()),
+                ("os", process::system()),
                 ("arch_bits", usize::BITS.to_string()),
                 ("monotonic_clock", "POSIX clock_gettime".to_owned()),
                 ("multiplexing_api", "epoll".to_owned()),
@@ -150,7 +149,7 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
                 ("hz", hz.to_string()),
                 ("configured_hz", hz.to_string()),
                 ("lru_clock", ((now / 1_000_000) & 0xff_ffff).to_string()),
-                ("executable", executable),
+                ("executable", process::executable()),
                 ("config_file", String::new()),
                 ("io_threads_active", "0".to_owned()),
                 ("slotway_version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -172,7 +171,14 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
             ],
             true,
         ),
-        section("Stats", &[("total_connections_received", accepted.to_string())], false),
+        section(
+            "Stats",
+            &[
+                ("total_connections_received", accepted.to_string()),
+                ("rejected_connections", context.fleet.rejected().to_string()),
+            ],
+            false,
+        ),
         section(
             "Replication",
             &[
@@ -194,9 +200,4 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
         section("Cluster", &[("cluster_enabled", "0".to_owned())], true),
         section("Keyspace", &[], false),
     ]
-}
-
-fn operating_system() -> String {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
 }
