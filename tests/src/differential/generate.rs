@@ -155,7 +155,9 @@ impl Generator {
         if args.len() > 1 && self.random.random_ratio(1, 60) {
             args.pop();
         } else if self.random.random_ratio(1, 60) {
-            args.push(b"extra".to_vec());
+            // It may be read as a key.
+            let extra = tag.map_or_else(|| "extra".to_owned(), |tag| format!("{{{tag}}}extra"));
+            args.push(extra.into_bytes());
         }
         let request = Request { args, command: Some(row) };
         if row.name == "spop" {
