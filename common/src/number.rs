@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn doubles_are_written_with_seventeen_digits() {
         for (number, text) in [
-            (3.14, "3.1400000000000001"),
+            (3.2, "3.2000000000000002"),
             (0.1, "0.10000000000000001"),
             (1.5, "1.5"),
             (-2.0, "-2"),

@@ -58,7 +58,7 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
     let (mut sent, mut batches) = (0, 0);
     reset(&mut oracle, &mut subject)?;
     while sent < plan.commands && differences < TOLD {
-        let batch: Vec<Request> = (0..BATCH).map(|_| generator.next()).collect();
+        let batch: Vec<Request> = (0..BATCH).map(|_| generator.request()).collect();
         for request in &batch {
             oracle.send(&request.args)?;
             subject.send(&request.args)?;
@@ -82,12 +82,12 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
         }
         sent += batch.len();
         batches += 1;
-        if batches % CONTENTS_EVERY == 0 || sent >= plan.commands {
-            if let Some(difference) = contents::difference(&mut oracle, &mut subject)? {
-                differs = true;
-                differences += 1;
-                writeln!(report, "\ncontents after {sent} commands: {difference}")?;
-            }
+        if (batches % CONTENTS_EVERY == 0 || sent >= plan.commands)
+            && let Some(difference) = contents::difference(&mut oracle, &mut subject)?
+        {
+            differs = true;
+            differences += 1;
+            writeln!(report, "\ncontents after {sent} commands: {difference}")?;
         }
         if differs || batches % (CONTENTS_EVERY * 4) == 0 {
             // One difference makes others: both start from nothing again.

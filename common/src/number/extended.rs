@@ -47,7 +47,7 @@ impl Extended {
 
     /// The sum, rounded; `None` for infinity minus infinity (not a number).
     #[must_use]
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn plus(self, other: Self) -> Option<Self> {
         match (self.infinite, other.infinite) {
             (true, true) => return (self.negative == other.negative).then_some(self),
             (true, false) => return Some(self),
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn sum(a: &str, b: &str) -> String {
-        Extended::parse(a.as_bytes()).unwrap().add(Extended::parse(b.as_bytes()).unwrap()).unwrap().to_text()
+        Extended::parse(a.as_bytes()).unwrap().plus(Extended::parse(b.as_bytes()).unwrap()).unwrap().to_text()
     }
 
     #[test]

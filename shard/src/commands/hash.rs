@@ -124,7 +124,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
         None => Extended::ZERO,
     };
     let new = old
-        .add(by)
+        .plus(by)
         .filter(|sum| !sum.is_infinite())
         .ok_or(Error::err("increment would produce NaN or Infinity"))?
         .to_text();

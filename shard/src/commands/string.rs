@@ -368,7 +368,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
         Some(text) => Extended::parse(text).ok_or(Error::NotFloat)?,
     };
     let by = Extended::parse(call.args.at(2)).ok_or(Error::NotFloat)?;
-    let new = old.add(by).filter(|sum| !sum.is_infinite());
+    let new = old.plus(by).filter(|sum| !sum.is_infinite());
     let text = new.ok_or(Error::err("increment would produce NaN or Infinity"))?.to_text();
     call.engine.replace_text(db, &key, text.as_bytes());
     call.engine.dirty(1);

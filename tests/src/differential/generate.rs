@@ -105,7 +105,7 @@ impl Generator {
     }
 
     /// The next request.
-    pub fn next(&mut self) -> Request {
+    pub fn request(&mut self) -> Request {
         if let Some(request) = self.pending.pop() {
             return request;
         }
