@@ -119,14 +119,14 @@ fn add(call: &mut Call<'_>, mut adding: Adding) -> Result<(), Error> {
         first += 1;
     }
     let pairs = call.args.rest(first);
-    if pairs.is_empty() || pairs.len() % 2 != 0 {
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let Adding { if_absent, if_present, if_greater, if_less, increment, count_changed } = adding;
     if if_absent && if_present {
         return Err(Error::err("XX and NX options at the same time are not compatible"));
     }
-    if (if_greater && if_absent) || (if_less && if_absent) || (if_greater && if_less) {
+    if [if_absent, if_greater, if_less].iter().filter(|given| **given).count() > 1 {
         return Err(Error::err("GT, LT, and/or NX options at the same time are not compatible"));
     }
     if increment && pairs.len() > 2 {

@@ -13,9 +13,10 @@ use crate::types::Object;
 /// Values whose [`Object::free_effort`] is above this are freed on the other thread.
 pub(super) const THRESHOLD: usize = 64;
 
-enum Garbage {
-    Value(Object),
-    Database(Database),
+/// What is to be freed, and how many objects it counts for.
+struct Garbage {
+    objects: u64,
+    _contents: Box<dyn Send>,
 }
 
 /// A handle to the thread that frees. Without a thread everything is freed at once.
@@ -37,7 +38,7 @@ impl LazyFree {
         let (pending, freed) = (free.pending.clone(), free.freed.clone());
         threads::spawn("lazy-free", move || {
             for garbage in receiver {
-                let objects = garbage.objects();
+                let objects = garbage.objects;
                 drop(garbage);
                 pending.fetch_sub(objects, Ordering::Relaxed);
                 freed.fetch_add(objects, Ordering::Relaxed);
@@ -47,18 +48,18 @@ impl LazyFree {
     }
 
     pub(super) fn value(&self, value: Object) {
-        self.send(Garbage::Value(value));
+        self.send(1, value);
     }
 
     pub(super) fn database(&self, database: Database) {
-        self.send(Garbage::Database(database));
+        self.send(database.len() as u64, database);
     }
 
-    fn send(&self, garbage: Garbage) {
+    fn send(&self, objects: u64, contents: impl Send + 'static) {
         let Some(sender) = &self.sender else { return };
-        self.pending.fetch_add(garbage.objects(), Ordering::Relaxed);
+        self.pending.fetch_add(objects, Ordering::Relaxed);
         // The thread lives as long as this sender, so this does not fail; if it does, the garbage is dropped here.
-        let _ = sender.send(garbage);
+        let _ = sender.send(Garbage { objects, _contents: Box::new(contents) });
     }
 
     /// Objects that wait to be freed (INFO's `lazyfree_pending_objects`).
@@ -71,14 +72,5 @@ impl LazyFree {
     #[must_use]
     pub fn freed(&self) -> u64 {
         self.freed.load(Ordering::Relaxed)
-    }
-}
-
-impl Garbage {
-    fn objects(&self) -> u64 {
-        match self {
-            Self::Value(_) => 1,
-            Self::Database(database) => database.len() as u64,
-        }
     }
 }

@@ -41,7 +41,7 @@ impl SlotSpace {
     /// Takes a database that holds keys out and leaves an empty one.
     pub(super) fn take_database(&mut self, db: DbIndex) -> Option<Database> {
         let database = self.database_mut(db)?;
-        (database.len() > 0).then(|| std::mem::take(database))
+        (!database.is_empty()).then(|| std::mem::take(database))
     }
 
     pub(super) fn put_database(&mut self, db: DbIndex, database: Database) {

@@ -262,7 +262,7 @@ mod tests {
                 let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
                 backwards.reverse();
                 prop_assert_eq!(&backwards, &model);
-                for stride in (1..3).filter(|stride| model.len() % stride == 0) {
+                for stride in (1..3).filter(|stride| model.len().is_multiple_of(*stride)) {
                     let found = packed.find(&one, stride).map(|(at, passed)| (packed.read(at).0.to_vec(), passed));
                     let expected = model.iter().step_by(stride).position(|element| *element == one);
                     prop_assert_eq!(found, expected.map(|passed| (one.clone(), passed)));

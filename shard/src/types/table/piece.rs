@@ -283,7 +283,7 @@ impl<T: Hashed> Piece<T> {
     /// Makes room for one more: clears removed slots if they are many, else takes the next size.
     pub(super) fn grow(&mut self, depth: u8) {
         let slots = self.slots.len();
-        if self.len() + 1 <= most_used(slots) * 7 / 8 {
+        if self.len() < most_used(slots) * 7 / 8 {
             self.rebuild(slots, depth);
         } else {
             self.rebuild(next_size(slots), depth);
