@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster;
 pub mod differential;
 pub mod folder;
+pub mod http;
 pub mod ports;
 pub mod process;
 pub mod programs;
