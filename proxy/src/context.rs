@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use slotway_common::admin::Pulse;
 use slotway_common::handshake::Identity;
 use slotway_common::secret::Secret;
 use slotway_common::settings::Settings;
@@ -24,6 +25,8 @@ pub struct Context {
     /// When the process started; the workers' clocks count from here.
     pub started: Instant,
     pub fleet: Fleet,
+    /// Signs of life, by worker.
+    pub pulses: Vec<Pulse>,
     /// Of each worker.
     pub counters: Vec<Arc<Counters>>,
     pub settings: Locked<KnownSettings>,

@@ -254,12 +254,16 @@ impl Core {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.full = full;
         session.wrote(count);
+        let left = !session.unsent().is_empty();
+        let goes_on = session.stall == crate::session::Stall::Output && session.output_bytes() <= low;
         self.counters.client_output_bytes.add(count as u64);
-        if session.stall == crate::session::Stall::Output && session.output_bytes() <= low {
+        if goes_on {
             self.call_back(id);
         }
         self.account(id);
-        if !full {
+        if !full && left {
+            self.touch_session(id);
+        } else if !full {
             self.close_if_done(id);
         }
     }

@@ -16,6 +16,7 @@ mod merge;
 mod owned;
 mod places;
 pub mod policy;
+pub mod server;
 mod session;
 pub mod slab;
 mod upstream;
@@ -23,5 +24,3 @@ pub mod worker;
 
 #[cfg(test)]
 mod fixtures;
-
-pub use acceptor::accept;

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -11,17 +10,12 @@ use slotway_common::admin::{Admin, Health, Page, discovery_page};
 use slotway_common::cluster_file::{ClusterFile, Proxy};
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
-use slotway_common::platform::{net, process, random, threads};
+use slotway_common::platform::{net, process, threads};
 use slotway_common::secret::Secret;
 use slotway_common::settings::{Name, Settings};
 use slotway_common::{command_line, logs, shutdown};
-use slotway_proxy::context::{Context, KnownSettings, Locked};
 use slotway_proxy::core::Budgets;
-use slotway_proxy::counters::Counters;
-use slotway_proxy::fleet::Fleet;
-use slotway_proxy::worker::{self, Mailbox, Message, WorkerHandle};
-use slotway_proxy::{accept, control};
-use tokio::sync::{Notify, oneshot};
+use slotway_proxy::server::{Server, Start};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -42,6 +36,19 @@ struct Arguments {
     /// Threads that serve clients; one for each core if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// Bytes of requests and replies held for all clients at most; beyond that the largest client is closed. With a
+    /// unit if wanted (kb, mb, gb); half of the machine's memory if not given.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    memory: Option<usize>,
+    /// Bytes held for one client at most; beyond that it is closed.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1gb")]
+    client_memory: usize,
+    /// Bytes of replies that a client has not read, beyond which its requests are not read.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256kb")]
+    client_pause: usize,
+    /// Bytes of requests on their way over one connection to a shard, beyond which its clients wait.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "32mb")]
+    upstream_memory: usize,
     /// Stop when standard input is closed.
     #[arg(long)]
     exit_with_stdin: bool,
@@ -76,74 +83,66 @@ fn choose(arguments: &Arguments, file: &ClusterFile) -> Result<Proxy, String> {
     }
 }
 
+/// Reads a number of bytes with a unit, as `64mb`.
+fn bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1 << 10,
+        "mb" => 1 << 20,
+        "gb" => 1usize << 30,
+        _ => return Err("the units are b, kb, mb and gb".to_owned()),
+    };
+    let number: usize = digits.parse().map_err(|_| "not a number of bytes".to_owned())?;
+    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(|| "not a number of bytes".to_owned())
+}
+
 fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret) -> Result<()> {
     let descriptors = process::raise_descriptor_limit();
-    let count = arguments.workers.map_or_else(threads::cores, usize::from);
-    let (workers, mailboxes): (Vec<WorkerHandle>, Vec<Mailbox>) =
-        (0..count).map(|_| WorkerHandle::new()).unzip();
-    let metrics = Arc::new(Metrics::new());
-    let counters: Vec<Arc<Counters>> = (0..count).map(|_| Arc::default()).collect();
-    for counters in &counters {
-        metrics.register(&[], counters.clone());
-    }
-    let context = Arc::new(Context {
-        identity: Identity { cluster: file.cluster.clone(), node: proxy.id.clone() },
-        run_id: random::hex_id::<20>(),
-        listen: proxy.listen.to_string(),
-        secret,
-        budgets: Budgets::default(),
-        started: worker::process_start(),
-        fleet: Fleet::new(workers),
-        counters,
-        settings: Locked::new(KnownSettings { version: 0, values: settings(file, proxy)?, known: false }),
-        changing_settings: tokio::sync::Mutex::new(()),
-        refresh: Notify::new(),
-        monitors: Notify::new(),
-        stop: Notify::new(),
-    });
-
+    let workers = arguments.workers.map_or_else(threads::cores, usize::from);
+    let half = usize::try_from(process::total_memory_bytes() / 2).ok().filter(|half| *half > 0);
+    let memory = arguments.memory.or(half).unwrap_or(4 << 30);
     let health = Health::new();
+    let metrics = Arc::new(Metrics::new());
+    let server = Server::start(Start {
+        identity: Identity { cluster: file.cluster.clone(), node: proxy.id.clone() },
+        secret,
+        listen: proxy.listen.to_string(),
+        topology: file.topology(),
+        settings: settings(file, proxy)?,
+        workers,
+        budgets: Budgets {
+            client_pause: arguments.client_pause,
+            client: arguments.client_memory,
+            upstream: arguments.upstream_memory,
+            worker: memory / workers,
+            ..Budgets::default()
+        },
+        health: Arc::clone(&health),
+    })?;
+    server.context().counters.iter().for_each(|counters| metrics.register(&[], counters.clone()));
+
     let sd = discovery_page(file);
     let discovery =
         Page { path: "/sd", content_type: "application/json", body: Box::new(move || sd.clone()) };
-    let _admin = Admin::start(&proxy.admin.to_string(), metrics, Arc::clone(&health), vec![discovery])
+    let _admin = Admin::start(&proxy.admin.to_string(), metrics, health, vec![discovery])
         .with_context(|| format!("admin address {}", proxy.admin))?;
-
-    let mut running = Vec::with_capacity(count);
-    for (index, mailbox) in mailboxes.into_iter().enumerate() {
-        let context = Arc::clone(&context);
-        running
-            .push(threads::spawn(&format!("worker-{index}"), move || worker::run(index, context, mailbox))?);
-    }
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut requests = shutdown::Requests::listen(arguments.exit_with_stdin)?;
         let listener = net::listen(&proxy.listen.to_string(), BACKLOG)
             .with_context(|| format!("client address {}", proxy.listen))?;
-        tracing::info!("{} serves {} on {} with {count} workers", proxy.id, file.cluster, proxy.listen);
-        let wanted = context.settings.lock().values.number(Name::Maxclients);
+        tracing::info!("{} serves {} on {} with {workers} workers", proxy.id, file.cluster, proxy.listen);
+        let wanted = server.context().settings.lock().values.number(Name::Maxclients);
         if i64::try_from(descriptors).is_ok_and(|descriptors| descriptors < wanted) {
             tracing::warn!("maxclients is {wanted}, and the system allows {descriptors} open files only");
         }
-        let ready = |known: bool| {
-            if known {
-                health.set_ready();
-            }
-        };
-        let reason = tokio::select! {
-            () = accept(listener, Arc::clone(&context)) => return Ok(()),
-            () = control::run(Arc::clone(&context), file.topology(), ready) => return Ok(()),
-            () = control::watch_for_monitors(Arc::clone(&context)) => return Ok(()),
-            reason = requests.next() => reason.to_string(),
-            () = context.stop.notified() => "SHUTDOWN".to_owned(),
-        };
+        let reason = server.serve(listener, async { requests.next().await.to_string() }).await;
         tracing::info!("{reason}: finishing what is in flight");
-        health.set_not_ready("stopping");
         tokio::select! {
-            () = drain(&context) => {}
+            () = server.drain() => {}
             _ = requests.next() => {}
-            () = tokio::time::sleep(Duration::from_secs(10)) => {}
         }
         Ok(())
     })
@@ -160,15 +159,18 @@ fn settings(file: &ClusterFile, proxy: &Proxy) -> Result<Settings> {
     Ok(settings)
 }
 
-/// Waits until every worker has finished what is in flight.
-async fn drain(context: &Context) {
-    let mut drained = Vec::new();
-    for worker in context.fleet.workers() {
-        let (sender, receiver) = oneshot::channel();
-        worker.send(Message::Drain(sender));
-        drained.push(receiver);
-    }
-    for receiver in drained {
-        let _ = receiver.await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_with_their_units() {
+        assert_eq!((bytes("5"), bytes("2kb"), bytes("3MB")), (Ok(5), Ok(2048), Ok(3 << 20)));
+        assert!(
+            bytes("0").is_err()
+                && bytes("kb").is_err()
+                && bytes("1tb").is_err()
+                && bytes("99999999999gb").is_err()
+        );
     }
 }

@@ -3,7 +3,7 @@
 use slotway_common::settings::{Name, Settings};
 
 /// Settings of the cluster that the proxy applies itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Whether the settings were read from a shard; before that nobody can be let in.
     pub known: bool,
@@ -42,6 +42,13 @@ pub enum DebugAccess {
     Nobody,
     Local,
     Everybody,
+}
+
+impl Default for Policy {
+    /// Redis's defaults, not known to be those of the cluster.
+    fn default() -> Self {
+        Self { known: false, ..Self::of(&Settings::new()) }
+    }
 }
 
 impl Policy {

@@ -31,13 +31,7 @@ impl Stage {
         let mut core = Core::new(budgets);
         core.now = 1;
         core.apply_topology(&topology(1, &SHARDS));
-        let policy = Policy {
-            known: true,
-            databases: 16,
-            max_bulk: 512 << 20,
-            max_request: 1 << 30,
-            ..Policy::default()
-        };
+        let policy = Policy { known: true, ..Policy::default() };
         core.apply_policy(Arc::new(policy));
         Self { core, actions: Vec::new() }
     }

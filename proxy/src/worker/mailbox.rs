@@ -121,6 +121,9 @@ impl Worker {
     }
 
     fn tick(&self) {
+        if let Some(pulse) = self.context.pulses.get(self.index) {
+            pulse.beat();
+        }
         self.with(|core| {
             core.tick();
             core.publish();

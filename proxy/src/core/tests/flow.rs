@@ -320,3 +320,18 @@ fn a_full_upstream_makes_its_clients_wait() {
     stage.answer(0, "+OK|");
     assert_eq!(stage.sent(0).split('|').count(), 1);
 }
+
+#[test]
+fn a_reply_that_was_written_in_part_is_written_on() {
+    let mut stage = Stage::new();
+    let client = stage.client();
+    stage.send(client, "ECHO hello");
+    stage.turn();
+    let (id, session) = stage.core.next_session().expect("bytes to write");
+    assert_eq!((id, session.unsent()), (client, &b"$5\r\nhello\r\n"[..]));
+    stage.core.session_wrote(client, 4, false);
+    let (_, session) = stage.core.next_session().expect("the rest");
+    assert_eq!(session.unsent(), b"hello\r\n");
+    stage.core.session_wrote(client, 0, true);
+    assert!(stage.core.next_session().is_none(), "the socket's own task goes on");
+}
