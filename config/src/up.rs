@@ -64,20 +64,16 @@ pub async fn run(path: &Path, file: ClusterFile) -> Result<ExitCode, CommandErro
             Occupancy::Member => output.say(&format!("{} is running already: left alone", process.id)),
         }
     }
-    let nothing_missing = missing.is_empty();
 
     let (ended, endings) = mpsc::unbounded_channel();
     let mut cluster =
         Cluster { path, file: &file, identity, secret, output, children: Vec::new(), ended, endings };
-    for process in &missing {
-        cluster.start(process)?;
-    }
     let result = tokio::select! {
         reason = requests.next() => {
             cluster.output.say(&format!("{reason}: stopping"));
             Ok(())
         }
-        result = cluster.serve(&local, nothing_missing) => result,
+        result = cluster.serve(&local, &missing) => result,
     };
     let stopped = tokio::select! {
         () = cluster.stop() => true,
@@ -120,9 +116,15 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// Waits until everything is ready, says so, and reports children that end.
-    async fn serve(&mut self, local: &[Process], nothing_missing: bool) -> Result<(), CommandError> {
-        self.wait_until_ready(local).await?;
+    /// Starts what is missing, waits until everything is ready, says so, and reports children that end.
+    async fn serve(&mut self, local: &[Process], missing: &[Process]) -> Result<(), CommandError> {
+        // Shards first: a proxy whose first attempt to connect fails waits before the next one.
+        for role in [Role::Shard, Role::Proxy] {
+            for process in missing.iter().filter(|process| process.role == role) {
+                self.start(process)?;
+            }
+            self.wait_until_ready(local, role).await?;
+        }
         let endpoints: Vec<String> = self.file.proxies.iter().map(|proxy| proxy.listen.to_string()).collect();
         let endpoint = match endpoints.as_slice() {
             [] => "the shards' addresses (the file has no proxy)".to_owned(),
@@ -133,7 +135,7 @@ impl Cluster<'_> {
         let then = if self.children.is_empty() { "" } else { "; Ctrl-C stops it" };
         self.output
             .say(&format!("cluster {} is ready at {endpoint} ({shards} {plural}){then}", self.file.cluster));
-        if nothing_missing && self.children.is_empty() {
+        if missing.is_empty() && self.children.is_empty() {
             return Ok(());
         }
         while let Some(ended) = self.endings.recv().await {
@@ -159,12 +161,12 @@ impl Cluster<'_> {
         ));
     }
 
-    async fn wait_until_ready(&mut self, local: &[Process]) -> Result<(), CommandError> {
+    async fn wait_until_ready(&mut self, local: &[Process], role: Role) -> Result<(), CommandError> {
         let start = Instant::now();
         let mut next_notice = FIRST_NOTICE;
         loop {
             let mut waiting = None;
-            for process in local {
+            for process in local.iter().filter(|process| process.role == role) {
                 match http::get(&process.admin, "/readyz", PATIENCE).await {
                     Ok((true, _)) => {}
                     Ok((false, reason)) => waiting = waiting.or(Some((process, reason))),
