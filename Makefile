@@ -18,10 +18,10 @@ run:
 test: setup check
 	cargo build --locked --workspace --bins
 ifdef NEXTEST
-	SLOTWAY_BINARIES=$(abspath $(TARGET))/debug cargo nextest run --locked --workspace
+	SLOTWAY_BINARIES=$(abspath $(TARGET))/debug cargo nextest run --locked --workspace --no-fail-fast
 	cargo test --locked --workspace --doc
 else
-	SLOTWAY_BINARIES=$(abspath $(TARGET))/debug cargo test --locked --workspace
+	SLOTWAY_BINARIES=$(abspath $(TARGET))/debug cargo test --locked --workspace --no-fail-fast
 endif
 
 check:

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use slotway_tests::programs::client_libraries;
-use slotway_tests::{Cluster, RedisServer};
+use slotway_tests::{Cluster, Plan, RedisServer};
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
@@ -61,6 +61,25 @@ fn redis_py_works_with_resp2() {
 #[test]
 fn redis_py_works_with_resp3() {
     redis_py(Cluster::start().unwrap().endpoint(), 3);
+}
+
+/// On the shards themselves, without a proxy.
+#[test]
+fn redis_py_s_cluster_client_works_on_the_shards() {
+    let cluster = Cluster::start_with(&Plan { proxies: 0, ..Plan::default() }).unwrap();
+    let seed = cluster.layout().nodes[1].address;
+    for protocol in ["2", "3"] {
+        let mut command = Command::new(client_libraries().join("venv/bin/python"));
+        command.arg(script("cluster.py")).args([
+            seed.ip().to_string().as_str(),
+            seed.port().to_string().as_str(),
+            protocol,
+        ]);
+        run(command);
+        for shard in 0..3 {
+            cluster.shard_client(shard).unwrap().run("FLUSHALL").unwrap();
+        }
+    }
 }
 
 #[test]
