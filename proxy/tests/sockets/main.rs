@@ -1,4 +1,5 @@
 //! The proxy with its sockets, over shards that the tests play.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
