@@ -53,8 +53,9 @@ fn echo(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn select(call: &mut Call<'_>) -> Result<(), Error> {
     let index = parse_i64(call.args.at(1)).ok_or(Error::NotInteger)?;
-    let index = i32::try_from(index)
-        .map_err(|_| Error::err("value is out of range, value must between -2147483648 and 2147483647"))?;
+    let index = i32::try_from(index).map_err(|_| {
+        Error::err(format!("value is out of range, value must between {} and {}", i32::MIN, i32::MAX))
+    })?;
     let databases = call.core.policy.databases;
     let database = u32::try_from(index)
         .ok()

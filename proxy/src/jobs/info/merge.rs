@@ -72,7 +72,10 @@ fn parse(text: &str) -> Vec<Section> {
         if let Some(title) = line.strip_prefix("# ") {
             sections.push(Section { title: title.to_owned(), fields: Vec::new() });
         } else if let (Some((name, value)), Some(section)) = (line.split_once(':'), sections.last_mut()) {
-            section.fields.push((name.to_owned(), value.to_owned()));
+            // What processes say to each other is nothing to the client.
+            if !name.ends_with("_slotway") {
+                section.fields.push((name.to_owned(), value.to_owned()));
+            }
         }
     }
     sections
