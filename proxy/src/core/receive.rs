@@ -81,6 +81,9 @@ impl Core {
             }
             session.partial = Some(Box::new(Partial { input, parser: own }));
             session.stall = stall;
+        } else if used < bytes.len() {
+            // The client is being closed within a request: where that stood is nothing to the next client.
+            parser = Parser::new();
         }
         if parser.is_inline() {
             parser = Parser::new();
@@ -184,7 +187,8 @@ impl Core {
                 }
                 Err(error) => {
                     self.counters.protocol_errors.inc();
-                    self.refuse(id, &Error::err(format!("Protocol error: {error}")));
+                    self.counters.error(Source::Client);
+                    self.reply(id, &error.reply());
                     self.close_after_replies(id);
                     break;
                 }

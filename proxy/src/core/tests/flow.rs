@@ -335,3 +335,21 @@ fn a_reply_that_was_written_in_part_is_written_on() {
     stage.core.session_wrote(client, 0, true);
     assert!(stage.core.next_session().is_none(), "the socket's own task goes on");
 }
+
+/// A client that was refused within a request once left the place where that stood to the next client of the worker.
+#[test]
+fn a_refused_request_is_nothing_to_the_next_client() {
+    for malformed in
+        [&b"*2\r\n$4\r\nECHO\r\n$x\r\n"[..], b"*3\r\n:1\r\n", b"*2\r\n$3\r\nGET\r\n$999999999999\r\n"]
+    {
+        let mut stage = Stage::new();
+        let (one, other) = (stage.client(), stage.client());
+        stage.core.received(one, malformed);
+        stage.core.received(other, b"\"\r\n");
+        assert!(stage.got(one).starts_with("-ERR Protocol error: "));
+        assert_eq!(stage.got(other), "-ERR Protocol error: unbalanced quotes in request|");
+        let third = stage.client();
+        stage.send(third, "PING");
+        assert_eq!(stage.got(third), "+PONG|");
+    }
+}
