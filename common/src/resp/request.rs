@@ -23,8 +23,7 @@ impl Default for Limits {
     }
 }
 
-/// A request that cannot be framed. The text is sent as `-ERR Protocol error: {self}`, then the
-/// connection is closed.
+/// A request that cannot be framed. [`ProtocolError::reply`] is sent, then the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     BigInline,
@@ -36,6 +35,20 @@ pub enum ProtocolError {
     ExpectedDollar(u8),
     InvalidBulk,
     UnauthenticatedBulk,
+}
+
+impl ProtocolError {
+    /// The error reply, byte for byte as Redis sends it: the byte that was no `$` comes back as it is, which need not
+    /// be UTF-8.
+    #[must_use]
+    pub fn reply(&self) -> Vec<u8> {
+        match self {
+            Self::ExpectedDollar(byte @ 0x80..) => {
+                [b"-ERR Protocol error: expected '$', got '", &[*byte][..], b"'\r\n"].concat()
+            }
+            _ => format!("-ERR Protocol error: {self}\r\n").into_bytes(),
+        }
+    }
 }
 
 impl fmt::Display for ProtocolError {
@@ -340,7 +353,10 @@ impl Parser {
     }
 
     fn parse_inline(&mut self, buffer: &[u8]) -> Result<Parsed, ProtocolError> {
-        let Some(newline) = memchr::memchr(b'\n', buffer) else {
+        // As in Redis, which looks for the line end in a C string, a line with a NUL in it never ends. Cutting it there
+        // would run another command than the one that was meant.
+        let newline = memchr::memchr2(b'\n', 0, buffer).filter(|&end| buffer.get(end) == Some(&b'\n'));
+        let Some(newline) = newline else {
             return if buffer.len() > MAX_LINE {
                 Err(ProtocolError::BigInline)
             } else {
@@ -399,8 +415,7 @@ fn split_words(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> Result
         {
             rest = tail;
         }
-        // A NUL ends the line, as a C string would.
-        if rest.is_empty() || rest[0] == 0 {
+        if rest.is_empty() {
             return Ok(());
         }
         let start = text.len();
@@ -412,7 +427,7 @@ fn split_words(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> Result
 fn one_word<'a>(mut rest: &'a [u8], text: &mut Vec<u8>, is_blank: impl Fn(u8) -> bool) -> Option<&'a [u8]> {
     loop {
         match rest {
-            [] | [0, ..] => return Some(&[]),
+            [] => return Some(&[]),
             [byte, tail @ ..] if is_blank(*byte) => return Some(tail),
             [quote @ (b'"' | b'\''), tail @ ..] => {
                 rest = quoted(*quote, tail, text)?;

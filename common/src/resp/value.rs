@@ -158,7 +158,13 @@ impl<'a> Reader<'a> {
         if depth > MAX_DEPTH {
             return Err(Stop::Malformed);
         }
-        let line = self.line()?;
+        let mut line = self.line()?;
+        // Any number of attributes may come first; they must not cost stack.
+        while let [b'|', count @ ..] = line {
+            let count = parse_i64(count).ok_or(Stop::Malformed)?;
+            self.items(count.saturating_mul(2), depth)?;
+            line = self.line()?;
+        }
         let (&kind, rest) = line.split_first().ok_or(Stop::Malformed)?;
         let number = || parse_i64(rest).ok_or(Stop::Malformed);
         match kind {
@@ -182,14 +188,14 @@ impl<'a> Reader<'a> {
             b'*' => Ok(Value::Array(self.items(number()?, depth)?)),
             b'~' => Ok(Value::Set(self.items(number()?, depth)?)),
             b'>' => Ok(Value::Push(self.items(number()?, depth)?)),
-            b'%' | b'|' => {
+            b'%' => {
                 let count = number()?;
                 let mut items = self.items(count.saturating_mul(2), depth)?.into_iter();
                 let mut pairs = Vec::with_capacity(items.len() / 2);
                 while let (Some(key), Some(value)) = (items.next(), items.next()) {
                     pairs.push((key, value));
                 }
-                if kind == b'|' { self.value(depth) } else { Ok(Value::Map(pairs)) }
+                Ok(Value::Map(pairs))
             }
             _ => Err(Stop::Malformed),
         }

@@ -302,7 +302,7 @@ impl Connection {
                     }
                 }
                 End::Malformed(error) => {
-                    self.output.extend_from_slice(format!("-ERR Protocol error: {error}\r\n").as_bytes());
+                    self.output.extend_from_slice(&error.reply());
                     self.session.closing = true;
                     return self.stop(input.len(), Stop::Closing);
                 }

@@ -46,6 +46,14 @@ fn inline_words_are_unquoted_as_redis_cli_does() {
     assert!(whole(b"\r\n").unwrap().is_empty());
 }
 
+/// `DEL a\0b` once ran as `DEL a`.
+#[test]
+fn an_inline_request_with_a_nul_is_not_cut_there() {
+    for bytes in [&b"DEL a\0b\r\n"[..], b"\0\r\n", b"DEL \"a\0\"\r\n"] {
+        assert_eq!(Parser::new().parse(bytes, &Limits::default()), Ok(Parsed::Incomplete));
+    }
+}
+
 #[test]
 fn empty_multibulk_requests_are_skipped() {
     assert!(whole(b"*0\r\n").unwrap().is_empty());
