@@ -77,6 +77,7 @@ impl Engine {
     /// An empty engine; what it frees in bulk goes to `lazy_free`.
     #[must_use]
     pub fn new(lazy_free: LazyFree) -> Self {
+        let memory = Memory::new(lazy_free.bytes());
         let mut slots = Vec::new();
         slots.resize_with(usize::from(SLOTS), SlotSpace::default);
         Self {
@@ -92,7 +93,7 @@ impl Engine {
             clock: AccessClock::default(),
             limits: Limits::default(),
             stats: Stats::default(),
-            memory: Memory::default(),
+            memory,
         }
     }
 

@@ -13,9 +13,10 @@ use crate::types::Object;
 /// Values whose [`Object::free_effort`] is above this are freed on the other thread.
 pub(super) const THRESHOLD: usize = 64;
 
-/// What is to be freed, and how many objects it counts for.
+/// What is to be freed, and how many objects and bytes it counts for.
 struct Garbage {
     objects: u64,
+    bytes: u64,
     _contents: Box<dyn Send>,
 }
 
@@ -25,6 +26,14 @@ pub struct LazyFree {
     sender: Option<Sender<Garbage>>,
     pending: Arc<AtomicU64>,
     freed: Arc<AtomicU64>,
+    bytes: Arc<GarbageBytes>,
+}
+
+/// Bytes of values, all that were ever handed to the other thread and all that it has freed.
+#[derive(Debug, Default)]
+pub(super) struct GarbageBytes {
+    pub sent: AtomicU64,
+    pub freed: AtomicU64,
 }
 
 impl LazyFree {
@@ -35,11 +44,13 @@ impl LazyFree {
     pub fn start() -> io::Result<Self> {
         let (sender, receiver) = channel::<Garbage>();
         let free = Self { sender: Some(sender), ..Self::default() };
-        let (pending, freed) = (free.pending.clone(), free.freed.clone());
+        let (pending, freed, bytes) = (free.pending.clone(), free.freed.clone(), free.bytes.clone());
         threads::spawn("lazy-free", move || {
             for garbage in receiver {
                 let objects = garbage.objects;
+                let size = garbage.bytes;
                 drop(garbage);
+                bytes.freed.fetch_add(size, Ordering::Relaxed);
                 pending.fetch_sub(objects, Ordering::Relaxed);
                 freed.fetch_add(objects, Ordering::Relaxed);
             }
@@ -48,18 +59,23 @@ impl LazyFree {
     }
 
     pub(super) fn value(&self, value: Object) {
-        self.send(1, value);
+        self.send(1, value.heap_bytes() as u64, value);
     }
 
     pub(super) fn database(&self, database: Database) {
-        self.send(database.len() as u64, database);
+        self.send(database.len() as u64, database.bytes(), database);
     }
 
-    fn send(&self, objects: u64, contents: impl Send + 'static) {
+    pub(super) fn bytes(&self) -> Arc<GarbageBytes> {
+        self.bytes.clone()
+    }
+
+    fn send(&self, objects: u64, bytes: u64, contents: impl Send + 'static) {
         let Some(sender) = &self.sender else { return };
         self.pending.fetch_add(objects, Ordering::Relaxed);
+        self.bytes.sent.fetch_add(bytes, Ordering::Relaxed);
         // The thread lives as long as this sender, so this does not fail; if it does, the garbage is dropped here.
-        let _ = sender.send(Garbage { objects, _contents: Box::new(contents) });
+        let _ = sender.send(Garbage { objects, bytes, _contents: Box::new(contents) });
     }
 
     /// Objects that wait to be freed (INFO's `lazyfree_pending_objects`).

@@ -2,10 +2,16 @@
 //!
 //! The exact total costs a pass over the allocator's arenas, so it is taken a few times a second;
 //! between, the data thread's own allocations and frees are added, which the allocator counts for
-//! each thread. What the lazy-free thread frees is seen at the next pass.
+//! each thread. What is handed to the lazy-free thread counts as freed at once: until that thread has
+//! caught up, evicting would else take far more than needed, and writes after FLUSHALL would be refused.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tikv_jemalloc_ctl::thread::{self, ThreadLocal};
 use tikv_jemalloc_ctl::{Access, AsName, Mib, arenas, epoch, stats};
+
+use super::lazy_free::GarbageBytes;
 
 /// Figures of the allocator, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +28,9 @@ pub struct Memory {
     last: AllocatorFigures,
     /// The thread's net allocation when `last` was taken.
     thread_then: i64,
+    garbage: Arc<GarbageBytes>,
+    /// What the lazy-free thread had freed when `last` was taken.
+    freed_then: u64,
     counters: Option<(ThreadLocal<u64>, ThreadLocal<u64>)>,
     peak: u64,
     /// Bytes this shard may use (its share of `maxmemory`); 0: no limit.
@@ -29,11 +38,18 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Nothing is known yet. `garbage` counts what the lazy-free thread does.
+    pub(super) fn new(garbage: Arc<GarbageBytes>) -> Self {
+        Self { garbage, ..Self::default() }
+    }
+
     /// Takes the allocator's figures anew. Must be called on the thread that owns the engine.
     pub fn refresh(&mut self) {
         if self.counters.is_none() {
             self.counters = thread::allocatedp::read().ok().zip(thread::deallocatedp::read().ok());
         }
+        // Read first: what is freed meanwhile is then counted as free twice rather than not at all, until the next pass.
+        self.freed_then = self.garbage.freed.load(Ordering::Relaxed);
         // Fails only where another allocator is linked, as in unit tests: the figures stay 0 then.
         let _ = epoch::advance();
         let read = |figure: tikv_jemalloc_ctl::Result<usize>| figure.map_or(0, |bytes| bytes as u64);
@@ -68,11 +84,15 @@ impl Memory {
         self.refresh();
     }
 
-    /// Bytes in use now.
+    /// Bytes in use now, without what waits to be freed.
     #[must_use]
     #[inline]
     pub fn used(&self) -> u64 {
-        self.last.allocated.saturating_add_signed(self.thread_net() - self.thread_then)
+        let garbage = self.garbage.sent.load(Ordering::Relaxed).saturating_sub(self.freed_then);
+        self.last
+            .allocated
+            .saturating_add_signed(self.thread_net() - self.thread_then)
+            .saturating_sub(garbage)
     }
 
     /// The most ever in use.
