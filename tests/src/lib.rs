@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster;
 pub mod differential;
 pub mod folder;
+pub mod fuzzing;
 pub mod http;
 pub mod ports;
 pub mod process;

@@ -16,3 +16,10 @@ pub fn is_running(process_id: u32) -> bool {
     let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     !state.starts_with(['Z', 'X'])
 }
+
+/// Memory of a process that is in RAM, in bytes; 0 when it is gone.
+pub fn resident_bytes(process_id: u32) -> u64 {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{process_id}/status")) else { return 0 };
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
