@@ -72,7 +72,7 @@ fn value(client: &mut Client, key: &[u8]) -> Result<String> {
     let encoding = client.call(&[&b"OBJECT"[..], b"ENCODING", key])?;
     let expires = client.call(&[&b"PEXPIRETIME"[..], key])?.as_int().unwrap_or(0);
     // Relative times were taken at slightly different moments.
-    let expires = (expires + 5000) / 10_000;
+    let expires = expires.saturating_add(5000) / 10_000;
     let value = match kind.as_str() {
         "+string" => client.call(&[&b"GET"[..], key])?.to_string(),
         "+list" => client.call(&[&b"LRANGE"[..], key, b"0", b"-1"])?.to_string(),
