@@ -335,7 +335,19 @@ impl Engine {
     /// # Errors
     /// `WRONGTYPE` when the key holds another type.
     pub fn edit<T: Kind>(&mut self, db: DbIndex, key: &Key<'_>) -> Result<Option<Edit<'_, T>>, Error> {
-        let Some(place) = self.find_write(db, key) else { return Ok(None) };
+        match self.find_write(db, key) {
+            Some(place) => self.edit_at(db, key, place),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn edit_at<T: Kind>(
+        &mut self,
+        db: DbIndex,
+        key: &Key<'_>,
+        place: Place,
+    ) -> Result<Option<Edit<'_, T>>, Error> {
         let emptied = Emptied { db, slot: key.slot, hash: key.hash };
         let Some(database) = self.slots.get_mut(usize::from(key.slot)).and_then(|slot| slot.database_mut(db))
         else {
@@ -352,11 +364,16 @@ impl Engine {
     /// # Errors
     /// `WRONGTYPE` when the key holds another type.
     pub fn edit_or_create<T: Kind>(&mut self, db: DbIndex, key: &Key<'_>) -> Result<Edit<'_, T>, Error> {
-        if self.locate(db, key).is_none() {
-            self.insert_new(db, key, Record::object(key.bytes, T::empty().into_object(), None));
-        }
+        let place = match self.find_write(db, key) {
+            Some(place) => Some(place),
+            None => {
+                self.insert_new(db, key, Record::object(key.bytes, T::empty().into_object(), None));
+                self.database(db, key.slot).and_then(|database| database.find(key))
+            }
+        };
+        let edit = place.map(|place| self.edit_at(db, key, place)).transpose()?.flatten();
         // The record was found or made just now.
-        self.edit(db, key)?.ok_or(Error::NoSuchKey)
+        edit.ok_or(Error::NoSuchKey)
     }
 
     /// Inserts a record for a key that is known to be absent.

@@ -14,6 +14,10 @@ use node::{Node, NodeLimit};
 /// A list is one packed sequence up to this many bytes, then a spine of nodes.
 const SMALL_BYTES: usize = 2048;
 
+/// From this many nodes on, a new one gets all the bytes it may have at once; before that it begins with fewer.
+const LONG_NODES: usize = 4;
+const FIRST_BYTES: usize = 512;
+
 /// A list. Short ones are one exact-fit sequence; long ones a spine of nodes of up to `list-max-listpack-size`, of which
 /// the first and the last have room to push into. An element that is larger than a node has one of its own.
 #[derive(Clone)]
@@ -122,7 +126,9 @@ impl List {
                 {
                     spine.edit(place, Node::tighten);
                 }
-                let node = Node::new(&entry, limit);
+                // In a list that is long already the next node will be filled too.
+                let room = if spine.leaves_about() >= LONG_NODES { limit.bytes() } else { FIRST_BYTES };
+                let node = Node::new(&entry, end == End::Head, room, limit);
                 match end {
                     End::Head => spine.push_front(node),
                     End::Tail => spine.push_back(node),

@@ -6,9 +6,6 @@ use crate::types::packed::Iter;
 use crate::types::packed::entry::{self, Encoded};
 use crate::types::spine::Leaf;
 
-/// A node that starts out empty gets this many bytes for its first entries.
-const FIRST_BYTES: usize = 512;
-
 /// Packed entries (see [`entry`]) inside a buffer that may have spare bytes before and after them, so that pushing and
 /// popping at either end of the list moves nothing.
 #[derive(Clone)]
@@ -50,15 +47,16 @@ impl NodeLimit {
 }
 
 impl Node {
-    /// A node with one entry and room for more on both sides of it, as far as the limit allows more.
-    pub(super) fn new(entry: &Encoded<'_>, limit: NodeLimit) -> Self {
+    /// A node with one entry at the end that pushing comes from (`front` or back), and room on its other side for so many
+    /// bytes, as far as the limit allows more.
+    pub(super) fn new(entry: &Encoded<'_>, front: bool, room: usize, limit: NodeLimit) -> Self {
         let size = entry.len();
         let room = if limit.allows(1, size, size) {
-            size_class(FIRST_BYTES.max(size * 4)).min(limit.bytes)
+            size_class(room.max(size)).min(limit.bytes).max(size)
         } else {
             size
         };
-        let start = (room - size) / 2;
+        let start = if front { room - size } else { 0 };
         let mut buffer = vec![0; room].into_boxed_slice();
         entry.write(&mut buffer[start..start + size]);
         Node { buffer, start: start as u32, end: (start + size) as u32, count: 1 }
