@@ -11,8 +11,10 @@ use super::spine::{Leaf, LeafPlace, Spine};
 use crate::engine::{Limits, size_class};
 use node::{Node, NodeLimit};
 
-/// A list is one packed sequence up to this many bytes, then a spine of nodes.
-const SMALL_BYTES: usize = 2048;
+/// A list is one packed sequence as long as it fits one node of at most this many bytes, then a spine of nodes.
+const SMALL_BYTES: usize = 8 << 10;
+/// Neighbouring nodes that have become small are joined up to this many bytes.
+const JOIN_BYTES: usize = 2 << 10;
 
 /// From this many nodes on, a new one gets all the bytes it may have at once; before that it begins with fewer.
 const LONG_NODES: usize = 4;
@@ -25,7 +27,7 @@ pub struct List(Form);
 
 #[derive(Clone)]
 enum Form {
-    Small(Packed),
+    Small(Packed<true>),
     Nodes(Box<Spine<Node>>),
 }
 
@@ -90,7 +92,7 @@ impl List {
     #[inline]
     pub(super) fn near(&self) -> Option<Near<'_>> {
         match &self.0 {
-            Form::Small(packed) => Some(Near::Packed(packed)),
+            Form::Small(packed) => Some(Near::Tailed(packed)),
             Form::Nodes(_) => None,
         }
     }
@@ -138,7 +140,7 @@ impl List {
     }
 
     #[inline]
-    fn stays_small(packed: &Packed, limit: NodeLimit, added: usize) -> bool {
+    fn stays_small(packed: &Packed<true>, limit: NodeLimit, added: usize) -> bool {
         packed.end() + added <= SMALL_BYTES && limit.allows(packed.len(), packed.end(), added)
     }
 
@@ -188,7 +190,8 @@ impl List {
                 }
             },
         };
-        let (front, back) = if reverse { (0, packed::entry::next(bytes, at)) } else { (at, bytes.len()) };
+        let (front, back) =
+            if reverse { (0, packed::entry::next::<true>(bytes, at)) } else { (at, bytes.len()) };
         Iter { walk: packed::Iter::between(bytes, front, back), rest, reverse }
     }
 
@@ -278,10 +281,10 @@ impl List {
             }
             Form::Nodes(spine) => {
                 let removed = remove_equal(spine, value, most, from);
-                if removed > 0 && spine.heap_bytes() < spine.leaves_about() * SMALL_BYTES / 2 {
+                if removed > 0 && spine.heap_bytes() < spine.leaves_about() * JOIN_BYTES / 2 {
                     // Removing here and there leaves no row of tiny nodes.
                     spine.join_all(
-                        |left, right| left.entries().len() + right.entries().len() <= SMALL_BYTES,
+                        |left, right| left.entries().len() + right.entries().len() <= JOIN_BYTES,
                         Node::append,
                     );
                 }
@@ -326,7 +329,7 @@ impl List {
             && let (Some(first), true) = (spine.first(), spine.first() == spine.last())
         {
             let node = spine.leaf(first);
-            if node.entries().len() <= SMALL_BYTES / 4 {
+            if node.entries().len() <= JOIN_BYTES {
                 self.0 = Form::Small(Packed::of(node.entries(), node.len()));
             }
         } else if self.is_empty() {
@@ -360,7 +363,7 @@ fn remove_equal(spine: &mut Spine<Node>, value: &[u8], most: usize, from: End) -
         && left > 0
     {
         let len = spine.leaf(place).len();
-        let hit = packed::entry::find(spine.leaf(place).entries(), 0, value, 1).is_some();
+        let hit = packed::entry::find::<true>(spine.leaf(place).entries(), 0, value, 1).is_some();
         let gone =
             if hit { spine.edit(place, |node| node.remove_equal(value, left, from == End::Tail)) } else { 0 };
         left -= gone;
@@ -379,7 +382,7 @@ fn remove_equal(spine: &mut Spine<Node>, value: &[u8], most: usize, from: End) -
 
 /// Walks a list from a rank to one of its ends.
 pub struct Iter<'a> {
-    walk: packed::Iter<'a>,
+    walk: packed::Iter<'a, true>,
     rest: Option<(&'a Spine<Node>, LeafPlace)>,
     reverse: bool,
 }

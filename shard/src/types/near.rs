@@ -12,6 +12,7 @@ pub enum Near<'a> {
     Member(&'a Blob),
     Scored(&'a Blob<f64>),
     Packed(&'a Packed),
+    Tailed(&'a Packed<true>),
     Ints(&'a IntSet),
 }
 
@@ -25,6 +26,7 @@ impl Near<'_> {
             Near::Member(blob) => blob.len(),
             Near::Scored(blob) => blob.len(),
             Near::Packed(packed) => packed.len(),
+            Near::Tailed(packed) => packed.len(),
             Near::Ints(ints) => ints.len(),
         }
     }

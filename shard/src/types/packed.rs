@@ -10,11 +10,20 @@ use crate::engine::blob::Blob;
 use crate::types::item::Item;
 use entry::Encoded;
 
-/// A packed sequence. One pointer wide, no allocation while empty; cloning shares the bytes.
+/// A packed sequence. One pointer wide, no allocation while empty; cloning shares the bytes. With `TAILS` it can be
+/// walked backwards, for one byte more an entry.
 #[derive(Clone, Default)]
-pub struct Packed(Option<Blob<u32>>);
+pub struct Packed<const TAILS: bool = false>(Option<Blob<u32>>);
 
-impl Packed {
+impl Packed<true> {
+    /// The place of the entry before the one at `at` (which may be the end, but not 0).
+    #[inline]
+    pub fn previous(&self, at: usize) -> usize {
+        entry::previous(self.bytes(), at)
+    }
+}
+
+impl<const TAILS: bool> Packed<TAILS> {
     /// An empty sequence.
     pub const fn new() -> Self {
         Packed(None)
@@ -58,51 +67,45 @@ impl Packed {
     /// The element at a place, and the next place.
     #[inline]
     pub fn read(&self, at: usize) -> (Item<'_>, usize) {
-        entry::read(self.bytes(), at)
-    }
-
-    /// The place of the entry before the one at `at` (which may be the end, but not 0).
-    #[inline]
-    pub fn previous(&self, at: usize) -> usize {
-        entry::previous(self.bytes(), at)
+        entry::read::<TAILS>(self.bytes(), at)
     }
 
     /// The place of entry number `index`; [`end`](Self::end) for the number of entries.
     pub fn nth(&self, index: usize) -> usize {
-        entry::nth(self.bytes(), self.len(), index)
+        entry::nth::<TAILS>(self.bytes(), self.len(), index)
     }
 
     /// The place of the first entry equal to `needle` among the first of every `stride` entries, and how many strides
     /// stand before it. The number of entries must be a multiple of `stride`.
     #[inline]
     pub fn find(&self, needle: &[u8], stride: usize) -> Option<(usize, usize)> {
-        entry::find(self.bytes(), 0, needle, stride)
+        entry::find::<TAILS>(self.bytes(), 0, needle, stride)
     }
 
     /// The elements from the first to the last.
-    pub fn iter(&self) -> Iter<'_> {
+    pub fn iter(&self) -> Iter<'_, TAILS> {
         Iter { bytes: self.bytes(), front: 0, back: self.end() }
     }
 
     /// Inserts entries before the one at `at`.
-    pub fn insert<const N: usize>(&mut self, at: usize, entries: [Encoded<'_>; N]) {
+    pub fn insert<const N: usize>(&mut self, at: usize, entries: [Encoded<'_, TAILS>; N]) {
         self.splice(at, 0, 0, entries);
     }
 
     /// Appends entries.
-    pub fn push<const N: usize>(&mut self, entries: [Encoded<'_>; N]) {
+    pub fn push<const N: usize>(&mut self, entries: [Encoded<'_, TAILS>; N]) {
         self.splice(self.end(), 0, 0, entries);
     }
 
     /// Replaces the entry at `at`.
-    pub fn replace(&mut self, at: usize, with: Encoded<'_>) {
-        let end = entry::next(self.bytes(), at);
+    pub fn replace(&mut self, at: usize, with: Encoded<'_, TAILS>) {
+        let end = entry::next::<TAILS>(self.bytes(), at);
         self.splice(at, end - at, 1, [with]);
     }
 
     /// Removes `count` entries from the one at `at` on.
     pub fn remove(&mut self, at: usize, count: usize) {
-        let end = (0..count).fold(at, |at, _| entry::next(self.bytes(), at));
+        let end = (0..count).fold(at, |at, _| entry::next::<TAILS>(self.bytes(), at));
         if count == self.len() {
             self.0 = None;
         } else {
@@ -119,7 +122,13 @@ impl Packed {
         }
     }
 
-    fn splice<const N: usize>(&mut self, at: usize, removed: usize, fewer: usize, entries: [Encoded<'_>; N]) {
+    fn splice<const N: usize>(
+        &mut self,
+        at: usize,
+        removed: usize,
+        fewer: usize,
+        entries: [Encoded<'_, TAILS>; N],
+    ) {
         let count = (self.len() - fewer + N) as u32;
         let blob = self.0.get_or_insert_with(|| Blob::new(0, &[]));
         // At most three entries are written at once, three parts each.
@@ -132,28 +141,28 @@ impl Packed {
     }
 }
 
-impl std::fmt::Debug for Packed {
+impl<const TAILS: bool> std::fmt::Debug for Packed<TAILS> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
 }
 
-/// Walks a packed sequence from either end.
+/// Walks a packed sequence, from either end if it has tails.
 #[derive(Clone)]
-pub struct Iter<'a> {
+pub struct Iter<'a, const TAILS: bool> {
     bytes: &'a [u8],
     front: usize,
     back: usize,
 }
 
-impl<'a> Iter<'a> {
+impl<'a, const TAILS: bool> Iter<'a, TAILS> {
     /// Walks the entries of `bytes` between two edges of entries.
     pub fn between(bytes: &'a [u8], front: usize, back: usize) -> Self {
         Iter { bytes, front, back }
     }
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a, const TAILS: bool> Iterator for Iter<'a, TAILS> {
     type Item = Item<'a>;
 
     #[inline]
@@ -161,20 +170,20 @@ impl<'a> Iterator for Iter<'a> {
         if self.front >= self.back {
             return None;
         }
-        let (item, next) = entry::read(self.bytes, self.front);
+        let (item, next) = entry::read::<TAILS>(self.bytes, self.front);
         self.front = next;
         Some(item)
     }
 }
 
-impl DoubleEndedIterator for Iter<'_> {
+impl DoubleEndedIterator for Iter<'_, true> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.front >= self.back {
             return None;
         }
         self.back = entry::previous(self.bytes, self.back);
-        Some(entry::read(self.bytes, self.back).0)
+        Some(entry::read::<true>(self.bytes, self.back).0)
     }
 }
 
@@ -183,7 +192,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn elements(packed: &Packed) -> Vec<Vec<u8>> {
+    fn elements<const TAILS: bool>(packed: &Packed<TAILS>) -> Vec<Vec<u8>> {
         packed.iter().map(Item::to_vec).collect()
     }
 
@@ -211,21 +220,64 @@ mod tests {
         {
             texts.push(vec![b'a'; len]);
         }
-        let mut packed = Packed::new();
+        let mut packed = Packed::<true>::new();
+        let mut forward = Packed::<false>::new();
         for text in &texts {
             packed.push([Encoded::element(text)]);
+            forward.push([Encoded::element(text)]);
         }
         assert_eq!(elements(&packed), texts);
+        assert_eq!(elements(&forward), texts);
         let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
         backwards.reverse();
         assert_eq!(backwards, texts);
     }
 
     #[test]
-    fn small_integers_take_two_bytes_and_short_texts_two_more_than_their_length() {
-        assert_eq!(Encoded::element(b"63").len(), 2);
-        assert_eq!(Encoded::element(b"4095").len(), 3);
-        assert_eq!(Encoded::element(b"element").len(), 9);
+    fn small_integers_take_one_byte_and_short_texts_one_more_than_their_length() {
+        for (text, len) in [("63", 1), ("4095", 2), ("element", 8)] {
+            assert_eq!(Encoded::<false>::element(text.as_bytes()).len(), len);
+            assert_eq!(Encoded::<true>::element(text.as_bytes()).len(), len + 1);
+        }
+    }
+
+    type Edit = (u8, prop::sample::Index, Vec<u8>, Vec<u8>);
+
+    fn check_edits<const TAILS: bool>(edits: Vec<Edit>) -> Result<Packed<TAILS>, TestCaseError> {
+        let mut packed = Packed::<TAILS>::new();
+        let mut model: Vec<Vec<u8>> = Vec::new();
+        for (kind, index, one, two) in edits {
+            let index = index.index(model.len() + 1);
+            let at = packed.nth(index);
+            match kind {
+                0 => {
+                    packed.insert(at, [Encoded::element(&one), Encoded::element(&two)]);
+                    model.splice(index..index, [one.clone(), two]);
+                }
+                1 if index < model.len() => {
+                    packed.replace(at, Encoded::element(&one));
+                    model[index] = one.clone();
+                }
+                2 if index < model.len() => {
+                    let count = (model.len() - index).min(2);
+                    packed.remove(at, count);
+                    model.drain(index..index + count);
+                }
+                _ => {
+                    packed.push([Encoded::raw(&one)]);
+                    model.push(one.clone());
+                }
+            }
+            prop_assert_eq!(packed.len(), model.len());
+            prop_assert_eq!(&elements(&packed), &model);
+            for stride in (1..3).filter(|stride| model.len() % stride == 0) {
+                let found =
+                    packed.find(&one, stride).map(|(at, passed)| (packed.read(at).0.to_vec(), passed));
+                let expected = model.iter().step_by(stride).position(|element| *element == one);
+                prop_assert_eq!(found, expected.map(|passed| (one.clone(), passed)));
+            }
+        }
+        Ok(packed)
     }
 
     proptest! {
@@ -233,41 +285,11 @@ mod tests {
         fn editing_equals_editing_a_vector(
             edits in prop::collection::vec((0..4u8, any::<prop::sample::Index>(), element(), element()), 1..60),
         ) {
-            let mut packed = Packed::new();
-            let mut model: Vec<Vec<u8>> = Vec::new();
-            for (kind, index, one, two) in edits {
-                let index = index.index(model.len() + 1);
-                let at = packed.nth(index);
-                match kind {
-                    0 => {
-                        packed.insert(at, [Encoded::element(&one), Encoded::element(&two)]);
-                        model.splice(index..index, [one.clone(), two]);
-                    }
-                    1 if index < model.len() => {
-                        packed.replace(at, Encoded::element(&one));
-                        model[index] = one.clone();
-                    }
-                    2 if index < model.len() => {
-                        let count = (model.len() - index).min(2);
-                        packed.remove(at, count);
-                        model.drain(index..index + count);
-                    }
-                    _ => {
-                        packed.push([Encoded::raw(&one)]);
-                        model.push(one.clone());
-                    }
-                }
-                prop_assert_eq!(packed.len(), model.len());
-                prop_assert_eq!(&elements(&packed), &model);
-                let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
-                backwards.reverse();
-                prop_assert_eq!(&backwards, &model);
-                for stride in (1..3).filter(|stride| model.len().is_multiple_of(*stride)) {
-                    let found = packed.find(&one, stride).map(|(at, passed)| (packed.read(at).0.to_vec(), passed));
-                    let expected = model.iter().step_by(stride).position(|element| *element == one);
-                    prop_assert_eq!(found, expected.map(|passed| (one.clone(), passed)));
-                }
-            }
+            check_edits::<false>(edits.clone())?;
+            let packed = check_edits::<true>(edits)?;
+            let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
+            backwards.reverse();
+            prop_assert_eq!(backwards, elements(&packed));
         }
     }
 }

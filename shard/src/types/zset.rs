@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::item::{IntText, Item};
 use super::near::Near;
-use super::packed::{Packed, entry, entry::Encoded};
+use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
 use crate::engine::blob::Blob;
 use crate::engine::{Limits, hash_bytes, size_class};
@@ -66,7 +66,7 @@ impl Hashed for Member {
 }
 
 /// The entry that holds a score: an integer if it is one, else the eight bytes of the double. As in Redis, −0 becomes 0.
-fn score_entry(score: f64, room: &mut [u8; 8]) -> Encoded<'_> {
+fn score_entry(score: f64, room: &mut [u8; 8]) -> Encoded<'_, false> {
     if let Some(integer) = integral(score) {
         return Encoded::int(integer);
     }
@@ -241,16 +241,20 @@ impl ZSet {
     /// The members with their scores from a rank on, up or (`reverse`) down. None if the rank is beyond the set.
     pub fn iter_from(&self, rank: usize, reverse: bool) -> Iter<'_> {
         Iter(match &self.0 {
-            Form::Packed(packed) if rank * 2 < packed.len() => {
-                let at = packed.nth(rank * 2);
-                if reverse {
-                    let end = entry::next(packed.bytes(), entry::next(packed.bytes(), at));
-                    Walk::Packed(super::packed::Iter::between(packed.bytes(), 0, end), true)
-                } else {
-                    Walk::Packed(super::packed::Iter::between(packed.bytes(), at, packed.end()), false)
-                }
+            Form::Packed(packed) if reverse => {
+                // Packed members are walked one way only, so their places are noted first.
+                let mut at = 0;
+                let places = (0..=rank).map(|_| {
+                    let place = at;
+                    at = packed.read(packed.read(at).1).1;
+                    place
+                });
+                Walk::Down(packed, if rank < packed.len() / 2 { places.collect() } else { Vec::new() })
             }
-            Form::Packed(_) => Walk::Packed(super::packed::Iter::between(&[], 0, 0), false),
+            Form::Packed(packed) => {
+                let at = packed.nth(rank.saturating_mul(2).min(packed.len()));
+                Walk::Up(super::packed::Iter::between(packed.bytes(), at, packed.end()))
+            }
             Form::Sorted(sorted) => Walk::Sorted(sorted.order.iter_from(rank, reverse)),
         })
     }
@@ -344,18 +348,15 @@ impl ZSet {
 /// Inserts a member that is not there at its place.
 fn insert_packed(packed: &mut Packed, member: &[u8], score: f64) {
     let mut room = [0; 8];
-    let mut at = packed.end();
-    // From the end, since scores often come in ascending order.
-    while at > 0 {
-        let score_at = packed.previous(at);
-        let member_at = packed.previous(score_at);
-        let other = score_of(packed.read(score_at).0);
-        let is_before =
-            other < score || other == score && packed.read(member_at).0.text(&mut IntText::new()) < member;
-        if is_before {
+    let mut at = 0;
+    while at < packed.end() {
+        let (other_member, score_at) = packed.read(at);
+        let (other, next) = packed.read(score_at);
+        let other = score_of(other);
+        if other > score || other == score && other_member.text(&mut IntText::new()) > member {
             break;
         }
-        at = member_at;
+        at = next;
     }
     packed.insert(at, [Encoded::element(member), score_entry(score, &mut room)]);
 }
@@ -402,8 +403,9 @@ impl Sorted {
 pub struct Iter<'a>(Walk<'a>);
 
 enum Walk<'a> {
-    /// And whether it goes down.
-    Packed(super::packed::Iter<'a>, bool),
+    Up(super::packed::Iter<'a, false>),
+    /// And the places that are left, the last one next.
+    Down(&'a Packed, Vec<usize>),
     Sorted(order::Iter<'a>),
 }
 
@@ -413,13 +415,13 @@ impl<'a> Iterator for Iter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Walk::Packed(walk, false) => {
+            Walk::Up(walk) => {
                 let member = walk.next()?;
                 Some((member, score_of(walk.next()?)))
             }
-            Walk::Packed(walk, true) => {
-                let score = score_of(walk.next_back()?);
-                Some((walk.next_back()?, score))
+            Walk::Down(packed, places) => {
+                let (member, score) = packed.read(places.pop()?);
+                Some((member, score_of(packed.read(score).0)))
             }
             Walk::Sorted(walk) => {
                 walk.next().map(|ranked| (Item::Bytes(ranked.member.bytes()), ranked.score))

@@ -49,7 +49,7 @@ impl NodeLimit {
 impl Node {
     /// A node with one entry at the end that pushing comes from (`front` or back), and room on its other side for so many
     /// bytes, as far as the limit allows more.
-    pub(super) fn new(entry: &Encoded<'_>, front: bool, room: usize, limit: NodeLimit) -> Self {
+    pub(super) fn new(entry: &Encoded<'_, true>, front: bool, room: usize, limit: NodeLimit) -> Self {
         let size = entry.len();
         let room = if limit.allows(1, size, size) {
             size_class(room.max(size)).min(limit.bytes).max(size)
@@ -72,17 +72,17 @@ impl Node {
         &self.buffer[self.start as usize..self.end as usize]
     }
 
-    pub(super) fn iter(&self) -> Iter<'_> {
+    pub(super) fn iter(&self) -> Iter<'_, true> {
         Iter::between(self.entries(), 0, self.entries().len())
     }
 
     /// The offset of entry number `index` in [`entries`](Self::entries); their length for the number of entries.
     pub(super) fn nth(&self, index: usize) -> usize {
-        entry::nth(self.entries(), self.count as usize, index)
+        entry::nth::<true>(self.entries(), self.count as usize, index)
     }
 
     pub(super) fn get(&self, index: usize) -> Option<Item<'_>> {
-        (index < self.count as usize).then(|| entry::read(self.entries(), self.nth(index)).0)
+        (index < self.count as usize).then(|| entry::read::<true>(self.entries(), self.nth(index)).0)
     }
 
     #[inline]
@@ -101,7 +101,7 @@ impl Node {
     }
 
     #[inline]
-    pub(super) fn push_front(&mut self, entry: &Encoded<'_>, limit: NodeLimit) {
+    pub(super) fn push_front(&mut self, entry: &Encoded<'_, true>, limit: NodeLimit) {
         let size = entry.len();
         if (self.start as usize) < size {
             self.grow(size, 0, limit);
@@ -113,7 +113,7 @@ impl Node {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, entry: &Encoded<'_>, limit: NodeLimit) {
+    pub(super) fn push_back(&mut self, entry: &Encoded<'_, true>, limit: NodeLimit) {
         let size = entry.len();
         if self.buffer.len() - (self.end as usize) < size {
             self.grow(0, size, limit);
@@ -139,11 +139,11 @@ impl Node {
     }
 
     /// Replaces the `removed` entries from number `index` on by one, or by none.
-    pub(super) fn splice(&mut self, index: usize, removed: usize, with: Option<&Encoded<'_>>) {
+    pub(super) fn splice(&mut self, index: usize, removed: usize, with: Option<&Encoded<'_, true>>) {
         let entries = self.entries();
         let at = self.nth(index);
-        let to = (0..removed).fold(at, |at, _| entry::next(entries, at));
-        let added = with.map_or(0, Encoded::len);
+        let to = (0..removed).fold(at, |at, _| entry::next::<true>(entries, at));
+        let added = with.map_or(0, |entry| entry.len());
         let (start, count) =
             (self.start as usize, self.count as usize - removed + usize::from(with.is_some()));
         if added == to - at
@@ -190,12 +190,12 @@ impl Node {
         let mut found = Vec::new();
         let mut at = 0;
         // Places are found from the front; those nearest to the back are kept if it counts from there.
-        while let Some((place, _)) = entry::find(self.entries(), at, value, 1) {
+        while let Some((place, _)) = entry::find::<true>(self.entries(), at, value, 1) {
             if found.len() == most && !from_back {
                 break;
             }
             found.push(place);
-            at = entry::next(self.entries(), place);
+            at = entry::next::<true>(self.entries(), place);
         }
         if from_back {
             found.drain(..found.len().saturating_sub(most));
@@ -207,7 +207,7 @@ impl Node {
         let mut from = 0;
         for place in &found {
             kept.extend_from_slice(&self.entries()[from..*place]);
-            from = entry::next(self.entries(), *place);
+            from = entry::next::<true>(self.entries(), *place);
         }
         kept.extend_from_slice(&self.entries()[from..]);
         *self = Self::of(&kept, self.count as usize - found.len());

@@ -1,6 +1,6 @@
 //! The bytes of one entry of a packed sequence.
 //!
-//! An entry is a head, for some heads a payload, and a tail:
+//! An entry is a head, for some heads a payload, and in sequences that are walked both ways a tail:
 //!
 //! | head | payload | what it is |
 //! |---|---|---|
@@ -13,8 +13,10 @@
 //!
 //! All numbers are little-endian. The tail is the length of head and payload in groups of 7 bits, written so that it
 //! is read from its last byte backwards: the last byte has the lowest bits, and a set top bit says that another byte
-//! stands before it. So a sequence can be walked both ways from any entry's edge. In the usual case an entry costs two
-//! bytes beside its text, and a small integer two bytes in all.
+//! stands before it. So a sequence with tails can be walked both ways from any entry's edge. In the usual case an entry
+//! costs one byte beside its text, or two with a tail.
+//!
+//! `TAILS` says throughout whether the sequence has tails.
 
 use crate::types::item::Item;
 
@@ -28,7 +30,7 @@ const BYTES_12_LEAST: usize = 128;
 const BYTES_12_MOST: usize = BYTES_12_LEAST + 0xFFF;
 
 /// An entry ready to be copied into a sequence: head and tail beside the caller's bytes.
-pub struct Encoded<'a> {
+pub struct Encoded<'a, const TAILS: bool> {
     head: [u8; 9],
     head_len: u8,
     tail: [u8; 5],
@@ -36,7 +38,7 @@ pub struct Encoded<'a> {
     payload: &'a [u8],
 }
 
-impl<'a> Encoded<'a> {
+impl<'a, const TAILS: bool> Encoded<'a, TAILS> {
     /// The entry of an element: as an integer if its bytes are exactly the text of one.
     #[inline]
     pub fn element(bytes: &'a [u8]) -> Self {
@@ -104,7 +106,7 @@ impl<'a> Encoded<'a> {
     #[inline]
     fn finish(head: [u8; 9], head_len: u8, payload: &'a [u8]) -> Self {
         let body = head_len as usize + payload.len();
-        let (tail, tail_len) = tail_of(body);
+        let (tail, tail_len) = if TAILS { tail_of(body) } else { ([0; 5], 0) };
         Encoded { head, head_len, tail, tail_len, payload }
     }
 
@@ -136,7 +138,7 @@ fn tail_of(body: usize) -> ([u8; 5], u8) {
     if body < 128 {
         return ([body as u8, 0, 0, 0, 0], 1);
     }
-    let len = tail_len(body);
+    let len = tail_len::<true>(body);
     let mut tail = [0; 5];
     let mut rest = body;
     for place in (0..len).rev() {
@@ -147,8 +149,9 @@ fn tail_of(body: usize) -> ([u8; 5], u8) {
 }
 
 #[inline]
-fn tail_len(body: usize) -> usize {
+fn tail_len<const TAILS: bool>(body: usize) -> usize {
     match body {
+        _ if !TAILS => 0,
         0..0x80 => 1,
         0x80..0x4000 => 2,
         0x4000..0x20_0000 => 3,
@@ -209,9 +212,9 @@ fn int_at(bytes: &[u8], at: usize, payload: usize, end: usize) -> i64 {
 /// The element of the entry that begins at `at`, and where the next entry begins. `at` must be the edge of an entry
 /// and not the end of the sequence.
 #[inline]
-pub fn read(bytes: &[u8], at: usize) -> (Item<'_>, usize) {
+pub fn read<const TAILS: bool>(bytes: &[u8], at: usize) -> (Item<'_>, usize) {
     let (start, end, is_bytes) = payload(bytes, at);
-    let next = end + tail_len(end - at);
+    let next = end + tail_len::<TAILS>(end - at);
     if is_bytes {
         (Item::Bytes(&bytes[start..end]), next)
     } else {
@@ -221,12 +224,12 @@ pub fn read(bytes: &[u8], at: usize) -> (Item<'_>, usize) {
 
 /// Where the entry after the one at `at` begins.
 #[inline]
-pub fn next(bytes: &[u8], at: usize) -> usize {
+pub fn next<const TAILS: bool>(bytes: &[u8], at: usize) -> usize {
     let (_, end, _) = payload(bytes, at);
-    end + tail_len(end - at)
+    end + tail_len::<TAILS>(end - at)
 }
 
-/// Where the entry that ends at `end` begins. `end` must be the edge of an entry and not 0.
+/// Where the entry that ends at `end` begins, in a sequence with tails. `end` must be the edge of an entry and not 0.
 #[inline]
 pub fn previous(bytes: &[u8], end: usize) -> usize {
     let mut at = end - 1;
@@ -240,10 +243,10 @@ pub fn previous(bytes: &[u8], end: usize) -> usize {
     at - body
 }
 
-/// Where the entry number `index` (from 0) of `count` begins, walked to from the nearer end.
-pub fn nth(bytes: &[u8], count: usize, index: usize) -> usize {
-    if index <= count / 2 {
-        (0..index).fold(0, |at, _| next(bytes, at))
+/// Where the entry number `index` (from 0) of `count` begins, walked to from the nearer end if there are tails.
+pub fn nth<const TAILS: bool>(bytes: &[u8], count: usize, index: usize) -> usize {
+    if !TAILS || index <= count / 2 {
+        (0..index).fold(0, |at, _| next::<TAILS>(bytes, at))
     } else {
         (index..count).fold(bytes.len(), |at, _| previous(bytes, at))
     }
@@ -252,7 +255,12 @@ pub fn nth(bytes: &[u8], count: usize, index: usize) -> usize {
 /// Finds the first entry whose element is `needle`, looking at the entry at `at` and then at every `stride`-th one.
 /// Returns where it begins and how many strides were passed over.
 #[inline]
-pub fn find(bytes: &[u8], mut at: usize, needle: &[u8], stride: usize) -> Option<(usize, usize)> {
+pub fn find<const TAILS: bool>(
+    bytes: &[u8],
+    mut at: usize,
+    needle: &[u8],
+    stride: usize,
+) -> Option<(usize, usize)> {
     // Parsed only once a stored integer asks for it.
     let mut number = None;
     let mut passed = 0;
@@ -270,9 +278,9 @@ pub fn find(bytes: &[u8], mut at: usize, needle: &[u8], stride: usize) -> Option
         if hit {
             return Some((at, passed));
         }
-        at = end + tail_len(end - at);
+        at = end + tail_len::<TAILS>(end - at);
         for _ in 1..stride {
-            at = next(bytes, at);
+            at = next::<TAILS>(bytes, at);
         }
         passed += 1;
     }
