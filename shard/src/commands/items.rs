@@ -146,7 +146,7 @@ pub(super) fn reply_sample<'v, V: Copy>(
     value: Option<fn(&mut Reply<'_>, V)>,
 ) {
     let nested = value.is_some() && reply.is_resp3();
-    let header = |count: usize| if value.is_some() && !nested { count * 2 } else { count };
+    let header = |count: usize| if value.is_some() && !nested { count.saturating_mul(2) } else { count };
     let write = |reply: &mut Reply<'_>, (name, with): (Item<'v>, V)| {
         if nested {
             reply.array(2);
@@ -160,14 +160,16 @@ pub(super) fn reply_sample<'v, V: Copy>(
         let chosen = sample(len, count, rng, all, draw);
         reply.array(header(chosen.len()));
         chosen.into_iter().for_each(|pair| write(reply, pair));
-    } else {
-        let draws = count.unsigned_abs() as usize;
-        reply.array(header(draws));
-        for _ in 0..draws {
-            // The number is the client's to choose, so the reply may be larger than any collection.
-            let Some(pair) = draw(rng).filter(|_| !reply.is_exceeded()) else { break };
-            write(reply, pair);
+        return;
+    }
+    reply.array(header(count.unsigned_abs() as usize));
+    for _ in 0..count.unsigned_abs() {
+        // Any client can ask for 2^63 draws.
+        if reply.is_exceeded() {
+            break;
         }
+        let Some(pair) = draw(rng) else { break };
+        write(reply, pair);
     }
 }
 

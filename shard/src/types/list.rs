@@ -17,7 +17,7 @@ const SMALL_BYTES: usize = 8 << 10;
 const JOIN_BYTES: usize = 2 << 10;
 
 /// From this many nodes on, a new one gets all the bytes it may have at once; before that it begins with fewer.
-const LONG_NODES: usize = 4;
+const LONG_NODES: usize = 32;
 const FIRST_BYTES: usize = 512;
 
 /// A list. Short ones are one exact-fit sequence; long ones a spine of nodes of up to `list-max-listpack-size`, of which
