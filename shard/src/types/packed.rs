@@ -270,7 +270,7 @@ mod tests {
             }
             prop_assert_eq!(packed.len(), model.len());
             prop_assert_eq!(&elements(&packed), &model);
-            for stride in (1..3).filter(|stride| model.len() % stride == 0) {
+            for stride in (1..3).filter(|stride| model.len().is_multiple_of(*stride)) {
                 let found =
                     packed.find(&one, stride).map(|(at, passed)| (packed.read(at).0.to_vec(), passed));
                 let expected = model.iter().step_by(stride).position(|element| *element == one);
