@@ -110,9 +110,21 @@ struct Problem {
 impl ClusterFile {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<ClusterFile, ClusterFileError> {
-        let error = |line, reason| ClusterFileError { file: path.to_owned(), line, reason };
-        let bytes = std::fs::read(path).map_err(|source| error(None, format!("cannot be read: {source}")))?;
-        ClusterFile::parse(&bytes).map_err(|Problem { line, reason }| error(Some(line), reason))
+        let bytes = std::fs::read(path).map_err(|source| ClusterFileError {
+            file: path.to_owned(),
+            line: None,
+            reason: format!("cannot be read: {source}"),
+        })?;
+        ClusterFile::of_bytes(path, &bytes)
+    }
+
+    /// Checks bytes as [`ClusterFile::read`] does the content of `path`, which only stands in the error here.
+    pub fn of_bytes(path: &Path, bytes: &[u8]) -> Result<ClusterFile, ClusterFileError> {
+        ClusterFile::parse(bytes).map_err(|Problem { line, reason }| ClusterFileError {
+            file: path.to_owned(),
+            line: Some(line),
+            reason,
+        })
     }
 
     fn parse(bytes: &[u8]) -> Result<ClusterFile, Problem> {

@@ -80,6 +80,12 @@ impl Connection {
         Ok(connection)
     }
 
+    /// The socket, and what was received beyond the last reply, for a connection that speaks something else from now on.
+    #[must_use]
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.received)
+    }
+
     /// Sends a command and waits for its reply. An error reply is a [`CallError::Refused`].
     pub async fn call(&mut self, words: &[impl AsRef<[u8]>]) -> Result<Value, CallError> {
         match self.exchange(words).await? {

@@ -4,9 +4,11 @@
 
 pub mod admin;
 pub mod cluster_file;
+pub mod cluster_state;
 pub mod command;
 pub mod command_line;
 pub mod error;
+pub mod fault;
 pub mod glob;
 pub mod handshake;
 pub mod internal;

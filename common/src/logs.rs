@@ -8,9 +8,12 @@ use tracing_subscriber::EnvFilter;
 /// `info,slotway_proxy=trace`.
 pub const FILTER: &str = "SLOTWAY_LOG";
 
+/// What is logged if nothing else is chosen. The Raft library tells in many lines what we tell in one.
+const DEFAULT: &str = "info,openraft=error";
+
 /// Starts logging, at level `info` unless [`FILTER`] says otherwise. Called once, at the start of `main`.
 pub fn start() {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

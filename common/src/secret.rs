@@ -33,15 +33,6 @@ impl Secret {
         &self.0
     }
 
-    /// A number that only who knows the secret can compute: the first 8 bytes of HMAC-SHA256 over `purpose`.
-    pub fn derived_number(&self, purpose: &str) -> u64 {
-        use hmac::{Hmac, KeyInit, Mac};
-        // HMAC takes keys of any length, the error is only there in the type.
-        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.0) else { return 0 };
-        mac.update(purpose.as_bytes());
-        mac.finalize().into_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
-    }
-
     /// Reads a secret from a file. White space at its end does not count, so that an editor may write it.
     pub fn read(path: &Path) -> Result<Secret, SecretError> {
         let bytes =

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::cluster_file::ClusterFile;
+use crate::topology::Topology;
 
 /// One process to scrape, in the form of Prometheus's `http_sd_config`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,18 +26,15 @@ pub struct Labels {
     pub shard: Option<String>,
 }
 
-/// The page that a proxy serves at `/sd`.
-pub fn discovery_page(file: &ClusterFile) -> String {
+/// The page that a proxy serves at `/sd`: the proxies of the file, and the shards as the proxy knows them.
+pub fn discovery_page(file: &ClusterFile, topology: &Topology) -> String {
     let target = |admin: String, role, node: &str, shard| Target {
         targets: [admin],
         labels: Labels { cluster: file.cluster.clone(), role, node: node.to_owned(), shard },
     };
     let proxies = file.proxies.iter().map(|proxy| target(proxy.admin.to_string(), "proxy", &proxy.id, None));
-    let nodes = file.shards.iter().flat_map(|shard| {
-        shard
-            .nodes
-            .iter()
-            .map(|node| target(node.admin.to_string(), "shard", &node.id, Some(shard.name.clone())))
+    let nodes = topology.shards.iter().flat_map(|shard| {
+        shard.nodes.iter().map(|node| target(node.admin.clone(), "shard", &node.id, Some(shard.name.clone())))
     });
     let targets: Vec<Target> = proxies.chain(nodes).collect();
     serde_json::to_string(&targets).unwrap_or_default()

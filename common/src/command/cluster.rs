@@ -62,6 +62,9 @@ rows! { Cluster:
         "Describes the shards, their slots and nodes."; tips(&["nondeterministic_output"]) proxy();
     "cluster|slaves", 3, [ADMIN STALE], "3.0.0", "O(N), N replicas", "node-id",
         "Older name of CLUSTER REPLICAS."; tips(&["nondeterministic_output"]) deprecated("5.0.0", "`CLUSTER REPLICAS`") later(OPERATOR);
+    "cluster|slot-stats", -4, [STALE LOADING], "8.2.0", "O(N log N), N slots of the node",
+        "filter{slotsrange=SLOTSRANGE start-slot:int end-slot:int}",
+        "Tells what single slots hold and how much they are used."; tips(&["nondeterministic_output"]) hidden() proxy();
     "cluster|slots", 2, [STALE], "3.0.0", "O(N), N nodes", "",
         "Describes which nodes own which slots."; tips(&["nondeterministic_output"]) deprecated("7.0.0", "`CLUSTER SHARDS`") proxy();
     "readonly", 1, [LOADING STALE FAST], "3.0.0", "O(1)", "",

@@ -8,7 +8,7 @@ use super::key_spec::uses::{
     RW_UPDATE,
 };
 use super::key_spec::{all_after, key, keys, unknown};
-use super::later::{DUMPS, REPLICATION, SORT};
+use super::later::{OPERATOR, REPLICATION, SORT};
 use super::route::Merge;
 use super::row::{Command, KeyFinder};
 use super::table::rows;
@@ -20,7 +20,7 @@ rows! { Generic:
     "del", -2, [WRITE], "1.0.0", "O(N), N keys, and the elements of their collections", "key#0*",
         "Deletes keys."; keys(&[keys(1, -1, 1, RM_DELETE)]) tips(&["request_policy:multi_shard", "response_policy:agg_sum"]) split(Merge::Sum);
     "dump", 2, [READONLY], "2.6.0", "O(N*M), N pieces of M bytes", "key#0",
-        "Returns a value in the form that RESTORE takes."; keys(&[key(1, RO_ACCESS)]) tips(&["nondeterministic_output"]) later(DUMPS);
+        "Returns a value in the form that RESTORE takes."; keys(&[key(1, RO_ACCESS)]) tips(&["nondeterministic_output"]);
     "exists", -2, [READONLY FAST], "1.0.0", "O(N), N keys", "key#0*",
         "Counts which of several keys exist."; keys(&[keys(1, -1, 1, RO)]) tips(&["request_policy:multi_shard", "response_policy:agg_sum"]) split(Merge::Sum);
     "expire", -3, [WRITE FAST], "1.0.0", "O(1)", "key#0 seconds:int [condition(NX|XX|GT|LT)^7.0.0]",
@@ -33,7 +33,7 @@ rows! { Generic:
         "Returns the keys that match a pattern."; acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) tips(&["request_policy:all_shards", "nondeterministic_output_order"]) fan_out(Merge::Concat);
     "migrate", -6, [WRITE MOVABLEKEYS], "2.6.0", "O(N), N keys moved",
         "host port:int key_or_empty_string(key#0|''=empty_string:token) destination-db:int timeout:int [COPY^3.0.0] [REPLACE^3.0.0] [authentication([AUTH=password^4.0.7]|[AUTH2=username_password{username password}^6.0.0])] [KEYS=key#1*^3.0.6]",
-        "Moves keys to another server."; keys(&[key(3, RW_ACCESS_DELETE), all_after("KEYS", -2, 0, RW_INCOMPLETE)]) finder(KeyFinder::Migrate) acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) tips(&["nondeterministic_output"]) later(DUMPS);
+        "Moves keys to another server."; keys(&[key(3, RW_ACCESS_DELETE), all_after("KEYS", -2, 0, RW_INCOMPLETE)]) finder(KeyFinder::Migrate) acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) tips(&["nondeterministic_output"]) later(OPERATOR);
     "move", 3, [WRITE FAST], "1.0.0", "O(1)", "key#0 db:int",
         "Moves a key to another database."; keys(&[key(1, RW_ACCESS_UPDATE)]);
     "object", -2, [], "2.2.3", "Depends on the subcommand", "",
@@ -65,7 +65,7 @@ rows! { Generic:
         "Gives a key another name if nothing has that name."; keys(&[key(1, RW_ACCESS_DELETE), key(2, OW_INSERT)]);
     "restore", -4, [WRITE DENYOOM], "2.6.0", "O(N*M), N pieces of M bytes",
         "key#0 ttl:int serialized-value [REPLACE^3.0.0] [ABSTTL^5.0.0] [IDLETIME=seconds:int^5.0.0] [FREQ=frequency:int^5.0.0]",
-        "Makes a key from its dump."; keys(&[key(1, OW_UPDATE)]) acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) later(DUMPS);
+        "Makes a key from its dump."; keys(&[key(1, OW_UPDATE)]) acl(Categories::KEYSPACE.with(Categories::DANGEROUS));
     "scan", -2, [READONLY], "2.8.0", "O(1) a call, O(N) a whole walk",
         "cursor:int [MATCH=pattern:pattern] [COUNT=count:int] [TYPE=type^6.0.0]",
         "Walks over the keys of the database in steps."; tips(&["nondeterministic_output", "request_policy:special"]) fan_out(Merge::Cursor);

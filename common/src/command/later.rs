@@ -3,7 +3,6 @@
 pub(super) const ACL: &str = "there is one user, whose password is requirepass";
 pub(super) const BITMAPS: &str = "there are no bitmaps";
 pub(super) const BLOCKING: &str = "there are no commands that wait for data";
-pub(super) const DUMPS: &str = "values cannot be dumped and restored";
 pub(super) const GEO: &str = "there are no geographical indexes";
 pub(super) const HYPERLOGLOGS: &str = "there are no HyperLogLogs";
 pub(super) const MODULES: &str = "there are no modules";

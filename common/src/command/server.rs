@@ -5,7 +5,7 @@ use super::flags::Flags;
 use super::group::Group;
 use super::key_spec::key;
 use super::key_spec::uses::{OW_UPDATE, RO};
-use super::later::{ACL, DUMPS, MODULES, PERSISTENCE, REPLICATION};
+use super::later::{ACL, MODULES, OPERATOR, PERSISTENCE, REPLICATION};
 use super::route::Merge;
 use super::row::Command;
 use super::table::rows;
@@ -132,7 +132,7 @@ rows! { Server:
         "Makes the server a replica of another one, or a primary."; later(REPLICATION);
     "restore-asking", -4, [WRITE DENYOOM ASKING], "3.0.0", "O(N*M), N pieces of M bytes",
         "key#0 ttl:int serialized-value [REPLACE^3.0.0] [ABSTTL^5.0.0] [IDLETIME=seconds:int^5.0.0] [FREQ=frequency:int^5.0.0]",
-        "Makes a key from its dump while its slot is being imported."; keys(&[key(1, OW_UPDATE)]) acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) system() later(DUMPS);
+        "Makes a key from its dump while its slot is being imported."; keys(&[key(1, OW_UPDATE)]) acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) system() later(OPERATOR);
     "role", 1, [NOSCRIPT LOADING STALE FAST], "2.8.12", "O(1)", "",
         "Tells the server's role in replication."; acl(Categories::ADMIN.with(Categories::DANGEROUS)) later(REPLICATION);
     "save", 1, [ADMIN NOSCRIPT NO_ASYNC_LOADING NO_MULTI], "1.0.0", "O(N), N keys", "",

@@ -1,0 +1,68 @@
+//! Places at which tests make a process fail, and bugs that tests plant to see that they are found.
+//!
+//! Without the feature `faults` both do nothing and cost nothing; only test builds have it.
+
+/// A place at which the process may be made to fail.
+///
+/// If the environment's `SLOTWAY_FAULTS` names a directory with a file of this name, the file is removed and what it
+/// says is done, once: `kill` ends the process as SIGKILL does, `pause <milliseconds>` stops this thread.
+#[inline]
+pub fn point(name: &'static str) {
+    #[cfg(feature = "faults")]
+    armed::point(name);
+    let _ = name;
+}
+
+/// Whether the bug of this name is planted: the environment's `SLOTWAY_PLANTED` names it, separated by commas from others.
+#[inline]
+#[must_use]
+pub fn planted(name: &'static str) -> bool {
+    #[cfg(feature = "faults")]
+    return armed::planted(name);
+    #[cfg(not(feature = "faults"))]
+    {
+        let _ = name;
+        false
+    }
+}
+
+#[cfg(feature = "faults")]
+mod armed {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    pub(super) fn point(name: &'static str) {
+        static DIRECTORY: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let directory = DIRECTORY.get_or_init(|| std::env::var_os("SLOTWAY_FAULTS").map(PathBuf::from));
+        let Some(path) = directory.as_ref().map(|directory| directory.join(name)) else { return };
+        let Ok(action) = std::fs::read_to_string(&path) else { return };
+        // Of several processes that come here at once, one does it.
+        if std::fs::remove_file(&path).is_err() {
+            return;
+        }
+        let mut words = action.split_whitespace();
+        match (words.next(), words.next().and_then(|number| number.parse().ok())) {
+            (Some("kill"), _) => {
+                tracing::warn!("killed at {name}");
+                let _ = kill_process(getpid(), Signal::Kill);
+            }
+            (Some("pause"), Some(milliseconds)) => {
+                tracing::warn!("paused for {milliseconds} ms at {name}");
+                std::thread::sleep(Duration::from_millis(milliseconds));
+            }
+            _ => tracing::warn!("{}: not a fault: {action}", path.display()),
+        }
+    }
+
+    pub(super) fn planted(name: &'static str) -> bool {
+        static NAMES: OnceLock<Vec<String>> = OnceLock::new();
+        let names = NAMES.get_or_init(|| {
+            let text = std::env::var("SLOTWAY_PLANTED").unwrap_or_default();
+            text.split(',').map(str::to_owned).collect()
+        });
+        names.iter().any(|planted| planted == name)
+    }
+}
