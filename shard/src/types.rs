@@ -20,16 +20,21 @@ pub use list::List;
 pub use set::Set;
 pub use zset::ZSet;
 
+use std::sync::Arc;
+
 /// Any value but a short string, which lies in its key's record.
 #[derive(Clone)]
 pub enum Object {
-    /// A string of more than [`crate::engine::record::MAX_EMBEDDED`] bytes, or one that grows.
-    String(Box<Vec<u8>>),
+    /// Shared with a copy that is being sent until either is written. A string of more than [`crate::engine::record::MAX_EMBEDDED`] bytes, or one that grows.
+    String(Arc<Vec<u8>>),
     List(List),
     Hash(Hash),
     Set(Set),
     ZSet(ZSet),
 }
+
+// A key's record holds this in place: a pointer and its type, as the collections keep their form in the pointer.
+const _: () = assert!(size_of::<Object>() == 16);
 
 /// One type of value, so that the engine's lookups are written once for all of them.
 pub trait Kind: Sized {
@@ -79,7 +84,8 @@ impl Object {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::String(bytes) => {
-                crate::engine::size_class(size_of::<Vec<u8>>()) + crate::engine::size_class(bytes.capacity())
+                crate::engine::size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>())
+                    + crate::engine::size_class(bytes.capacity())
             }
             Self::List(list) => list.heap_bytes(),
             Self::Hash(hash) => hash.heap_bytes(),

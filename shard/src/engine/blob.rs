@@ -3,9 +3,10 @@
 //! A [`Blob`] is one pointer (8 bytes) to one allocation
 //!
 //! ```text
-//! offset 0   u32  references (atomic)
+//! offset 0   u16  references (atomic)
+//!        2   u16  a short number for the owner's use, beside the header
 //!        4   u32  length of the bytes
-//!        8   H    fixed header (nothing, a count, a field length, a score)
+//!        8   H    fixed header (nothing, a field length, a score)
 //!   8+|H|    the bytes
 //! ```
 //!
@@ -15,34 +16,36 @@
 //! never calls the allocator, and [`Blob::heap_bytes`] is exact.
 //!
 //! The count is atomic, so that snapshots can be encoded and freed on another thread. A writer that finds a blob
-//! shared copies it first.
+//! shared copies it first, and so does whoever clones one that has no count left.
 //!
 //! # Why `unsafe`
 //! Safe Rust has no thin pointer to a dynamically sized allocation. What every function here relies on:
 //! 1. `start` points to a live allocation of `capacity(len)` bytes, aligned to 8, made by [`allocate`] or
 //!    `realloc` with that layout; `len` in it is the length that the layout was computed from.
 //! 2. The first `8 + size_of::<H>() + len` bytes are initialised.
-//! 3. The count equals the number of `Blob`s that point there; bytes, length and header are written only when it is 1,
-//!    through `&mut`, or before the first `Blob` exists.
+//! 3. The count equals the number of `Blob`s that point there; bytes, length, header and short number are written only
+//!    when it is 1, through `&mut`, or before the first `Blob` exists.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU16, Ordering, fence};
 
 use super::size_class;
+
+pub mod thin;
 
 /// Bytes of the reference count and the length, before the fixed header.
 const PREFIX: usize = 8;
 const ALIGN: usize = 8;
-/// Above this many references something leaks them; the process stops before the count could wrap.
-const MAX_REFERENCES: u32 = u32::MAX / 2;
+/// Beyond this many references a clone is a copy. So many below the largest count that all threads together could not
+/// reach it before the first of them has taken its excess back.
+const MOST_REFERENCES: u16 = 1 << 15;
 
 /// What can stand between the length and the bytes: plain data, valid for every bit pattern that was written as `Self`.
 pub trait Header: Copy + Send + Sync + 'static {}
 impl Header for () {}
-impl Header for u8 {}
 impl Header for u32 {}
 impl Header for f64 {}
 
@@ -71,7 +74,8 @@ impl<H: Header> Blob<H> {
         let start = allocate::<H>(len);
         // SAFETY: the allocation holds OFFSET + len bytes, nobody else knows it, and the parts add up to `len`.
         unsafe {
-            start.cast::<AtomicU32>().write(AtomicU32::new(1));
+            start.cast::<AtomicU16>().write(AtomicU16::new(1));
+            start.cast::<u16>().add(1).write(0);
             start.cast::<u32>().add(1).write(len as u32);
             start.add(PREFIX).cast::<H>().write_unaligned(header);
             copy_parts(start.add(Self::OFFSET), parts);
@@ -80,9 +84,9 @@ impl<H: Header> Blob<H> {
     }
 
     #[inline]
-    fn references(&self) -> &AtomicU32 {
+    fn references(&self) -> &AtomicU16 {
         // SAFETY: invariant 1; the first four bytes are the count for as long as the blob lives.
-        unsafe { self.start.cast::<AtomicU32>().as_ref() }
+        unsafe { self.start.cast::<AtomicU16>().as_ref() }
     }
 
     /// Length of the bytes, without the header.
@@ -102,6 +106,13 @@ impl<H: Header> Blob<H> {
     pub fn header(&self) -> H {
         // SAFETY: invariant 2; an H was written there.
         unsafe { self.start.add(PREFIX).cast::<H>().read_unaligned() }
+    }
+
+    /// The short number; 0 at first.
+    #[inline]
+    pub fn short(&self) -> u16 {
+        // SAFETY: invariants 1 and 2.
+        unsafe { self.start.cast::<u16>().add(1).read() }
     }
 
     /// The content.
@@ -146,20 +157,38 @@ impl<H: Header> Blob<H> {
         unsafe { self.start.add(PREFIX).cast::<H>().write_unaligned(header) }
     }
 
+    /// Replaces the short number; a shared blob is copied first.
+    #[inline]
+    pub fn set_short(&mut self, short: u16) {
+        self.own();
+        // SAFETY: sole owner; the number's place is inside the allocation.
+        unsafe { self.start.cast::<u16>().add(1).write(short) }
+    }
+
     #[inline]
     fn own(&mut self) {
         if !self.is_unique() {
-            *self = Self::new(self.header(), &[self.bytes()]);
+            *self = self.copy();
         }
     }
 
-    /// Replaces everything by `header` and the concatenation of `parts`, in place when the blob is not shared and the
+    fn copy(&self) -> Self {
+        Self::with_short(self.short(), self.header(), &[self.bytes()])
+    }
+
+    fn with_short(short: u16, header: H, parts: &[&[u8]]) -> Self {
+        let mut blob = Self::new(header, parts);
+        blob.set_short(short);
+        blob
+    }
+
+    /// Replaces header and content by `header` and the concatenation of `parts`, in place when the blob is not shared and the
     /// size class stays.
     #[inline]
     pub fn assign(&mut self, header: H, parts: &[&[u8]]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if !self.is_unique() || capacity::<H>(len) != self.heap_bytes() {
-            *self = Self::new(header, parts);
+            *self = Self::with_short(self.short(), header, parts);
             return;
         }
         // SAFETY: sole owner, and OFFSET + len fits the same capacity. The parts cannot lie in this blob, which is
@@ -183,7 +212,7 @@ impl<H: Header> Blob<H> {
         if !self.is_unique() {
             let (before, after) = (&self.bytes()[..at], &self.bytes()[at + removed..]);
             // A shared blob is rebuilt; the middle is short in practice, so joining it first costs little.
-            *self = Self::new(self.header(), &[before, &parts.concat(), after]);
+            *self = Self::with_short(self.short(), self.header(), &[before, &parts.concat(), after]);
             return;
         }
         let new_len = old_len - removed + added;
@@ -260,12 +289,13 @@ fn allocate<H: Header>(len: usize) -> NonNull<u8> {
 }
 
 impl<H: Header> Clone for Blob<H> {
-    /// Another reference to the same bytes.
+    /// Another reference to the same bytes, or a copy if there are too many.
     #[inline]
     fn clone(&self) -> Self {
         // Relaxed: whoever holds a reference may make another; nothing is published by it.
-        if self.references().fetch_add(1, Ordering::Relaxed) > MAX_REFERENCES {
-            std::process::abort();
+        if self.references().fetch_add(1, Ordering::Relaxed) >= MOST_REFERENCES {
+            self.references().fetch_sub(1, Ordering::Relaxed);
+            return self.copy();
         }
         Blob { start: self.start, header: PhantomData }
     }
@@ -335,6 +365,30 @@ mod tests {
         third.splice(1, 1, &[b"-", b"-"]);
         drop(first);
         assert_eq!((third.bytes(), second.bytes()), (&b"a--c"[..], &b"abc"[..]));
+    }
+
+    #[test]
+    fn the_short_number_stays_with_the_content() {
+        let mut blob = Blob::new(1.5f64, &[b"abc"]);
+        assert_eq!(blob.short(), 0);
+        blob.set_short(7);
+        let kept = blob.clone();
+        blob.splice(0, 1, &[b"xyz"]);
+        blob.assign(2.5, &[&[b'x'; 100]]);
+        assert_eq!((blob.short(), blob.header(), kept.short(), kept.bytes()), (7, 2.5, 7, &b"abc"[..]));
+        blob.set_short(8);
+        blob.splice(10, 80, &[]);
+        assert_eq!((blob.short(), kept.short()), (8, 7));
+    }
+
+    #[test]
+    fn more_references_than_can_be_counted_are_copies() {
+        let first = Blob::new(3u32, &[b"many"]);
+        let all: Vec<_> = (0..70_000).map(|_| first.clone()).collect();
+        assert!(all[0].same(&first) && !all[69_999].same(&first));
+        assert!(all.iter().all(|blob| blob.bytes() == b"many" && blob.header() == 3));
+        drop(all);
+        assert!(first.is_unique());
     }
 
     #[test]

@@ -10,18 +10,13 @@ use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
 use crate::engine::blob::Blob;
+use crate::engine::blob::thin::{Form, Thin};
 use crate::engine::{Limits, hash_bytes, size_class};
 
 /// A hash. Small ones are a packed sequence of fields, each followed by its value, in the order of insertion; once a
 /// limit is passed they become a table, and stay one.
 #[derive(Clone)]
-pub struct Hash(Form);
-
-#[derive(Clone)]
-enum Form {
-    Packed(Packed),
-    Table(Box<Table>),
-}
+pub struct Hash(Thin<Packed, Table>);
 
 #[derive(Clone)]
 struct Table {
@@ -71,15 +66,35 @@ impl Default for Hash {
 impl Hash {
     /// An empty hash; allocates nothing.
     pub const fn new() -> Self {
-        Hash(Form::Packed(Packed::new()))
+        Hash(Thin::new())
+    }
+
+    /// A hash that is a table from the start.
+    pub fn unpacked() -> Self {
+        let mut hash = Self::new();
+        hash.unpack();
+        hash
+    }
+
+    /// The hash of fields, all different, each followed by its value.
+    pub fn of_packed(fields: Packed) -> Self {
+        Hash(Thin::small(fields))
+    }
+
+    /// Fields and values, as long as the hash is packed.
+    pub fn packed(&self) -> Option<&Packed> {
+        match self.0.get() {
+            Form::Small(packed) => Some(packed),
+            Form::Large(_) => None,
+        }
     }
 
     /// Number of fields.
     #[inline]
     pub fn len(&self) -> usize {
-        match &self.0 {
-            Form::Packed(packed) => packed.len() / 2,
-            Form::Table(table) => table.fields.len(),
+        match self.0.get() {
+            Form::Small(packed) => packed.len() / 2,
+            Form::Large(table) => table.fields.len(),
         }
     }
 
@@ -91,38 +106,38 @@ impl Hash {
     /// Allocator bytes below this value.
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            Form::Packed(packed) => packed.heap_bytes(),
-            Form::Table(table) => size_class(size_of::<Table>()) + table.fields.heap_bytes() + table.bytes,
+        match self.0.get() {
+            Form::Small(packed) => packed.heap_bytes(),
+            Form::Large(table) => size_class(size_of::<Table>()) + table.fields.heap_bytes() + table.bytes,
         }
     }
 
     /// The name that OBJECT ENCODING tells.
     pub fn encoding(&self) -> &'static str {
-        match &self.0 {
-            Form::Packed(_) => "listpack",
-            Form::Table(_) => "hashtable",
+        match self.0.get() {
+            Form::Small(_) => "listpack",
+            Form::Large(_) => "hashtable",
         }
     }
 
     /// About how many allocations dropping the hash touches.
     pub fn free_effort(&self) -> usize {
-        match &self.0 {
-            Form::Packed(_) => 1,
-            Form::Table(table) => table.fields.len(),
+        match self.0.get() {
+            Form::Small(_) => 1,
+            Form::Large(table) => table.fields.len(),
         }
     }
 
     /// The value of a field.
     #[inline]
     pub fn get(&self, field: &[u8]) -> Option<Item<'_>> {
-        match &self.0 {
-            Form::Packed(packed) => {
+        match self.0.get() {
+            Form::Small(packed) => {
                 let (at, _) = packed.find(field, 2)?;
                 let (_, value) = packed.read(at);
                 Some(packed.read(value).0)
             }
-            Form::Table(table) => {
+            Form::Large(table) => {
                 let entry = table.fields.get(hash_bytes(field), |entry| entry.is(field))?;
                 Some(Item::Bytes(entry.split().1))
             }
@@ -132,9 +147,9 @@ impl Hash {
     /// What looking `field` up would look at first.
     #[inline]
     pub(super) fn near(&self, field: &[u8]) -> Option<Near<'_>> {
-        match &self.0 {
-            Form::Packed(packed) => Some(Near::Packed(packed)),
-            Form::Table(table) => {
+        match self.0.get() {
+            Form::Small(packed) => Some(Near::Packed(packed)),
+            Form::Large(table) => {
                 table.fields.candidate(hash_bytes(field)).map(|entry| Near::Field(&entry.0))
             }
         }
@@ -143,7 +158,7 @@ impl Hash {
     /// Sets a field's value. Says whether the field is new.
     #[inline]
     pub fn set(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
-        if let Form::Packed(packed) = &mut self.0 {
+        if let Form::Small(packed) = self.0.get_mut() {
             let longest = limits.hash_max_listpack_value;
             if field.len() <= longest && value.len() <= longest {
                 if let Some((at, _)) = packed.find(field, 2) {
@@ -163,15 +178,15 @@ impl Hash {
 
     /// Removes a field. Says whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
-        match &mut self.0 {
-            Form::Packed(packed) => {
+        match self.0.get_mut() {
+            Form::Small(packed) => {
                 let found = packed.find(field, 2);
                 if let Some((at, _)) = found {
                     packed.remove(at, 2);
                 }
                 found.is_some()
             }
-            Form::Table(table) => {
+            Form::Large(table) => {
                 let gone = table.fields.remove(hash_bytes(field), |entry| entry.is(field));
                 table.bytes -= gone.as_ref().map_or(0, |entry| entry.0.heap_bytes());
                 gone.is_some()
@@ -181,9 +196,9 @@ impl Hash {
 
     /// All fields with their values: in the order of insertion while packed, else in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (Item<'_>, Item<'_>)> {
-        let (packed, table) = match &self.0 {
-            Form::Packed(packed) => (Some(packed), None),
-            Form::Table(table) => (None, Some(table)),
+        let (packed, table) = match self.0.get() {
+            Form::Small(packed) => (Some(packed), None),
+            Form::Large(table) => (None, Some(table)),
         };
         let mut packed = packed.map(|packed| packed.iter());
         let pairs = std::iter::from_fn(move || {
@@ -195,27 +210,27 @@ impl Hash {
 
     /// A uniformly random field with its value.
     pub fn random(&self, rng: &mut impl Rng) -> Option<(Item<'_>, Item<'_>)> {
-        match &self.0 {
-            Form::Packed(packed) => {
+        match self.0.get() {
+            Form::Small(packed) => {
                 if packed.is_empty() {
                     return None;
                 }
                 let (field, value) = packed.read(packed.nth(rng.random_range(0..packed.len() / 2) * 2));
                 Some((field, packed.read(value).0))
             }
-            Form::Table(table) => table.fields.random(rng).map(Field::items),
+            Form::Large(table) => table.fields.random(rng).map(Field::items),
         }
     }
 
     /// Visits about `count` fields from a cursor on and returns the next one, as [`SegmentTable::scan`] does. A packed
     /// hash is visited whole.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut each: impl FnMut(Item<'a>, Item<'a>)) -> u64 {
-        match &self.0 {
-            Form::Packed(_) => {
+        match self.0.get() {
+            Form::Small(_) => {
                 self.iter().for_each(|(field, value)| each(field, value));
                 0
             }
-            Form::Table(table) => table.fields.scan(cursor, count, |entry| {
+            Form::Large(table) => table.fields.scan(cursor, count, |entry| {
                 let (field, value) = entry.items();
                 each(field, value);
             }),
@@ -224,18 +239,18 @@ impl Hash {
 
     /// Turns a packed hash into a table.
     fn unpack(&mut self) -> &mut Table {
-        if let Form::Packed(packed) = &self.0 {
+        if let Form::Small(packed) = self.0.get() {
             let mut table = Box::new(Table { fields: SegmentTable::new(), bytes: 0 });
             let mut walk = packed.iter();
             while let (Some(field), Some(value)) = (walk.next(), walk.next()) {
                 let (mut field_text, mut value_text) = (IntText::new(), IntText::new());
                 table.insert(field.text(&mut field_text), value.text(&mut value_text));
             }
-            self.0 = Form::Table(table);
+            self.0 = Thin::large(table);
         }
-        match &mut self.0 {
-            Form::Table(table) => table,
-            Form::Packed(_) => unreachable!("unpacked above"),
+        match self.0.get_mut() {
+            Form::Large(table) => table,
+            Form::Small(_) => unreachable!("unpacked above"),
         }
     }
 }

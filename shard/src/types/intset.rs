@@ -5,9 +5,24 @@
 
 use crate::engine::blob::Blob;
 
-/// A sorted set of integers in one exact-fit allocation. The blob's header is the width in bytes.
+/// A sorted set of integers in one exact-fit allocation. The blob's short number is the width in bytes with [`INTS`].
 #[derive(Clone, Default)]
-pub struct IntSet(Option<Blob<u8>>);
+#[repr(transparent)]
+pub struct IntSet(Option<Blob>);
+
+/// Set in the short number of a blob of integers, and of no other.
+pub(super) const INTS: u16 = 1 << 15;
+
+/// The blob of integers of this many bytes.
+fn blob_of(width: u8, bytes: &[u8]) -> Blob {
+    let mut blob = Blob::new((), &[bytes]);
+    blob.set_short(INTS | u16::from(width));
+    blob
+}
+
+fn width(blob: &Blob) -> u8 {
+    (blob.short() & !INTS) as u8
+}
 
 /// Calls `$function::<W>` with the constant for a width.
 macro_rules! by_width {
@@ -65,9 +80,18 @@ impl IntSet {
         IntSet(None)
     }
 
+    /// The set of these integers, which must be ascending.
+    pub fn of_ascending(numbers: &[i64]) -> Self {
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Self::new() };
+        let width = width_of(*first).max(width_of(*last));
+        let bytes: Vec<u8> =
+            numbers.iter().flat_map(|number| number.to_le_bytes().into_iter().take(width as usize)).collect();
+        IntSet(Some(blob_of(width, &bytes)))
+    }
+
     #[inline]
     fn parts(&self) -> (&[u8], u8) {
-        self.0.as_ref().map_or((&[], 1), |blob| (blob.bytes(), blob.header()))
+        self.0.as_ref().map_or((&[], 1), |blob| (blob.bytes(), width(blob)))
     }
 
     /// Number of integers.
@@ -110,19 +134,19 @@ impl IntSet {
     pub fn insert(&mut self, number: i64) -> bool {
         let needed = width_of(number);
         let Some(blob) = &mut self.0 else {
-            self.0 = Some(Blob::new(needed, &[&number.to_le_bytes()[..needed as usize]]));
+            self.0 = Some(blob_of(needed, &number.to_le_bytes()[..needed as usize]));
             return true;
         };
-        if needed > blob.header() {
+        if needed > width(blob) {
             let wider: Vec<u8> = self
                 .iter()
                 .flat_map(|number| number.to_le_bytes().into_iter().take(needed as usize))
                 .collect();
-            self.0 = Some(Blob::new(needed, &[&wider]));
+            self.0 = Some(blob_of(needed, &wider));
         }
         let Err(index) = self.search(number) else { return false };
         if let Some(blob) = &mut self.0 {
-            let width = blob.header() as usize;
+            let width = width(blob) as usize;
             blob.splice(index * width, 0, &[&number.to_le_bytes()[..width]]);
         }
         true
@@ -134,7 +158,7 @@ impl IntSet {
         if self.len() == 1 {
             self.0 = None;
         } else if let Some(blob) = &mut self.0 {
-            let width = blob.header() as usize;
+            let width = width(blob) as usize;
             blob.splice(index * width, width, &[]);
         }
         true
@@ -182,7 +206,7 @@ mod tests {
             let mut set = IntSet::new();
             assert!(set.insert(number) && !set.insert(number));
             assert_eq!(set.get(0), Some(number));
-            assert_eq!(set.heap_bytes(), size_class(9 + width as usize));
+            assert_eq!(set.heap_bytes(), size_class(8 + width as usize));
         }
     }
 

@@ -8,6 +8,7 @@ use super::item::Item;
 use super::near::Near;
 use super::packed::{self, Packed, entry::Encoded};
 use super::spine::{Leaf, LeafPlace, Spine};
+use crate::engine::blob::thin::{Form, Thin};
 use crate::engine::{Limits, size_class};
 use node::{Node, NodeLimit};
 
@@ -23,13 +24,7 @@ const FIRST_BYTES: usize = 512;
 /// A list. Short ones are one exact-fit sequence; long ones a spine of nodes of up to `list-max-listpack-size`, of which
 /// the first and the last have room to push into. An element that is larger than a node has one of its own.
 #[derive(Clone)]
-pub struct List(Form);
-
-#[derive(Clone)]
-enum Form {
-    Small(Packed<true>),
-    Nodes(Box<Spine<Node>>),
-}
+pub struct List(Thin<Packed<true>, Spine<Node>>);
 
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +43,15 @@ impl Default for List {
 impl List {
     /// An empty list; allocates nothing.
     pub const fn new() -> Self {
-        List(Form::Small(Packed::new()))
+        List(Thin::new())
     }
 
     /// Number of elements.
     #[inline]
     pub fn len(&self) -> usize {
-        match &self.0 {
+        match self.0.get() {
             Form::Small(packed) => packed.len(),
-            Form::Nodes(spine) => spine.len(),
+            Form::Large(spine) => spine.len(),
         }
     }
 
@@ -69,9 +64,9 @@ impl List {
     /// Allocator bytes below this value.
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        match &self.0 {
+        match self.0.get() {
             Form::Small(packed) => packed.heap_bytes(),
-            Form::Nodes(spine) => size_class(size_of::<Spine<Node>>()) + spine.heap_bytes(),
+            Form::Large(spine) => size_class(size_of::<Spine<Node>>()) + spine.heap_bytes(),
         }
     }
 
@@ -82,18 +77,18 @@ impl List {
 
     /// About how many allocations dropping the list touches.
     pub fn free_effort(&self) -> usize {
-        match &self.0 {
+        match self.0.get() {
             Form::Small(_) => 1,
-            Form::Nodes(spine) => 2 * spine.leaves_about(),
+            Form::Large(spine) => 2 * spine.leaves_about(),
         }
     }
 
     /// What most commands would look at first.
     #[inline]
     pub(super) fn near(&self) -> Option<Near<'_>> {
-        match &self.0 {
+        match self.0.get() {
             Form::Small(packed) => Some(Near::Tailed(packed)),
-            Form::Nodes(_) => None,
+            Form::Large(_) => None,
         }
     }
 
@@ -102,7 +97,7 @@ impl List {
     pub fn push(&mut self, end: End, value: &[u8], limits: &Limits) {
         let entry = Encoded::element(value);
         let limit = NodeLimit::of(limits.list_max_listpack_size);
-        let spine = match &mut self.0 {
+        let spine = match self.0.get_mut() {
             Form::Small(packed) if Self::stays_small(packed, limit, entry.len()) => {
                 let at = if end == End::Head { 0 } else { packed.end() };
                 packed.insert(at, [entry]);
@@ -147,11 +142,11 @@ impl List {
     /// The element at one end.
     #[inline]
     pub fn peek(&self, end: End) -> Option<Item<'_>> {
-        match (&self.0, end) {
+        match (self.0.get(), end) {
             (Form::Small(packed), End::Head) => packed.iter().next(),
             (Form::Small(packed), End::Tail) => packed.iter().next_back(),
-            (Form::Nodes(spine), End::Head) => spine.leaf(spine.first()?).iter().next(),
-            (Form::Nodes(spine), End::Tail) => spine.leaf(spine.last()?).iter().next_back(),
+            (Form::Large(spine), End::Head) => spine.leaf(spine.first()?).iter().next(),
+            (Form::Large(spine), End::Tail) => spine.leaf(spine.last()?).iter().next_back(),
         }
     }
 
@@ -166,9 +161,9 @@ impl List {
 
     /// The element of this rank.
     pub fn get(&self, rank: usize) -> Option<Item<'_>> {
-        match &self.0 {
+        match self.0.get() {
             Form::Small(packed) => (rank < packed.len()).then(|| packed.read(packed.nth(rank)).0),
-            Form::Nodes(spine) => {
+            Form::Large(spine) => {
                 let (place, index) = spine.seek(rank)?;
                 spine.leaf(place).get(index)
             }
@@ -180,13 +175,13 @@ impl List {
         if rank >= self.len() {
             return Iter { walk: packed::Iter::between(&[], 0, 0), rest: None, reverse };
         }
-        let (bytes, at, rest) = match &self.0 {
+        let (bytes, at, rest) = match self.0.get() {
             Form::Small(packed) => (packed.bytes(), packed.nth(rank), None),
-            Form::Nodes(spine) => match spine.seek(rank) {
+            Form::Large(spine) => match spine.seek(rank) {
                 None => (&[][..], 0, None),
                 Some((place, index)) => {
                     let node = spine.leaf(place);
-                    (node.entries(), node.nth(index), Some((&**spine, place)))
+                    (node.entries(), node.nth(index), Some((spine, place)))
                 }
             },
         };
@@ -207,7 +202,7 @@ impl List {
         }
         let limit = NodeLimit::of(limits.list_max_listpack_size);
         let entry = Encoded::element(value);
-        if let Form::Small(packed) = &mut self.0 {
+        if let Form::Small(packed) = self.0.get_mut() {
             let at = packed.nth(rank);
             let (_, next) = packed.read(at);
             if packed.end() - (next - at) + entry.len() <= SMALL_BYTES.min(limit.bytes()) {
@@ -235,7 +230,7 @@ impl List {
         }
         let limit = NodeLimit::of(limits.list_max_listpack_size);
         let entry = Encoded::element(value);
-        if let Form::Small(packed) = &mut self.0
+        if let Form::Small(packed) = self.0.get_mut()
             && Self::stays_small(packed, limit, entry.len())
         {
             packed.insert(packed.nth(rank), [entry]);
@@ -270,7 +265,7 @@ impl List {
 
     /// Removes elements equal to `value`, at most `most` from one end on. Says how many.
     pub fn remove_equal(&mut self, value: &[u8], most: usize, from: End) -> usize {
-        match &mut self.0 {
+        match self.0.get_mut() {
             Form::Small(packed) => {
                 let mut node = Node::of(packed.bytes(), packed.len());
                 let removed = node.remove_equal(value, most, from == End::Tail);
@@ -279,7 +274,7 @@ impl List {
                 }
                 removed
             }
-            Form::Nodes(spine) => {
+            Form::Large(spine) => {
                 let removed = remove_equal(spine, value, most, from);
                 if removed > 0 && spine.heap_bytes() < spine.leaves_about() * JOIN_BYTES / 2 {
                     // Removing here and there leaves no row of tiny nodes.
@@ -303,9 +298,9 @@ impl List {
             *self = Self::new();
             return;
         }
-        match &mut self.0 {
+        match self.0.get_mut() {
             Form::Small(packed) => packed.remove(packed.nth(rank), count),
-            Form::Nodes(spine) => {
+            Form::Large(spine) => {
                 let mut left = count;
                 while left > 0
                     && let Some((place, index)) = spine.seek(rank)
@@ -325,12 +320,12 @@ impl List {
 
     /// Makes a list small again that has become much smaller than small lists may be.
     fn shrink(&mut self) {
-        if let Form::Nodes(spine) = &self.0
+        if let Form::Large(spine) = self.0.get()
             && let (Some(first), true) = (spine.first(), spine.first() == spine.last())
         {
             let node = spine.leaf(first);
             if node.entries().len() <= JOIN_BYTES {
-                self.0 = Form::Small(Packed::of(node.entries(), node.len()));
+                self.0 = Thin::small(Packed::of(node.entries(), node.len()));
             }
         } else if self.is_empty() {
             *self = Self::new();
@@ -339,15 +334,15 @@ impl List {
 
     /// Turns a small list into nodes.
     fn nodes(&mut self) -> &mut Spine<Node> {
-        if let Form::Small(packed) = &self.0 {
+        if let Form::Small(packed) = self.0.get() {
             let mut spine = Box::new(Spine::new());
             if !packed.is_empty() {
                 spine.push_back(Node::of(packed.bytes(), packed.len()));
             }
-            self.0 = Form::Nodes(spine);
+            self.0 = Thin::large(spine);
         }
-        match &mut self.0 {
-            Form::Nodes(spine) => spine,
+        match self.0.get_mut() {
+            Form::Large(spine) => spine,
             Form::Small(_) => unreachable!("made nodes above"),
         }
     }

@@ -13,7 +13,11 @@ use entry::Encoded;
 /// A packed sequence. One pointer wide, no allocation while empty; cloning shares the bytes. With `TAILS` it can be
 /// walked backwards, for one byte more an entry.
 #[derive(Clone, Default)]
-pub struct Packed<const TAILS: bool = false>(Option<Blob<u32>>);
+#[repr(transparent)]
+pub struct Packed<const TAILS: bool = false>(Option<Blob>);
+
+/// The number of entries is the blob's short number, up to this one, which stands for more.
+const UNCOUNTED: u16 = 0x7FFF;
 
 impl Packed<true> {
     /// The place of the entry before the one at `at` (which may be the end, but not 0).
@@ -31,19 +35,30 @@ impl<const TAILS: bool> Packed<TAILS> {
 
     /// The sequence of `count` entries whose bytes these are.
     pub fn of(entries: &[u8], count: usize) -> Self {
-        Packed((count > 0).then(|| Blob::new(count as u32, &[entries])))
+        let mut packed = Packed((count > 0).then(|| Blob::new((), &[entries])));
+        packed.set_len(count);
+        packed
     }
 
     /// Number of entries.
     #[inline]
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |blob| blob.header() as usize)
+        match self.0.as_ref().map_or(0, Blob::short) {
+            UNCOUNTED => self.iter().count(),
+            counted => counted as usize,
+        }
+    }
+
+    fn set_len(&mut self, count: usize) {
+        if let Some(blob) = &mut self.0 {
+            blob.set_short(u16::try_from(count).unwrap_or(UNCOUNTED).min(UNCOUNTED));
+        }
     }
 
     /// Whether there is no entry.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_none()
     }
 
     /// All entries' bytes.
@@ -129,15 +144,15 @@ impl<const TAILS: bool> Packed<TAILS> {
         fewer: usize,
         entries: [Encoded<'_, TAILS>; N],
     ) {
-        let count = (self.len() - fewer + N) as u32;
-        let blob = self.0.get_or_insert_with(|| Blob::new(0, &[]));
+        let count = self.len() - fewer + N;
+        let blob = self.0.get_or_insert_with(|| Blob::new((), &[]));
         // At most three entries are written at once, three parts each.
         let mut parts: [&[u8]; 9] = [&[]; 9];
         for (place, encoded) in entries.iter().enumerate() {
             parts[place * 3..place * 3 + 3].copy_from_slice(&encoded.parts());
         }
         blob.splice(at, removed, &parts[..N * 3]);
-        blob.set_header(count);
+        self.set_len(count);
     }
 }
 
@@ -231,6 +246,19 @@ mod tests {
         let mut backwards: Vec<_> = packed.iter().rev().map(Item::to_vec).collect();
         backwards.reverse();
         assert_eq!(backwards, texts);
+    }
+
+    #[test]
+    fn more_entries_than_the_short_number_holds_are_counted() {
+        let entry = Encoded::<false>::element(b"1").parts().concat();
+        for count in [32_766, 32_767, 32_768, 70_000] {
+            let mut packed = Packed::<false>::of(&entry.repeat(count), count);
+            assert_eq!(packed.len(), count);
+            packed.push([Encoded::element(b"x")]);
+            assert_eq!(packed.len(), count + 1);
+            packed.remove(0, 2);
+            assert_eq!(packed.len(), count - 1);
+        }
     }
 
     #[test]

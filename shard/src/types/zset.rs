@@ -11,6 +11,7 @@ use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
 use crate::engine::blob::Blob;
+use crate::engine::blob::thin::{Form, Thin};
 use crate::engine::{Limits, hash_bytes, size_class};
 use order::Order;
 
@@ -18,13 +19,7 @@ use order::Order;
 /// limit is passed they become a table of members and an order over the same members, and stay that. Scores are never
 /// NaN.
 #[derive(Clone)]
-pub struct ZSet(Form);
-
-#[derive(Clone)]
-enum Form {
-    Packed(Packed),
-    Sorted(Box<Sorted>),
-}
+pub struct ZSet(Thin<Packed, Sorted>);
 
 #[derive(Clone)]
 struct Sorted {
@@ -96,15 +91,32 @@ impl Default for ZSet {
 impl ZSet {
     /// An empty sorted set; allocates nothing.
     pub const fn new() -> Self {
-        ZSet(Form::Packed(Packed::new()))
+        ZSet(Thin::new())
+    }
+
+    /// The packed sorted set of members, all different, with their scores in ascending order.
+    pub fn of_ascending(members: &[(Item<'_>, f64)]) -> Self {
+        let mut entries = Vec::new();
+        for (member, score) in members {
+            let mut room = [0; 8];
+            for entry in [Encoded::<false>::item(*member), score_entry(*score, &mut room)] {
+                entry.parts().into_iter().for_each(|part| entries.extend_from_slice(part));
+            }
+        }
+        ZSet(Thin::small(Packed::of(&entries, 2 * members.len())))
+    }
+
+    /// Whether the sorted set is packed.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.0.get(), Form::Small(_))
     }
 
     /// Number of members.
     #[inline]
     pub fn len(&self) -> usize {
-        match &self.0 {
-            Form::Packed(packed) => packed.len() / 2,
-            Form::Sorted(sorted) => sorted.order.len(),
+        match self.0.get() {
+            Form::Small(packed) => packed.len() / 2,
+            Form::Large(sorted) => sorted.order.len(),
         }
     }
 
@@ -116,9 +128,9 @@ impl ZSet {
     /// Allocator bytes below this value.
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            Form::Packed(packed) => packed.heap_bytes(),
-            Form::Sorted(sorted) => {
+        match self.0.get() {
+            Form::Small(packed) => packed.heap_bytes(),
+            Form::Large(sorted) => {
                 size_class(size_of::<Sorted>())
                     + sorted.members.heap_bytes()
                     + sorted.order.heap_bytes()
@@ -129,26 +141,26 @@ impl ZSet {
 
     /// The name that OBJECT ENCODING tells.
     pub fn encoding(&self) -> &'static str {
-        match &self.0 {
-            Form::Packed(_) => "listpack",
-            Form::Sorted(_) => "skiplist",
+        match self.0.get() {
+            Form::Small(_) => "listpack",
+            Form::Large(_) => "skiplist",
         }
     }
 
     /// About how many allocations dropping the sorted set touches.
     pub fn free_effort(&self) -> usize {
-        match &self.0 {
-            Form::Packed(_) => 1,
-            Form::Sorted(sorted) => sorted.order.len(),
+        match self.0.get() {
+            Form::Small(_) => 1,
+            Form::Large(sorted) => sorted.order.len(),
         }
     }
 
     /// What looking `member` up would look at first.
     #[inline]
     pub(super) fn near(&self, member: &[u8]) -> Option<Near<'_>> {
-        match &self.0 {
-            Form::Packed(packed) => Some(Near::Packed(packed)),
-            Form::Sorted(sorted) => {
+        match self.0.get() {
+            Form::Small(packed) => Some(Near::Packed(packed)),
+            Form::Large(sorted) => {
                 sorted.members.candidate(hash_bytes(member)).map(|other| Near::Scored(&other.0))
             }
         }
@@ -157,12 +169,12 @@ impl ZSet {
     /// A member's score.
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
-        match &self.0 {
-            Form::Packed(packed) => {
+        match self.0.get() {
+            Form::Small(packed) => {
                 let (at, _) = packed.find(member, 2)?;
                 Some(score_of(packed.read(packed.read(at).1).0))
             }
-            Form::Sorted(sorted) => sorted.find(member).map(Member::score),
+            Form::Large(sorted) => sorted.find(member).map(Member::score),
         }
     }
 
@@ -173,7 +185,7 @@ impl ZSet {
 
     /// Sets a member's score and returns what it was before. The score must not be NaN.
     pub fn set(&mut self, member: &[u8], score: f64, limits: &Limits) -> Option<f64> {
-        if let Form::Packed(packed) = &mut self.0 {
+        if let Form::Small(packed) = self.0.get_mut() {
             if let Some((at, _)) = packed.find(member, 2) {
                 let old = score_of(packed.read(packed.read(at).1).0);
                 if old != score {
@@ -194,25 +206,25 @@ impl ZSet {
 
     /// Removes a member and returns its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
-        match &mut self.0 {
-            Form::Packed(packed) => {
+        match self.0.get_mut() {
+            Form::Small(packed) => {
                 let (at, _) = packed.find(member, 2)?;
                 let score = score_of(packed.read(packed.read(at).1).0);
                 packed.remove(at, 2);
                 Some(score)
             }
-            Form::Sorted(sorted) => sorted.remove(member),
+            Form::Large(sorted) => sorted.remove(member),
         }
     }
 
     /// How many members stand before this one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        match &self.0 {
-            Form::Packed(packed) => {
+        match self.0.get() {
+            Form::Small(packed) => {
                 let (at, rank) = packed.find(member, 2)?;
                 Some((rank, score_of(packed.read(packed.read(at).1).0)))
             }
-            Form::Sorted(sorted) => {
+            Form::Large(sorted) => {
                 let score = sorted.find(member)?.score();
                 Some((sorted.order.rank(score, member)?, score))
             }
@@ -221,27 +233,27 @@ impl ZSet {
 
     /// How many members have scores that `before` accepts; it must accept all scores below some bound and no others.
     pub fn rank_by_score(&self, before: impl Fn(f64) -> bool) -> usize {
-        match &self.0 {
-            Form::Packed(_) => self.iter().take_while(|(_, score)| before(*score)).count(),
-            Form::Sorted(sorted) => sorted.order.partition(|score, _| before(score)),
+        match self.0.get() {
+            Form::Small(_) => self.iter().take_while(|(_, score)| before(*score)).count(),
+            Form::Large(sorted) => sorted.order.partition(|score, _| before(score)),
         }
     }
 
     /// How many members from the first on `before` accepts, where all scores are equal; it must accept all members
     /// below some bound and no others.
     pub fn rank_by_member(&self, before: impl Fn(&[u8]) -> bool) -> usize {
-        match &self.0 {
-            Form::Packed(_) => {
+        match self.0.get() {
+            Form::Small(_) => {
                 self.iter().take_while(|(member, _)| before(member.text(&mut IntText::new()))).count()
             }
-            Form::Sorted(sorted) => sorted.order.partition(|_, member| before(member.bytes())),
+            Form::Large(sorted) => sorted.order.partition(|_, member| before(member.bytes())),
         }
     }
 
     /// The members with their scores from a rank on, up or (`reverse`) down. None if the rank is beyond the set.
     pub fn iter_from(&self, rank: usize, reverse: bool) -> Iter<'_> {
-        Iter(match &self.0 {
-            Form::Packed(packed) if reverse => {
+        Iter(match self.0.get() {
+            Form::Small(packed) if reverse => {
                 // Packed members are walked one way only, so their places are noted first.
                 let mut at = 0;
                 let places = (0..=rank).map(|_| {
@@ -251,11 +263,11 @@ impl ZSet {
                 });
                 Walk::Down(packed, if rank < packed.len() / 2 { places.collect() } else { Vec::new() })
             }
-            Form::Packed(packed) => {
+            Form::Small(packed) => {
                 let at = packed.nth(rank.saturating_mul(2).min(packed.len()));
                 Walk::Up(super::packed::Iter::between(packed.bytes(), at, packed.end()))
             }
-            Form::Sorted(sorted) => Walk::Sorted(sorted.order.iter_from(rank, reverse)),
+            Form::Large(sorted) => Walk::Sorted(sorted.order.iter_from(rank, reverse)),
         })
     }
 
@@ -271,10 +283,10 @@ impl ZSet {
             *self = Self::new();
             return;
         }
-        match &mut self.0 {
-            Form::Packed(packed) => packed.remove(packed.nth(rank * 2), count * 2),
-            Form::Sorted(sorted) => {
-                let Sorted { members, order, bytes } = &mut **sorted;
+        match self.0.get_mut() {
+            Form::Small(packed) => packed.remove(packed.nth(rank * 2), count * 2),
+            Form::Large(sorted) => {
+                let Sorted { members, order, bytes } = sorted;
                 order.remove_range(rank, count, |member| {
                     *bytes -= member.0.heap_bytes();
                     members.remove(member.hash(), |other| other.0.same(&member.0));
@@ -288,21 +300,21 @@ impl ZSet {
         if self.is_empty() {
             return None;
         }
-        match &self.0 {
-            Form::Packed(_) => self.iter_from(rng.random_range(0..self.len()), false).next(),
-            Form::Sorted(sorted) => sorted.members.random(rng).map(Member::pair),
+        match self.0.get() {
+            Form::Small(_) => self.iter_from(rng.random_range(0..self.len()), false).next(),
+            Form::Large(sorted) => sorted.members.random(rng).map(Member::pair),
         }
     }
 
     /// Visits about `count` members from a cursor on and returns the next one, as [`SegmentTable::scan`] does. A packed
     /// sorted set is visited whole.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut each: impl FnMut(Item<'a>, f64)) -> u64 {
-        match &self.0 {
-            Form::Packed(_) => {
+        match self.0.get() {
+            Form::Small(_) => {
                 self.iter().for_each(|(member, score)| each(member, score));
                 0
             }
-            Form::Sorted(sorted) => {
+            Form::Large(sorted) => {
                 sorted.members.scan(cursor, count, |member| each(Item::Bytes(member.bytes()), member.score()))
             }
         }
@@ -319,7 +331,7 @@ impl ZSet {
             packed
                 .push([Encoded::element(member.text(&mut IntText::new())), score_entry(score, &mut [0; 8])]);
         }
-        ZSet(Form::Packed(packed))
+        ZSet(Thin::small(packed))
     }
 
     /// A sorted set that is never packed, which keeps every score exactly; see [`repacked`](Self::repacked).
@@ -331,16 +343,16 @@ impl ZSet {
 
     /// Turns a packed sorted set into a table with an order.
     fn sorted(&mut self) -> &mut Sorted {
-        if let Form::Packed(_) = &self.0 {
+        if let Form::Small(_) = self.0.get() {
             let mut sorted = Box::new(Sorted { members: SegmentTable::new(), order: Order::new(), bytes: 0 });
             for (member, score) in self.iter() {
                 sorted.insert(member.text(&mut IntText::new()), score);
             }
-            self.0 = Form::Sorted(sorted);
+            self.0 = Thin::large(sorted);
         }
-        match &mut self.0 {
-            Form::Sorted(sorted) => sorted,
-            Form::Packed(_) => unreachable!("sorted above"),
+        match self.0.get_mut() {
+            Form::Large(sorted) => sorted,
+            Form::Small(_) => unreachable!("sorted above"),
         }
     }
 }

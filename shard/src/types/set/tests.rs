@@ -6,8 +6,8 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use super::*;
 
 fn recounted(set: &Set) -> usize {
-    match &set.0 {
-        Form::Table(table) => {
+    match set.shape() {
+        Shape::Table(table) => {
             size_class(size_of::<Table>())
                 + table.members.heap_bytes()
                 + table.members.iter().map(|member| member.0.heap_bytes()).sum::<usize>()
@@ -36,8 +36,12 @@ fn encodings_are_told_as_redis_tells_them() {
     let mut small = Set::new();
     small.insert(b"1", &limits);
     small.insert(b"x", &limits);
-    assert!(matches!(small.0, Form::Packed(_)));
+    assert!(matches!(small.shape(), Shape::Packed(_)));
     assert_eq!(small.encoding(), "hashtable");
+    let mut text = Set::new();
+    text.insert(b"x", &limits);
+    assert!(matches!(text.shape(), Shape::Packed(_)));
+    assert_eq!((text.encoding(), size_of::<Set>()), ("hashtable", 8));
 }
 
 proptest! {

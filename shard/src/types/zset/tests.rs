@@ -18,9 +18,9 @@ fn contents(zset: &ZSet) -> Vec<(Vec<u8>, f64)> {
 }
 
 fn recounted(zset: &ZSet) -> usize {
-    match &zset.0 {
-        Form::Packed(packed) => packed.heap_bytes(),
-        Form::Sorted(sorted) => {
+    match zset.0.get() {
+        Form::Small(packed) => packed.heap_bytes(),
+        Form::Large(sorted) => {
             size_class(size_of::<Sorted>())
                 + sorted.members.heap_bytes()
                 + sorted.order.heap_bytes()
