@@ -8,6 +8,7 @@ pub mod blob;
 mod edit;
 mod evict;
 mod expire;
+mod journal;
 pub mod key;
 mod lazy_free;
 mod limits;
@@ -19,6 +20,9 @@ mod size;
 mod slots;
 mod stats;
 mod totals;
+mod transfer;
+
+use std::sync::Arc;
 
 use slotway_common::error::Error;
 use slotway_common::platform::random;
@@ -27,6 +31,7 @@ use slotway_common::slot::{SLOTS, Slot};
 pub use access::{AccessClock, Policy};
 pub use edit::Edit;
 pub use expire::SweepReport;
+pub use journal::{Note, NotedKey};
 pub use key::{Key, hash_bytes, set_hash_seed};
 pub use lazy_free::LazyFree;
 pub use limits::Limits;
@@ -37,8 +42,9 @@ pub use size::size_class;
 pub use slots::{Database, SlotSpace};
 pub use stats::Stats;
 pub use totals::DbTotals;
+pub use transfer::prefix_of;
 
-use crate::types::table::Place;
+use crate::types::table::{Hashed, Place};
 use crate::types::{Kind, Object};
 
 /// Number of a database, `0..DATABASES`.
@@ -61,6 +67,10 @@ pub struct Engine {
     emptied: Vec<Emptied>,
     /// The time that the command in progress sees, in milliseconds since 1970.
     now: i64,
+    /// Keys whose time is up by then have expired: `now`, or never where keys do not expire by themselves.
+    expired_by: i64,
+    keeps_expired: bool,
+    journal: journal::Journal,
     changes: u64,
     random: rand::rngs::SmallRng,
     sweep: expire::Sweep,
@@ -85,6 +95,9 @@ impl Engine {
             totals: std::array::from_fn(|_| DbTotals::default()),
             emptied: Vec::new(),
             now: slotway_common::platform::clock::now_ms(),
+            expired_by: slotway_common::platform::clock::now_ms(),
+            keeps_expired: false,
+            journal: journal::Journal::default(),
             changes: 0,
             random: random::generator(),
             sweep: expire::Sweep::default(),
@@ -101,6 +114,7 @@ impl Engine {
     #[inline]
     pub fn set_now(&mut self, now: i64) {
         self.now = now;
+        self.expired_by = if self.keeps_expired { i64::MIN } else { now };
         self.clock.set_now(now);
     }
 
@@ -148,10 +162,24 @@ impl Engine {
         self.slots.get_mut(usize::from(slot))?.database_mut(db)
     }
 
+    /// Counts a command on a key of the slot.
+    #[inline]
+    pub fn count_operation(&mut self, slot: Slot) {
+        if let Some(space) = self.slots.get_mut(usize::from(slot)) {
+            space.operations += 1;
+        }
+    }
+
     /// Bytes of the allocator that all keys and values take.
     #[must_use]
     pub fn dataset_bytes(&self) -> u64 {
         self.slots.iter().map(SlotSpace::bytes).sum()
+    }
+
+    /// The thread that frees.
+    #[must_use]
+    pub fn lazy_free(&self) -> LazyFree {
+        self.lazy_free.clone()
     }
 
     /// Objects that wait to be freed on the other thread.
@@ -208,7 +236,7 @@ impl Engine {
         self.settle();
         let database = self.database(db, key.slot)?;
         let place = database.find(key)?;
-        if database.at(place)?.expire_at().is_some_and(|at| at <= self.now) {
+        if database.at(place)?.expire_at().is_some_and(|at| at <= self.expired_by) {
             self.expire_now(db, key);
             return None;
         }
@@ -218,6 +246,7 @@ impl Engine {
     #[cold]
     fn expire_now(&mut self, db: DbIndex, key: &Key<'_>) {
         if let Some(record) = self.take(db, key) {
+            self.note_gone(db, key.slot, key.hash, key.bytes);
             self.stats.expired_keys += 1;
             self.discard(record);
         }
@@ -261,7 +290,7 @@ impl Engine {
     pub fn peek_record(&self, db: DbIndex, key: &Key<'_>) -> Option<&Record> {
         let database = self.database(db, key.slot)?;
         let record = database.at(database.find(key)?)?;
-        let live = record.expire_at().is_none_or(|at| at > self.now)
+        let live = record.expire_at().is_none_or(|at| at > self.expired_by)
             && !record.value().is_some_and(Object::is_empty);
         live.then_some(record)
     }
@@ -349,12 +378,16 @@ impl Engine {
         place: Place,
     ) -> Result<Option<Edit<'_, T>>, Error> {
         let emptied = Emptied { db, slot: key.slot, hash: key.hash };
+        let tracked = self.is_tracked(key.slot);
         let Some(database) = self.slots.get_mut(usize::from(key.slot)).and_then(|slot| slot.database_mut(db))
         else {
             return Ok(None);
         };
         let Some((record, bytes)) = database.record_and_bytes(place) else { return Ok(None) };
         let value = record.value_mut().and_then(T::of_mut).ok_or(Error::WrongType)?;
+        if tracked {
+            self.journal.written(db, key);
+        }
         Ok(Some(Edit::new(value, bytes, &mut self.emptied, emptied)))
     }
 
@@ -379,6 +412,7 @@ impl Engine {
     /// Inserts a record for a key that is known to be absent.
     fn insert_new(&mut self, db: DbIndex, key: &Key<'_>, mut record: Record) {
         self.clock.start(&mut record);
+        self.note_written(db, key.slot, key.hash, key.bytes);
         self.totals[db].add(key.slot, 1, u64::from(record.expire_at().is_some()));
         if let Some(slot) = self.slots.get_mut(usize::from(key.slot)) {
             slot.database_or_create(db).insert(key.hash, record);
@@ -424,8 +458,14 @@ impl Engine {
         place: Place,
         change: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
-        let database = self.slots.get_mut(usize::from(slot))?.database_mut(db)?;
+        let space = self.slots.get_mut(usize::from(slot))?;
+        let tracked = space.tracked;
+        let database = space.database_mut(db)?;
         let (result, expires) = database.change(place, change)?;
+        if tracked && let Some(record) = database.at(place) {
+            let key = Key { bytes: record.key(), slot, hash: record.hash() };
+            self.journal.written(db, &key);
+        }
         match expires {
             1 => self.totals[db].add(slot, 0, 1),
             -1 => self.totals[db].remove(slot, 0, 1),
@@ -441,6 +481,21 @@ impl Engine {
             self.discard(old);
         }
         self.insert_new(db, key, record);
+    }
+
+    /// Sets how long ago a key was used, or how often, whichever the eviction policy goes by.
+    pub fn restore_access(
+        &mut self,
+        db: DbIndex,
+        key: &Key<'_>,
+        idle_seconds: Option<u64>,
+        frequency: Option<u8>,
+    ) {
+        let clock = self.clock;
+        let Some(place) = self.database(db, key.slot).and_then(|database| database.find(key)) else { return };
+        if let Some(record) = self.database_mut(db, key.slot).and_then(|database| database.at_mut(place)) {
+            clock.restore(record, idle_seconds, frequency);
+        }
     }
 
     /// Changes a string in part: `change` gets the bytes and may resize them; the expiry stays.
@@ -466,7 +521,7 @@ impl Engine {
         };
         self.change(db, key.slot, place, |record| {
             let result = match record.value_mut() {
-                Some(Object::String(bytes)) => change(bytes),
+                Some(Object::String(bytes)) => change(Arc::make_mut(bytes)),
                 Some(_) => return Err(Error::WrongType),
                 None => {
                     let mut bytes = record.bytes().unwrap_or_default().to_vec();
@@ -515,6 +570,7 @@ impl Engine {
     /// Takes a live key out, to be put elsewhere.
     pub fn take_live(&mut self, db: DbIndex, key: &Key<'_>) -> Option<Record> {
         self.locate(db, key)?;
+        self.note_written(db, key.slot, key.hash, key.bytes);
         self.take(db, key)
     }
 
@@ -543,6 +599,9 @@ impl Engine {
             for index in (0..DATABASES).filter(|index| db.is_none_or(|db| db == *index)) {
                 let Some(database) = space.take_database(index) else { continue };
                 removed += database.len() as u64;
+                if space.tracked {
+                    self.journal.note(Note::Flushed { slot, db: index });
+                }
                 self.totals[index].remove(slot, database.len() as u64, database.expires());
                 self.lazy_free.database(database);
             }
@@ -555,6 +614,9 @@ impl Engine {
         self.settle();
         for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {
             let (first, second) = (space.take_database(a), space.take_database(b));
+            if space.tracked && (first.is_some() || second.is_some()) {
+                self.journal.note(Note::Swapped { slot, a, b });
+            }
             for (from, to, database) in [(a, b, first), (b, a, second)] {
                 let Some(database) = database else { continue };
                 let (keys, expires) = (database.len() as u64, database.expires());

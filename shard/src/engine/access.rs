@@ -88,6 +88,21 @@ impl AccessClock {
         record.set_access(access);
     }
 
+    /// Notes that a record was last used so long ago, or has this LFU counter, whichever the policy goes by.
+    pub(super) fn restore(self, record: &mut Record, idle_seconds: Option<u64>, frequency: Option<u8>) {
+        let now = self.seconds & LRU_MASK;
+        match (self.policy.is_lfu(), idle_seconds, frequency) {
+            (true, _, Some(frequency)) => record.set_access((self.minutes() << 8) | u32::from(frequency)),
+            (false, Some(idle), _) => {
+                let at = i64::from(now).wrapping_sub_unsigned(idle);
+                // Before the clock's last round, once; what is longer ago comes out as anything, as in Redis.
+                let at = if at < 0 { at.wrapping_add(i64::from(LRU_MASK)) } else { at };
+                record.set_access(at as u32 & LRU_MASK);
+            }
+            _ => {}
+        }
+    }
+
     /// Notes an access.
     #[inline]
     pub(super) fn touch(self, record: &mut Record, random: &mut impl Rng) {

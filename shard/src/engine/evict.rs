@@ -8,6 +8,9 @@ use slotway_common::slot::{SLOTS, Slot};
 
 use super::{DATABASES, DbIndex, Engine, Key, Policy, Record};
 
+/// Draws in a row that may hit a parked slot.
+const PARKED_TRIES: usize = 64;
+
 /// Candidates that are remembered between samples.
 const POOL: usize = 16;
 
@@ -44,9 +47,19 @@ impl Engine {
     /// Evicts one key by the policy in force; false when there is none that may go.
     pub fn evict_one(&mut self, samples: usize) -> bool {
         self.settle();
-        let Some((db, key)) = self.choose_victim(samples.max(1)) else { return false };
+        let mut chosen = None;
+        // What is parked must stay; slots are parked for milliseconds and are few, so other victims are soon found.
+        for _ in 0..PARKED_TRIES {
+            chosen = self.choose_victim(samples.max(1));
+            match &chosen {
+                Some((_, key)) if self.slot(Key::new(key).slot).parked => chosen = None,
+                _ => break,
+            }
+        }
+        let Some((db, key)) = chosen else { return false };
         let key = Key::new(&key);
         let Some(record) = self.take(db, &key) else { return true };
+        self.note_gone(db, key.slot, key.hash, key.bytes);
         self.stats.evicted_keys += 1;
         self.discard(record);
         true

@@ -9,6 +9,7 @@ use slotway_common::platform::clock;
 use slotway_common::slot::SLOTS;
 
 use super::{DATABASES, Engine};
+use crate::types::table::Hashed;
 
 /// Where the sweep goes on.
 #[derive(Debug, Default)]
@@ -50,7 +51,10 @@ impl Engine {
     }
 
     fn sweep_slot(&mut self, db: usize, slot: u16) -> u64 {
-        let now = self.now;
+        let now = self.expired_by;
+        if self.slot(slot).parked {
+            return 0;
+        }
         let mut expired = Vec::new();
         let Some(database) = self.database_mut(db, slot).filter(|database| database.is_due(now)) else {
             return 0;
@@ -60,6 +64,7 @@ impl Engine {
         self.totals[db].remove(slot, removed, removed);
         self.stats.expired_keys += removed;
         for record in expired {
+            self.note_gone(db, slot, record.hash(), record.key());
             self.discard(record);
         }
         removed

@@ -22,6 +22,8 @@
 //! 4. All bytes up to the layout's size are initialised.
 #![allow(unsafe_code)]
 
+use std::sync::Arc;
+
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
@@ -65,7 +67,7 @@ impl Record {
     #[must_use]
     pub fn string(key: &[u8], value: &[u8], expire_at: Option<i64>) -> Self {
         if value.len() > MAX_EMBEDDED {
-            return Self::object(key, Object::String(Box::new(value.to_vec())), expire_at);
+            return Self::object(key, Object::String(Arc::new(value.to_vec())), expire_at);
         }
         let record = Self::allocate(key, value.len(), expire_at, 0);
         // SAFETY: the allocation has room for the value behind the key (layout), and is ours alone.
@@ -223,7 +225,7 @@ impl Record {
     /// Takes the object out and leaves an empty string in its place.
     fn take_object(&mut self) -> Option<Object> {
         let object = self.value_mut()?;
-        Some(std::mem::replace(object, Object::String(Box::default())))
+        Some(std::mem::replace(object, Object::String(Arc::default())))
     }
 
     /// Takes the value out, to be dropped elsewhere, and leaves an empty one.
@@ -274,6 +276,12 @@ impl Record {
     /// Marks a string as a text even if it reads as an integer (INCRBYFLOAT), which OBJECT ENCODING tells.
     pub fn mark_text(&mut self) {
         self.set_marks(TEXT);
+    }
+
+    /// True when a string is marked as a text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.flags() & TEXT != 0
     }
 
     /// True when a string was changed in part (APPEND, SETRANGE), which OBJECT ENCODING calls `raw`.
@@ -407,7 +415,7 @@ mod tests {
 
     #[test]
     fn an_object_is_dropped_once() {
-        let mut record = Record::object(b"k", Object::String(Box::new(vec![1; 2000])), Some(5));
+        let mut record = Record::object(b"k", Object::String(Arc::new(vec![1; 2000])), Some(5));
         record.set_expire_at(None);
         assert_eq!(record.bytes().map(<[u8]>::len), Some(2000));
         drop(record.take_value());

@@ -93,6 +93,6 @@ impl Engine {
     }
 
     fn is_live(&self, record: &Record) -> bool {
-        record.expire_at().is_none_or(|at| at > self.now)
+        record.expire_at().is_none_or(|at| at > self.expired_by)
     }
 }

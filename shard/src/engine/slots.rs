@@ -9,6 +9,12 @@ pub struct SlotSpace {
     /// Database 0, which nearly everybody uses alone.
     zero: Database,
     others: Option<Box<[Option<Box<Database>>; DATABASES]>>,
+    /// Its changes are noted in the engine's journal.
+    pub(super) tracked: bool,
+    /// Nothing here may change: the slot is about to be handed over.
+    pub(super) parked: bool,
+    /// Commands on keys here, since the slot came to this engine.
+    pub(super) operations: u64,
 }
 
 impl SlotSpace {
@@ -46,6 +52,12 @@ impl SlotSpace {
 
     pub(super) fn put_database(&mut self, db: DbIndex, database: Database) {
         *self.database_or_create(db) = database;
+    }
+
+    /// Commands on keys of this slot since it came here.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.operations
     }
 
     /// Keys of all databases.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::types::Object;
 
@@ -46,7 +48,7 @@ fn bytes_of_all_slots_are_the_sum_over_their_records() {
             1 => engine.edit_string(0, &key(&name), |bytes| bytes.extend_from_slice(&[2; 100])).unwrap(),
             2 => drop(engine.remove(0, &key(&name))),
             3 => drop(engine.set_expire_at(0, &key(&name), Some(9_000_000))),
-            _ => engine.set(0, &key(&name), Object::String(Box::new(vec![3; 700]))),
+            _ => engine.set(0, &key(&name), Object::String(Arc::new(vec![3; 700]))),
         }
     }
     for slot in 0..SLOTS {

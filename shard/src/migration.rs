@@ -1,0 +1,208 @@
+//! Moves of slots between shards; DESIGN and the steps are in the crate's README.
+//!
+//! [`source`] and [`target`] are the two halves without I/O, [`gate`] closes slots while they change hands, and
+//! [`Moves`] is what the data thread keeps of all of it. Owners change by [`Shard::adopt`] alone, which follows the
+//! cluster's committed state.
+
+mod adopt;
+mod gate;
+mod source;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use gate::{Closed, Gate};
+pub use source::Source;
+pub use target::{Applied, Target, TargetError};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use slotway_common::command::Command;
+use slotway_common::resp::Args;
+use slotway_common::slot::Slot;
+use slotway_common::topology::SlotRanges;
+
+use crate::engine::{DbIndex, Engine, SlotSpace};
+
+/// Bytes that may be on their way to a target before writers to moving slots have to wait.
+const CONGESTED: usize = 4 * 1024 * 1024;
+/// The same when everything is copied and the slots are to be parked.
+const CONGESTED_AT_THE_END: usize = 64 * 1024;
+
+/// A batch of slots that is leaving.
+pub struct Leaving {
+    /// The move's id.
+    pub id: String,
+    pub source: Source,
+    /// The slots are parked since then.
+    pub parked_at: Option<Instant>,
+    /// Frames that were written to the connection and not confirmed: sequence number and bytes of each write.
+    unconfirmed: VecDeque<(u64, usize)>,
+    /// Their bytes.
+    on_the_way: usize,
+    /// Everything has been copied and the lag must get small.
+    pub ending: bool,
+}
+
+impl Leaving {
+    #[must_use]
+    pub fn new(id: String, source: Source) -> Self {
+        Self { id, source, parked_at: None, unconfirmed: VecDeque::new(), on_the_way: 0, ending: false }
+    }
+
+    /// Notes that frames up to the source's last sequence number, so many bytes, are being written.
+    pub fn sent(&mut self, bytes: usize) {
+        self.unconfirmed.push_back((self.source.sequence(), bytes));
+        self.on_the_way += bytes;
+    }
+
+    /// Notes that the target has applied all frames up to a number.
+    pub fn confirmed(&mut self, sequence: u64) {
+        while let Some((last, bytes)) = self.unconfirmed.front().copied()
+            && last <= sequence
+        {
+            self.unconfirmed.pop_front();
+            self.on_the_way -= bytes;
+        }
+    }
+
+    /// Bytes that were sent and are not confirmed.
+    #[must_use]
+    pub fn on_the_way(&self) -> usize {
+        self.on_the_way
+    }
+
+    /// Bytes that the target has yet to apply.
+    #[must_use]
+    pub fn lag(&self) -> usize {
+        self.on_the_way + self.source.queued()
+    }
+
+    fn is_congested(&self) -> bool {
+        self.lag() > if self.ending { CONGESTED_AT_THE_END } else { CONGESTED }
+    }
+}
+
+/// What has been moved so far, of one move.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    pub keys: u64,
+    pub bytes: u64,
+    pub longest_park: Duration,
+}
+
+/// A move under way that leads away from here.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub id: String,
+    /// Slots that the target owns.
+    pub done: usize,
+    pub remaining: SlotRanges,
+}
+
+/// Counters over all moves of this shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MoveStats {
+    /// Keys and bytes of the batches that have ended.
+    pub keys: u64,
+    pub bytes: u64,
+    pub slots_left: u64,
+    pub slots_arrived: u64,
+    /// By [`AbortReason`].
+    pub aborts: [u64; AbortReason::ALL.len()],
+}
+
+/// Why a move ended early, in so few words that they can be a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortReason {
+    /// An operator has asked for it.
+    Asked,
+    /// The target has no room.
+    Full,
+    /// A node has restarted.
+    Restart,
+    /// The connection or the target failed.
+    Failure,
+}
+
+impl AbortReason {
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Full, Self::Restart, Self::Failure];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Full => "full",
+            Self::Restart => "restart",
+            Self::Failure => "failure",
+        }
+    }
+
+    /// The reason behind the text that the committed state keeps.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        if text.contains("has no room") {
+            Self::Full
+        } else if text.contains("has restarted") {
+            Self::Restart
+        } else if text.contains("asked") {
+            Self::Asked
+        } else {
+            Self::Failure
+        }
+    }
+}
+
+/// All moves that this shard takes part in.
+#[derive(Default)]
+pub struct Moves {
+    pub gate: Gate,
+    /// One batch for each move at a time.
+    pub leaving: Vec<Leaving>,
+    /// Slots that are here whole and not owned yet, with their moves' ids.
+    pub arrived: BTreeMap<Slot, (String, SlotSpace)>,
+    pub outgoing: Vec<Outgoing>,
+    /// Slots that moves to this shard have yet to bring.
+    pub expected: BTreeMap<String, usize>,
+    pub progress: BTreeMap<String, Progress>,
+    pub stats: MoveStats,
+}
+
+impl Moves {
+    /// The batch of a move that is leaving.
+    pub fn leaving(&mut self, id: &str) -> Option<&mut Leaving> {
+        self.leaving.iter_mut().find(|leaving| leaving.id == id)
+    }
+
+    /// Takes note of what has been changed in moving slots; see [`Source::record`]. True when the writer should slow
+    /// down.
+    pub fn record(
+        &mut self,
+        engine: &mut Engine,
+        ran: Option<(&'static Command, Args<'_>, DbIndex)>,
+    ) -> bool {
+        let (notes, instead) = engine.take_notes();
+        let mut slow = false;
+        for leaving in &mut self.leaving {
+            leaving.source.record(engine, &notes, ran, instead.as_deref());
+            slow |= leaving.is_congested();
+        }
+        slow
+    }
+
+    pub fn count_abort(&mut self, reason: &str) {
+        let reason = AbortReason::of(reason);
+        if let Some(position) = AbortReason::ALL.iter().position(|known| *known == reason)
+            && let Some(count) = self.stats.aborts.get_mut(position)
+        {
+            *count += 1;
+        }
+    }
+
+    /// True when the targets cannot keep up with what is written.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.leaving.iter().any(Leaving::is_congested)
+    }
+}

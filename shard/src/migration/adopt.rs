@@ -1,0 +1,140 @@
+//! Following the committed state: the one place where slots change hands.
+
+use std::sync::Arc;
+
+use slotway_common::cluster_state::{ClusterState, Phase};
+use slotway_common::fault;
+use slotway_common::platform::clock;
+use slotway_common::settings::Name;
+use slotway_common::slot::{SLOTS, Slot};
+
+use super::{Closed, Leaving, Outgoing, Progress};
+use crate::node::Shard;
+use crate::settings;
+
+impl Shard {
+    /// Brings this shard to a newer committed state: serves what it got, lets go of what it gave, and forgets moves that
+    /// have ended.
+    pub fn adopt(&mut self, state: &Arc<ClusterState>) {
+        if !state.is_founded() || state.generation < self.node.state.generation {
+            return;
+        }
+        let (before, was) = self.follow(state);
+        for slot in 0..SLOTS {
+            let owned = before.shard_of(slot) == Some(was);
+            let owns = self.node.owns(slot);
+            if owned && !owns {
+                self.let_go(slot);
+            } else if owns && !owned {
+                self.take_over(slot, state);
+            }
+        }
+        fault::point("adopted");
+        self.end_moves(state);
+        let my_name = state.node(&self.node.identity.node).map(|(shard, _)| shard.name.as_str());
+        let to_here = state.migrations.iter().filter(|found| Some(found.target.as_str()) == my_name);
+        self.node.moves.outgoing = state
+            .migrations
+            .iter()
+            .filter(|found| Some(found.source.as_str()) == my_name)
+            .map(|found| Outgoing {
+                id: found.id.clone(),
+                done: found.moved.count(),
+                remaining: found.remaining(),
+            })
+            .collect();
+        self.node.moves.expected =
+            to_here.map(|found| (found.id.clone(), found.remaining().count())).collect();
+        self.node.moves.gate.wake();
+    }
+
+    /// The slot is another shard's now.
+    fn let_go(&mut self, slot: Slot) {
+        let space = self.engine.detach(slot);
+        self.engine.free(space);
+        self.node.moves.gate.open(slot);
+        self.node.moves.stats.slots_left += 1;
+    }
+
+    /// The slot is this shard's now.
+    fn take_over(&mut self, slot: Slot, state: &ClusterState) {
+        match self.node.moves.arrived.remove(&slot) {
+            Some((id, space)) if state.migration(&id).is_some_and(|found| found.moved.contains(slot)) => {
+                self.engine.attach(slot, space);
+                self.node.moves.stats.slots_arrived += 1;
+            }
+            // What is left of an earlier move.
+            Some((_, space)) => self.engine.free(space),
+            None => {}
+        }
+        self.node.moves.gate.open(slot);
+    }
+
+    /// Lets go of everything that belongs to moves, or batches of moves, that have ended.
+    fn end_moves(&mut self, state: &ClusterState) {
+        let Shard { engine, node } = self;
+        let is_running = |id: &str| state.migration(id).is_some_and(|found| found.phase == Phase::Running);
+        let gone: Vec<Slot> =
+            node.moves.arrived.iter().filter(|(_, (id, _))| !is_running(id)).map(|(slot, _)| *slot).collect();
+        for slot in gone {
+            if let Some((_, space)) = node.moves.arrived.remove(&slot) {
+                engine.free(space);
+            }
+            node.moves.gate.open(slot);
+        }
+        let (slot_map, me) = (&node.slot_map, node.shard_index);
+        let owns = |slot: Slot| slot_map.shard_of(slot) == Some(me);
+        let (ended, going): (Vec<Leaving>, Vec<Leaving>) =
+            std::mem::take(&mut node.moves.leaving).into_iter().partition(|leaving| {
+                !is_running(&leaving.id) || !leaving.source.slots().iter().any(|slot| owns(*slot))
+            });
+        node.moves.leaving = going;
+        let mut parks = Vec::new();
+        for leaving in ended {
+            // What was not committed stays, and is served again: the move has been aborted.
+            for slot in leaving.source.slots().iter().copied().filter(|slot| owns(*slot)) {
+                engine.track(slot, false);
+                engine.park(slot, false);
+                node.moves.gate.open(slot);
+            }
+            let progress = node.moves.progress.entry(leaving.id.clone()).or_default();
+            node.moves.stats.keys += leaving.source.keys;
+            node.moves.stats.bytes += leaving.source.bytes;
+            progress.keys += leaving.source.keys;
+            progress.bytes += leaving.source.bytes;
+            if let Some(since) = leaving.parked_at {
+                let parked = clock::monotonic().duration_since(since);
+                progress.longest_park = progress.longest_park.max(parked);
+                parks.push((parked, leaving.source.slots().len() as u64));
+            }
+        }
+        for (parked, slots) in parks {
+            node.observe_park(parked, slots);
+        }
+        node.moves.progress.retain(|id, _: &mut Progress| state.migration(id).is_some());
+    }
+
+    /// Bytes that this process may use while slots of a move arrive: its part of `maxmemory` for the slots that it owns
+    /// and those that are arriving. `None`: no limit.
+    #[must_use]
+    pub fn import_limit(&self, id: &str) -> Option<u64> {
+        let total = self.node.settings.values.bytes(Name::Maxmemory);
+        if total == 0 {
+            return None;
+        }
+        let owned = self.node.slot_map.slots_of(self.node.shard_index).count();
+        let arriving = self.node.moves.expected.get(id).copied().unwrap_or(0);
+        Some(settings::share(total, (owned + arriving) as u64))
+    }
+
+    /// Closes the slots of a move's batch: from now on nothing in them changes.
+    pub fn park(&mut self, id: &str) {
+        let Shard { engine, node } = self;
+        let Some(leaving) = node.moves.leaving.iter_mut().find(|leaving| leaving.id == id) else { return };
+        leaving.parked_at = Some(clock::monotonic());
+        for slot in leaving.source.slots().to_vec() {
+            engine.park(slot, true);
+            node.moves.gate.close(slot, Closed::Parked);
+        }
+    }
+}
