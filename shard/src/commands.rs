@@ -9,6 +9,7 @@ mod cluster;
 mod config;
 mod connection;
 mod debug;
+mod dump;
 mod expire;
 mod generic;
 mod hash;
@@ -115,6 +116,7 @@ impl Default for Handlers {
 fn find(name: &str) -> Option<Handler> {
     string::handler(name)
         .or_else(|| generic::handler(name))
+        .or_else(|| dump::handler(name))
         .or_else(|| expire::handler(name))
         .or_else(|| keyspace::handler(name))
         .or_else(|| hash::handler(name))

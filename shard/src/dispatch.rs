@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use slotway_common::command::{self, Command, Flags, Route, Support};
 use slotway_common::error::Error;
+use slotway_common::fault;
 use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Reply};
 use slotway_common::slot::{Slot, slot_of};
@@ -83,11 +84,17 @@ pub fn execute(
         }
     };
     session.client.last_command.set(Some(command));
-    if let Err(error) = run(shard, session, command, prepared.first_key, args, out) {
+    let result = run(shard, session, command, prepared.first_key, args, out);
+    shard.engine.settle();
+    if shard.engine.has_notes() {
+        // A command that failed may have changed something all the same.
+        let ran = result.is_ok().then_some((command, args, session.db));
+        session.slowed |= shard.node.moves.record(&mut shard.engine, ran);
+    }
+    if let Err(error) = result {
         out.truncate(start);
         fail(shard, session, command, &error, out);
     }
-    shard.engine.settle();
     let ended = clock::monotonic();
     account(shard, session, command, &args, ended.duration_since(started));
     apply_reply_mode(session, out, start);
@@ -115,6 +122,7 @@ fn run(
         if has_more {
             check_other_slots(shard, session, command, &args)?;
         }
+        shard.engine.count_operation(slot);
         first_key = Some((position, Key { bytes: args.at(position), slot, hash }));
     }
     if shard.engine.memory.limit > 0 {
@@ -159,7 +167,7 @@ fn check_slot(
     command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
-    if shard.node.owns(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
+    if shard.node.serves(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
         return Ok(());
     }
     redirect(shard, session, slot, command, args)
@@ -173,15 +181,17 @@ fn redirect(
     command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
+    shard.node.check_serving(session.internal.is_some())?;
     let Some(address) = shard.node.owner_address(slot).map(str::to_owned) else {
         return Err(Error::ClusterDown("Hash slot not served".into()));
     };
+    let closed = shard.node.moves.gate.closed(slot);
     if session.internal.is_some() {
         // All slots of the command: its proxy sends it again, perhaps in parts, and nothing that touches one of them may
         // overtake it.
         let positions = command::keys(command, args).map(|keys| keys.positions());
         for slot in positions.into_iter().flatten().map(|position| slot_of(args.at(position))) {
-            if !session.refused.contains(&slot) {
+            if !session.refused.contains(&slot) && !fault::planted("refusal-does-not-stick") {
                 session.refused.push(slot);
             }
         }
@@ -191,7 +201,10 @@ fn redirect(
         return Err(Error::CrossSlot("Keys in request don't hash to the same slot".into()));
     }
     shard.node.stats.redirects += 1;
-    Err(Error::Moved { slot, address })
+    match closed {
+        Some(_) if session.internal.is_some() => Err(Error::Parked { slot }),
+        _ => Err(Error::Moved { slot, address }),
+    }
 }
 
 /// Evicts until memory is under its limit.

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use slotway_common::platform::clock;
+use slotway_common::slot::SLOTS;
 
 use crate::engine::{DATABASES, Engine};
+use crate::migration::Outgoing;
 use crate::node::Node;
 
 /// Counters and gauges of one shard; the field names are those of INFO where it has the like.
@@ -41,6 +43,68 @@ pub struct Figures {
     pub slowlog_len: u64,
     /// Keys and keys with an expiry, by database.
     pub databases: Vec<DatabaseFigures>,
+    /// Moves under way that lead away from here.
+    pub moves: Vec<MoveFigures>,
+}
+
+/// How far a move is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MoveFigures {
+    pub id: String,
+    pub slots_done: u64,
+    pub slots_total: u64,
+    /// Keys, and bytes of keys and values, that were copied so far.
+    pub keys: u64,
+    pub bytes: u64,
+    /// The same with those that are still to be copied.
+    pub keys_total: u64,
+    pub bytes_total: u64,
+    /// Bytes that the target has yet to apply.
+    pub lag_bytes: u64,
+    pub parked_ms_max: f64,
+}
+
+impl MoveFigures {
+    fn of(outgoing: &Outgoing, engine: &Engine, node: &Node) -> Self {
+        let Outgoing { id, done, remaining } = outgoing;
+        let ended = node.moves.progress.get(id).copied().unwrap_or_default();
+        let leaving = node.moves.leaving.iter().find(|leaving| leaving.id == *id);
+        let (copied, lag) = leaving.map_or(((0, 0), 0), |leaving| {
+            ((leaving.source.keys, leaving.source.bytes), leaving.lag() as u64)
+        });
+        let (mut keys, mut bytes) = (0, 0);
+        for slot in remaining.slots() {
+            keys += engine.slot(slot).keys() as u64;
+            bytes += engine.slot(slot).bytes();
+        }
+        Self {
+            id: id.clone(),
+            slots_done: *done as u64,
+            slots_total: (*done + remaining.count()) as u64,
+            keys: ended.keys + copied.0,
+            bytes: ended.bytes + copied.1,
+            keys_total: ended.keys + keys,
+            bytes_total: ended.bytes + bytes,
+            lag_bytes: lag,
+            parked_ms_max: ended.longest_park.as_secs_f64() * 1000.0,
+        }
+    }
+}
+
+/// What each slot holds and how much it is used, as `SLOTWAY SLOTS` tells it: `{"slots":[[slot,keys,bytes,ops],…]}` for the
+/// slots of this shard that hold a key or were used. Operations are counted since the slot came here.
+#[must_use]
+pub fn slots_json(engine: &Engine, node: &Node) -> String {
+    let rows: Vec<[u64; 4]> = (0..SLOTS)
+        .filter(|slot| node.owns(*slot))
+        .map(|slot| {
+            let space = engine.slot(slot);
+            [u64::from(slot), space.keys() as u64, space.bytes(), space.operations()]
+        })
+        .filter(|row| row[1] > 0 || row[3] > 0)
+        .collect();
+    serde_json::json!({ "slots": rows }).to_string()
 }
 
 /// One numbered database of one shard.
@@ -63,7 +127,7 @@ impl Figures {
                 .get(node.shard_index)
                 .map(|shard| shard.name.clone())
                 .unwrap_or_default(),
-            slots: node.slot_map.slots_of(node.shard_index).count() as u64,
+            slots: node.owned() as u64,
             uptime_in_seconds: ((clock::now_ms() - node.started_at) / 1000).max(0) as u64,
             connected_clients: node.clients.len() as u64,
             total_connections_received: node.clients.total_received,
@@ -94,6 +158,12 @@ impl Figures {
                     keys: engine.totals(db).keys(),
                     expires: engine.totals(db).expires(),
                 })
+                .collect(),
+            moves: node
+                .moves
+                .outgoing
+                .iter()
+                .map(|outgoing| MoveFigures::of(outgoing, engine, node))
                 .collect(),
         }
     }

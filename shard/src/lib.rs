@@ -1,15 +1,19 @@
 //! The shard: the engine that holds the data and the server in front of it.
 
 pub mod commands;
+pub mod control;
 pub mod dispatch;
 pub mod engine;
 pub mod figures;
 pub mod latency;
 pub mod metrics;
+pub mod migration;
 pub mod monitor;
 pub mod node;
+pub mod rdb;
 pub mod server;
 pub mod session;
 pub mod settings;
 pub mod slow_log;
+pub mod stream;
 pub mod types;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -9,11 +10,12 @@ use slotway_common::admin::{Admin, Health};
 use slotway_common::cluster_file::ClusterFile;
 use slotway_common::handshake::Identity;
 use slotway_common::metrics::Metrics;
-use slotway_common::platform::net;
+use slotway_common::platform::{net, random};
 use slotway_common::secret::Secret;
 use slotway_common::settings::Name;
 use slotway_common::{command_line, logs, shutdown};
-use slotway_shard::engine::{Engine, LazyFree, set_hash_seed};
+use slotway_shard::control;
+use slotway_shard::engine::{Engine, LazyFree};
 use slotway_shard::metrics::ShardCells;
 use slotway_shard::node::{Node, Shard};
 use slotway_shard::server;
@@ -55,15 +57,12 @@ fn refuse(reason: impl std::fmt::Display) -> ! {
 }
 
 fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> {
-    let (_, node) = file.node(&arguments.node).context("no such node")?;
-    // The cluster's nodes must agree on the hash seed; the secret is what they share and nobody else knows.
-    set_hash_seed(secret.derived_number("hash seed"));
-
+    let (shard, node) = file.node(&arguments.node).context("no such node")?;
     let metrics = Arc::new(Metrics::new());
     let cells = Arc::new(ShardCells::default());
     metrics.register(&[], cells.clone());
     let health = Health::new();
-    let _admin = Admin::start(&node.admin.to_string(), metrics, health.clone(), Vec::new())
+    let _admin = Admin::start(&node.admin.to_string(), metrics.clone(), health.clone(), Vec::new())
         .with_context(|| format!("admin address {}", node.admin))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -72,12 +71,25 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
         let listener = net::listen(&node.client.to_string(), server::BACKLOG)
             .with_context(|| format!("client address {}", node.client))?;
         let identity = Identity { cluster: file.cluster.clone(), node: node.id.clone() };
+        let incarnation = u64::from_le_bytes(random::secret_bytes());
+        let (control, _running) = control::start(control::Start {
+            identity: identity.clone(),
+            secret: secret.clone(),
+            file: file.clone(),
+            address: node.control.to_string(),
+            directory: node.directory.clone(),
+            incarnation,
+            pulse: health.watch("control", Duration::from_secs(10)),
+        })
+        .map_err(anyhow::Error::msg)?;
         let mut engine = Engine::new(LazyFree::start()?);
         engine.memory.refresh();
-        let mut node_state = Node::new(identity, Some(secret), file.topology(), cells.clone());
+        let mut node_state = Node::new(identity, Some(secret), incarnation, cells.clone());
+        node_state.shard.clone_from(&shard.name);
+        node_state.address = node.client.to_string();
+        metrics.register(&[], node_state.busy_slots.clone());
         node_state.startup_bytes = engine.memory.used();
-        node_state.settings = NodeSettings::load(&file.settings, node.directory.join(settings::FILE))
-            .map_err(anyhow::Error::msg)?;
+        node_state.settings = NodeSettings::load(&file.settings).map_err(anyhow::Error::msg)?;
         for (name, text) in [
             (Name::Port, node.client.port().to_string()),
             (Name::Bind, node.client.host().to_owned()),
@@ -88,7 +100,8 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
         }
         settings::take_effect(&mut engine, &mut node_state);
         tracing::info!("{} serves {} on {}", node.id, file.cluster, node.client);
-        server::run(Shard { engine, node: node_state }, listener, cells, health, requests).await?;
+        let shard = Shard { engine, node: node_state };
+        server::run(shard, listener, cells, health, requests, control).await?;
         Ok(())
     })
 }

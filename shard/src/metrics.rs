@@ -1,13 +1,22 @@
 //! What a shard shows to Prometheus.
 
+mod busy_slots;
+
+pub use busy_slots::BusySlots;
+
 use slotway_common::cells;
 use slotway_common::command::{Command, Group};
 
 use crate::engine::{DATABASES, Engine};
+use crate::migration::{AbortReason, Leaving};
 use crate::node::Node;
 
 fn families() -> impl Iterator<Item = &'static str> {
     Group::ALL.iter().map(|group| group.name())
+}
+
+fn abort_reasons() -> impl Iterator<Item = &'static str> {
+    AbortReason::ALL.iter().map(|reason| reason.name())
 }
 
 fn databases() -> impl Iterator<Item = String> {
@@ -42,6 +51,15 @@ cells! {
         gauge dataset_bytes "Bytes of keys and values.";
         gauge lazy_free_pending_objects "Objects that wait to be freed.";
         counter lazy_freed_objects "Objects freed off the data thread.";
+        gauge moves_outgoing "Moves of slots under way from this shard to another.";
+        gauge moves_incoming "Moves of slots under way to this shard.";
+        counter moved_keys "Keys copied to other shards.";
+        counter moved_bytes "Bytes of keys and values copied to other shards.";
+        counter moved_slots "Hash slots handed over to other shards.";
+        counter arrived_slots "Hash slots taken over from other shards.";
+        gauge move_lag_bytes "Bytes of slot streams that targets have yet to apply.";
+        histogram slot_park_duration "How long slots were parked while they changed hands.";
+        counters moves_aborted[reason: abort_reasons()] "Moves from this shard that ended early, by reason.";
     }
 }
 
@@ -66,7 +84,7 @@ impl ShardCells {
             self.keys.at(db).set(engine.totals(db).keys() as i64);
             self.expires.at(db).set(engine.totals(db).expires() as i64);
         }
-        self.slots_owned.set_count(node.slot_map.slots_of(node.shard_index).count());
+        self.slots_owned.set_count(node.owned());
         self.memory_used_bytes.set(engine.memory.used() as i64);
         self.memory_peak_bytes.set(engine.memory.peak() as i64);
         self.memory_resident_bytes.set(engine.memory.figures().resident as i64);
@@ -74,6 +92,23 @@ impl ShardCells {
         self.dataset_bytes.set(engine.dataset_bytes() as i64);
         self.lazy_free_pending_objects.set(engine.lazy_free_pending() as i64);
         self.lazy_freed_objects.set(engine.lazy_freed());
+        self.publish_moves(node);
+    }
+
+    fn publish_moves(&self, node: &Node) {
+        let moves = &node.moves;
+        self.moves_outgoing.set_count(moves.outgoing.len());
+        self.moves_incoming.set_count(moves.expected.len());
+        self.moved_slots.set(moves.stats.slots_left);
+        self.arrived_slots.set(moves.stats.slots_arrived);
+        let under_way = moves.leaving.iter().map(|leaving| (leaving.source.keys, leaving.source.bytes));
+        let (keys, bytes) = under_way.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        self.moved_keys.set(moves.stats.keys + keys);
+        self.moved_bytes.set(moves.stats.bytes + bytes);
+        self.move_lag_bytes.set_count(moves.leaving.iter().map(Leaving::lag).sum());
+        for (position, count) in moves.stats.aborts.iter().enumerate() {
+            self.moves_aborted.at(position).set(*count);
+        }
     }
 
     /// Notes one command.

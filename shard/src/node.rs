@@ -1,12 +1,17 @@
 //! What a shard process knows beside its data: who it is, who is connected, what it is set to, and
 //! what it has counted.
 
+mod following;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slotway_common::cluster_state::ClusterState;
 use slotway_common::command::{COUNT, Command};
+use slotway_common::error::Error;
+use slotway_common::fault;
 use slotway_common::handshake::Identity;
 use slotway_common::platform::{clock, random};
 use slotway_common::secret::Secret;
@@ -16,7 +21,8 @@ use slotway_common::topology::{SlotMap, Topology};
 use crate::commands::Handlers;
 use crate::engine::Engine;
 use crate::latency::Latency;
-use crate::metrics::ShardCells;
+use crate::metrics::{BusySlots, ShardCells};
+use crate::migration::Moves;
 use crate::monitor::Monitors;
 use crate::session::Clients;
 use crate::settings::NodeSettings;
@@ -150,6 +156,15 @@ impl Rates {
         }
     }
 
+    /// Commands a second between the last two samples.
+    #[must_use]
+    pub fn latest_commands_per_second(&self) -> f64 {
+        let mut samples = self.samples.iter().rev();
+        let (Some((last, new)), Some((first, old))) = (samples.next(), samples.next()) else { return 0.0 };
+        let seconds = last.duration_since(*first).as_secs_f64();
+        if seconds > 0.0 { new[0].saturating_sub(old[0]) as f64 / seconds } else { 0.0 }
+    }
+
     /// Commands, input bytes and output bytes a second.
     #[must_use]
     pub fn per_second(&self) -> [f64; 3] {
@@ -173,10 +188,22 @@ pub struct Node {
     pub started_at: i64,
     /// Bytes that were allocated before there was any data.
     pub startup_bytes: u64,
+    /// The number of this process among all that have been this node.
+    pub incarnation: u64,
+    /// Its shard's name and its client address, as its file has them.
+    pub shard: String,
+    pub address: String,
+    /// The committed state that is in force here.
+    pub state: Arc<ClusterState>,
+    /// Of the state.
     pub topology: Rc<Topology>,
     pub slot_map: SlotMap,
-    /// This shard's place in the topology.
+    /// This shard's place in the topology; `usize::MAX` when it is not there.
     pub shard_index: usize,
+    /// The same while this node serves its shard's slots, otherwise `usize::MAX`.
+    serving_index: usize,
+    /// Why it does not serve them, in one line.
+    not_serving: Option<String>,
     pub handlers: Rc<Handlers>,
     pub clients: Clients,
     pub settings: NodeSettings,
@@ -188,33 +215,34 @@ pub struct Node {
     pub pause: Option<Pause>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
     pub active_expire: bool,
+    /// Slots on their way to or from other shards.
+    pub moves: Moves,
     /// Set by SHUTDOWN and signals: the server stops.
     pub stopping: bool,
+    pub busy_slots: Arc<BusySlots>,
     cells: Arc<ShardCells>,
 }
 
 impl Node {
+    /// A node that has not heard of the cluster's state yet.
     #[must_use]
-    pub fn new(
-        identity: Identity,
-        secret: Option<Secret>,
-        topology: Topology,
-        cells: Arc<ShardCells>,
-    ) -> Self {
-        let shard_index = topology
-            .shards
-            .iter()
-            .position(|shard| shard.nodes.iter().any(|node| node.id == identity.node))
-            .unwrap_or(usize::MAX);
+    pub fn new(identity: Identity, secret: Option<Secret>, incarnation: u64, cells: Arc<ShardCells>) -> Self {
+        let topology = Topology { version: 0, cluster: identity.cluster.clone(), shards: Vec::new() };
         Self {
             identity,
             secret,
             run_id: random::hex_id::<20>(),
             started_at: clock::now_ms(),
             startup_bytes: 0,
+            incarnation,
+            shard: String::new(),
+            address: String::new(),
+            state: Arc::default(),
             slot_map: topology.slot_map(),
             topology: Rc::new(topology),
-            shard_index,
+            shard_index: usize::MAX,
+            serving_index: usize::MAX,
+            not_serving: Some("the cluster has not been founded yet".to_owned()),
             handlers: Rc::new(Handlers::new()),
             clients: Clients::default(),
             settings: NodeSettings::default(),
@@ -225,16 +253,58 @@ impl Node {
             monitors: Monitors::default(),
             pause: None,
             active_expire: true,
+            moves: Moves::default(),
             stopping: false,
+            busy_slots: Arc::default(),
             cells,
         }
     }
 
-    /// True when this shard owns the slot.
+    /// True when this shard owns the slot and this node serves it.
     #[must_use]
     #[inline]
     pub fn owns(&self, slot: Slot) -> bool {
-        self.slot_map.shard_of(slot) == Some(self.shard_index)
+        self.slot_map.shard_of(slot) == Some(self.serving_index)
+    }
+
+    /// Slots that the shard owns, whether this node serves them or not.
+    #[must_use]
+    pub fn assigned(&self) -> usize {
+        self.slot_map.slots_of(self.shard_index).count()
+    }
+
+    /// Slots that this node serves.
+    #[must_use]
+    pub fn owned(&self) -> usize {
+        if self.not_serving.is_none() { self.assigned() } else { 0 }
+    }
+
+    /// Why this node serves no slots.
+    #[must_use]
+    pub fn not_serving(&self) -> Option<&str> {
+        self.not_serving.as_deref()
+    }
+
+    /// Refuses what needs a slot while this node serves none. Another process of the cluster is told which shard that is.
+    ///
+    /// # Errors
+    /// `CLUSTERDOWN`.
+    pub fn check_serving(&self, internal: bool) -> Result<(), Error> {
+        match &self.not_serving {
+            None => Ok(()),
+            Some(_) if !internal => Err(Error::ClusterDown("Hash slot not served".into())),
+            Some(reason) => Err(Error::ClusterDown(
+                format!("shard '{}' at {} is down: {reason}", self.shard, self.address).into(),
+            )),
+        }
+    }
+
+    /// True when this shard runs commands on the slot now.
+    #[must_use]
+    #[inline]
+    pub fn serves(&self, slot: Slot) -> bool {
+        self.owns(slot) && self.moves.gate.closed(slot).is_none()
+            || fault::planted("target-serves-early") && self.moves.arrived.contains_key(&slot)
     }
 
     /// The client address of the slot's owner, if it has one.
@@ -249,6 +319,11 @@ impl Node {
     pub fn observe(&mut self, command: &Command, took: Duration, now: i64) {
         self.cells.observe(command, took.as_nanos() as u64);
         self.latency.observe(command, took, now);
+    }
+
+    /// Notes for the metrics how long so many slots were parked.
+    pub fn observe_park(&self, parked: Duration, slots: u64) {
+        self.cells.slot_park_duration.observe_many(parked.as_nanos() as u64, slots);
     }
 
     /// True when a command is held back by CLIENT PAUSE.

@@ -3,6 +3,8 @@
 
 mod ahead;
 mod connection;
+mod import;
+mod moves;
 mod tick;
 
 use std::cell::RefCell;
@@ -19,6 +21,7 @@ use tokio::task::LocalSet;
 
 use ahead::Ahead;
 
+use crate::control::Control;
 use crate::metrics::ShardCells;
 use crate::node::Shard;
 
@@ -35,12 +38,14 @@ struct Server {
     scratch: RefCell<Box<[u8]>>,
     /// Requests that were read ahead on the connection being polled.
     ahead: RefCell<Ahead>,
+    /// The cluster's committed state, if this process follows one.
+    control: Option<Control>,
 }
 
 /// Bytes read at once from a connection.
 const READ_SIZE: usize = 32 * 1024;
 
-/// Serves clients until `requests` asks to stop or SHUTDOWN is called, then writes out what is owed.
+/// Serves clients as the cluster's state says, until `requests` asks to stop or SHUTDOWN is called, then writes out what is owed.
 ///
 /// # Errors
 /// When the listening socket breaks.
@@ -50,23 +55,26 @@ pub async fn run(
     cells: Arc<ShardCells>,
     health: Arc<Health>,
     mut requests: shutdown::Requests,
+    control: Control,
 ) -> io::Result<()> {
     let server = Rc::new(Server {
         shard: RefCell::new(shard),
         scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
         ahead: RefCell::default(),
+        control: Some(control.clone()),
     });
     let tasks = LocalSet::new();
     tasks
         .run_until(async {
             let pulse = health.watch("data", Duration::from_secs(10));
             let ticker = tokio::task::spawn_local(tick::run(server.clone(), cells, pulse));
-            health.set_ready();
+            let follower = tokio::task::spawn_local(moves::follow(server.clone(), control, health.clone()));
             tokio::select! {
                 reason = requests.next() => tracing::info!("{reason}: stopping"),
                 _ = ticker => tracing::info!("SHUTDOWN: stopping"),
                 result = accept(&server, &listener) => return result,
             }
+            follower.abort();
             health.set_not_ready("stopping");
             drop(listener);
             server.drain().await;

@@ -38,6 +38,10 @@ pub struct Session {
     /// The slots that the fan-out command in progress covers; all when there is none.
     pub only: Option<SlotRanges>,
     pub reply_mode: ReplyMode,
+    /// It writes to slots that are being moved, faster than they can be copied.
+    pub slowed: bool,
+    /// The connection becomes the stream of a move with this id when the replies so far are written.
+    pub import: Option<String>,
     /// Closed when the replies so far are written.
     pub closing: bool,
 }
@@ -55,6 +59,8 @@ impl Session {
             refused: Vec::new(),
             only: None,
             reply_mode: ReplyMode::On,
+            slowed: false,
+            import: None,
             closing: false,
         }
     }

@@ -1,5 +1,7 @@
 //! CLUSTER: what clients ask that know of hash slots and speak to shards directly.
 
+mod slot_stats;
+
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::slot::{SLOTS, Slot, slot_of};
@@ -11,6 +13,7 @@ use crate::node::Node;
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
         "cluster|keyslot" => keyslot,
+        "cluster|slot-stats" => slot_stats::slot_stats,
         "cluster|slots" => slots,
         "cluster|shards" => shards,
         "cluster|nodes" => nodes,

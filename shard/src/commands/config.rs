@@ -41,8 +41,7 @@ fn resetstat(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn rewrite(call: &mut Call<'_>) -> Result<(), Error> {
-    call.node.settings.store().map_err(|error| Error::err(format!("Rewriting config file: {error}")))?;
-    call.reply.ok();
-    Ok(())
+/// What is set through a proxy lasts by itself.
+fn rewrite(_: &mut Call<'_>) -> Result<(), Error> {
+    Err(Error::err("what is set at a shard lasts until it stops: set it through a proxy"))
 }

@@ -29,8 +29,16 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
     match call.args.at(1).to_ascii_uppercase().as_slice() {
         b"PING" => call.reply.simple("PONG"),
         b"TOPOLOGY" => call.reply.bulk(call.node.topology.to_json().as_bytes()),
+        b"GENERATION" => {
+            call.reply.int(i64::try_from(call.node.state.generation).unwrap_or(i64::MAX));
+        }
         b"RESUME" => return resume(call),
         b"ON" => return on(call),
+        b"IMPORT" => return import(call),
+        b"SLOTS" => {
+            let json = crate::figures::slots_json(call.engine, call.node);
+            call.reply.bulk(json.as_bytes());
+        }
         b"MONITOR" => monitor(call),
         b"STATS" => {
             let json = crate::figures::Figures::of(call.engine, call.node).to_json();
@@ -99,8 +107,9 @@ fn on(call: &mut Call<'_>) -> Result<(), Error> {
     if row.route != command::Route::FanOut {
         return Err(Error::err("only commands that cover all slots can be run ON some"));
     }
+    call.node.check_serving(true)?;
     let handler = call.node.handlers.get(row).ok_or_else(|| command::unsupported(row))?;
-    let (mine, others): (Vec<u16>, Vec<u16>) = asked.slots().partition(|slot| call.node.owns(*slot));
+    let (mine, others): (Vec<u16>, Vec<u16>) = asked.slots().partition(|slot| call.node.serves(*slot));
     call.reply.array(2);
     call.reply.bulk(SlotRanges::from_slots(others).to_string().as_bytes());
     call.session.only = Some(SlotRanges::from_slots(mine));
@@ -110,6 +119,17 @@ fn on(call: &mut Call<'_>) -> Result<(), Error> {
     (call.args, call.command) = (outer_args, outer_command);
     call.session.only = None;
     result
+}
+
+/// `SLOTWAY IMPORT <move>`: what follows on this connection is the slot stream of a move to this shard.
+fn import(call: &mut Call<'_>) -> Result<(), Error> {
+    let id = String::from_utf8_lossy(call.args.at(2)).into_owned();
+    if id.is_empty() {
+        return Err(Error::Syntax);
+    }
+    call.session.import = Some(id);
+    call.reply.ok();
+    Ok(())
 }
 
 fn monitor(call: &mut Call<'_>) {

@@ -106,6 +106,15 @@ fn smove(call: &mut Call<'_>) -> Result<(), Error> {
 /// Past this many times more members popped than left, the left ones are collected instead of the popped ones.
 const POPPED_FOR_ONE_LEFT: usize = 5;
 
+/// SPOP chooses at random: who repeats it must remove the same members.
+fn repeat_as_removal(call: &mut Call<'_>, members: &[Vec<u8>]) {
+    let key = call.key(1);
+    call.engine.repeat_as(key.slot, || {
+        let head = [b"SREM".to_vec(), key.bytes.to_vec()];
+        head.into_iter().chain(members.iter().cloned()).collect()
+    });
+}
+
 fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     if call.args.len() > 3 {
         return Err(Error::Syntax);
@@ -113,6 +122,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     let count = if call.args.len() == 3 { Some(items::positive(call.args.at(2))?) } else { None };
     let (key, limits) = (call.key(1), call.engine.limits);
     let mut rng = items::generator(call.engine);
+    let is_tracked = call.engine.is_tracked(key.slot);
     let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? else {
         match count {
             Some(_) => call.reply.set(0),
@@ -124,6 +134,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
         let member = set.random(&mut rng).map(Item::to_vec).unwrap_or_default();
         set.remove(&member);
         drop(set);
+        repeat_as_removal(call, std::slice::from_ref(&member));
         call.engine.dirty(1);
         call.reply.bulk(&member);
         return Ok(());
@@ -131,7 +142,8 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     let popped = count.min(set.len());
     call.reply.set(popped);
     let left = set.len() - popped;
-    if popped >= left.saturating_mul(POPPED_FOR_ONE_LEFT) {
+    let mut removed = Vec::new();
+    if !is_tracked && popped >= left.saturating_mul(POPPED_FOR_ONE_LEFT) {
         let mut kept = Set::new();
         while kept.len() < left
             && let Some(member) = set.random(&mut rng).map(Item::to_vec)
@@ -146,9 +158,13 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
             let Some(member) = set.random(&mut rng).map(Item::to_vec) else { break };
             set.remove(&member);
             call.reply.bulk(&member);
+            if is_tracked {
+                removed.push(member);
+            }
         }
     }
     drop(set);
+    repeat_as_removal(call, &removed);
     call.engine.dirty(popped as u64);
     Ok(())
 }

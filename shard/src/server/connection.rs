@@ -10,14 +10,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use slotway_common::command::Command;
 use slotway_common::platform::clock;
 use slotway_common::platform::net::TcpStream;
-use slotway_common::resp::{Limits, Parser};
+use slotway_common::resp::{Args, Limits, Parser};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::Server;
 use super::ahead::End;
+use super::import;
 use crate::dispatch::{self, Prepared};
 use crate::node::Shard;
 use crate::session::{Client, Session};
@@ -47,15 +49,18 @@ pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Clie
         server,
     };
     poll_fn(|context| connection.poll(context)).await;
+    if let Some(id) = connection.session.import.take() {
+        import::serve(&mut connection, &id).await;
+    }
 }
 
-struct Connection {
-    server: Rc<Server>,
-    stream: TcpStream,
-    session: Session,
+pub(super) struct Connection {
+    pub(super) server: Rc<Server>,
+    pub(super) stream: TcpStream,
+    pub(super) session: Session,
     parser: Parser,
     /// What was read and not run yet; empty between requests.
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     output: Vec<u8>,
     /// Bytes of `output` that are written already.
     written: usize,
@@ -72,7 +77,9 @@ enum Stop {
     Full,
     /// CLIENT PAUSE.
     Paused,
-    /// The connection is to be closed.
+    /// The next command touches a slot that is about to change hands, or the client writes faster than slots can be moved.
+    Held,
+    /// The connection is to be closed, or is no client's any more.
     Closing,
 }
 
@@ -89,7 +96,10 @@ impl Connection {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
-            if self.session.closing || self.server.shard.borrow().node.stopping {
+            if self.session.closing
+                || self.session.import.is_some()
+                || self.server.shard.borrow().node.stopping
+            {
                 return Poll::Ready(());
             }
             if !self.input.is_empty() && self.parser.needed() <= self.input.len() {
@@ -99,6 +109,7 @@ impl Connection {
                 match stop {
                     Stop::Starved => {}
                     Stop::Full | Stop::Closing => continue,
+                    Stop::Held => return self.poll_held(context),
                     Stop::Paused => {
                         if self.poll_pause(context).is_pending() {
                             return match self.poll_write(context) {
@@ -244,6 +255,13 @@ impl Connection {
         let now = clock::now_ms();
         shard.engine.set_now(now);
         self.session.client.last_used_at.set(now);
+        if self.session.slowed {
+            if shard.node.moves.is_congested() {
+                shard.node.moves.gate.wait(self.session.client.clone());
+                return (0, Stop::Held);
+            }
+            self.session.slowed = false;
+        }
         let mut time = clock::monotonic();
         let mut used = 0;
         loop {
@@ -261,6 +279,11 @@ impl Connection {
                 if shard.node.pause.is_some() && shard.node.holds_back(frame.prepared.command()) {
                     return self.stop(used, Stop::Paused);
                 }
+                if shard.node.moves.gate.is_any_closed()
+                    && self.is_held(shard, frame.prepared.command(), &args)
+                {
+                    return self.stop(used, Stop::Held);
+                }
                 time = dispatch::execute(
                     shard,
                     &mut self.session,
@@ -270,6 +293,9 @@ impl Connection {
                     time,
                 );
                 used += frame.length;
+                if self.session.import.is_some() {
+                    return self.stop(used, Stop::Closing);
+                }
                 if self.session.closing {
                     return self.stop(input.len(), Stop::Closing);
                 }
@@ -286,6 +312,11 @@ impl Connection {
                         let prepared = Prepared::new(&args, self.session.internal.is_some());
                         if shard.node.pause.is_some() && shard.node.holds_back(prepared.command()) {
                             return self.stop(used, Stop::Paused);
+                        }
+                        if shard.node.moves.gate.is_any_closed()
+                            && self.is_held(shard, prepared.command(), &args)
+                        {
+                            return self.stop(used, Stop::Held);
                         }
                         time = dispatch::execute(
                             shard,
@@ -307,6 +338,25 @@ impl Connection {
                     return self.stop(input.len(), Stop::Closing);
                 }
             }
+        }
+    }
+
+    /// True when the client has to wait at the gate of a slot; it is woken when one opens. Proxies are told instead, so
+    /// that their other clients need not wait.
+    #[cold]
+    fn is_held(&self, shard: &mut Shard, command: Option<&'static Command>, args: &Args<'_>) -> bool {
+        let held = self.session.internal.is_none() && shard.node.moves.gate.holds(command, args);
+        if held {
+            shard.node.moves.gate.wait(self.session.client.clone());
+        }
+        held
+    }
+
+    /// Nothing is read until the client is woken; what was answered is written.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.poll_write(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            _ => Poll::Pending,
         }
     }
 

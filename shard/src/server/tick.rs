@@ -13,6 +13,9 @@ use crate::node::Shard;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// In how many intervals the busiest slots are looked for once.
+const BUSY_SLOTS_EVERY: u64 = 10;
+
 /// Longest time that one slice of background work keeps clients waiting.
 const SLICE: Duration = Duration::from_millis(1);
 
@@ -23,13 +26,17 @@ const MOST_SLICES: usize = 25;
 pub(super) async fn run(server: Rc<Server>, cells: Arc<ShardCells>, pulse: Pulse) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
+    for turn in 0_u64.. {
         interval.tick().await;
         pulse.beat();
         if server.shard.borrow().node.stopping {
             return;
         }
         server.tick(&cells);
+        if turn.is_multiple_of(BUSY_SLOTS_EVERY) {
+            let shard = server.shard.borrow();
+            shard.node.busy_slots.publish(&shard.engine);
+        }
         for _ in 0..MOST_SLICES {
             if !server.expire_slice() {
                 break;
@@ -76,6 +83,9 @@ impl Server {
         let (now, started) = (clock::now_ms(), clock::monotonic());
         shard.engine.set_now(now);
         let unfinished = shard.engine.sweep_expired(SLICE).unfinished;
+        if shard.engine.has_notes() {
+            shard.node.moves.record(&mut shard.engine, None);
+        }
         shard.node.latency.event("expire-cycle", started.elapsed(), now);
         unfinished
     }

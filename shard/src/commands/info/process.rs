@@ -144,6 +144,6 @@ pub(super) fn slotway(facts: &Facts<'_>, section: &mut Section) {
     let shard = node.topology.shards.get(node.shard_index);
     section.add("shard", shard.map_or("", |shard| shard.name.as_str()));
     section.add("topology_version", node.topology.version);
-    section.add("slots_owned", node.slot_map.slots_of(node.shard_index).count());
+    section.add("slots_owned", node.owned());
     section.add("redirects", node.stats.redirects);
 }

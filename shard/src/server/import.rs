@@ -1,0 +1,189 @@
+//! A connection over which slots arrive: reads the slot stream, applies it, and hands complete batches over to whoever
+//! serves them once they are owned.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slotway_common::cluster_state::{ClusterState, Phase};
+use slotway_common::fault;
+use slotway_common::platform::clock;
+use slotway_common::slot::Slot;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::Server;
+use super::connection::Connection;
+use crate::engine::SlotSpace;
+use crate::migration::{Applied, Closed, Target};
+use crate::node::Shard;
+use crate::session::Session;
+use crate::stream::{Digest, Frames, Kind, put_frame};
+
+/// Longest time that one slice of applied frames keeps clients waiting.
+const SLICE: Duration = Duration::from_millis(1);
+/// Bytes that are read at once.
+const READ: usize = 256 * 1024;
+/// How often a silent stream looks whether it is to end.
+const LOOK_UP: Duration = Duration::from_millis(100);
+/// For this node to learn of a move that its source has learnt of.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The answers to a slot stream.
+#[derive(Default)]
+struct Answers {
+    sequence: u64,
+    digest: Digest,
+}
+
+impl Answers {
+    fn put(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.sequence += 1;
+        put_frame((kind, 0, 0), self.sequence, payload, &mut self.digest, &mut bytes);
+        bytes
+    }
+}
+
+/// Takes the slots of a move in until the source ends the stream.
+pub(super) async fn serve(connection: &mut Connection, id: &str) {
+    let mut answers = Answers::default();
+    if let Err(reason) = receive(connection, id, &mut answers).await {
+        tracing::warn!(id, "slots do not arrive: {reason}");
+        let answer = answers.put(Kind::Failed, reason.as_bytes());
+        // The source may be gone; it then has no use for the reason.
+        let _ = connection.stream.write_all(&answer).await;
+        let _ = connection.stream.shutdown().await;
+    }
+}
+
+async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -> Result<(), String> {
+    let server = connection.server.clone();
+    await_move(&server, id).await?;
+    let mut target = {
+        let shard = &*server.shard.borrow();
+        let session = Session::new(connection.session.client.clone(), true);
+        Target::new(shard.engine.limits, session, shard.engine.lazy_free())
+    };
+    fault::point("target-begun");
+    let mut frames = Frames::new();
+    frames.buffer().append(&mut connection.input);
+    loop {
+        let applied_before = frames.last();
+        let prepared = apply(&server, &mut target, &mut frames, id)?;
+        if frames.last() > applied_before {
+            fault::point("target-applying");
+            let answer = answers.put(Kind::Applied, &frames.last().to_le_bytes());
+            connection.stream.write_all(&answer).await.map_err(|error| error.to_string())?;
+        }
+        match prepared {
+            Some(slots) => {
+                fault::point("target-prepared");
+                hand_over(&server, &mut target, &slots, id)?;
+                fault::point("target-handed-over");
+                let answer = answers.put(Kind::Ready, &[]);
+                connection.stream.write_all(&answer).await.map_err(|error| error.to_string())?;
+                continue;
+            }
+            None if frames.has_more() => {
+                yield_now().await;
+                continue;
+            }
+            None => {}
+        }
+        let buffer = frames.buffer();
+        buffer.reserve(READ);
+        let read = timeout(LOOK_UP, connection.stream.read_buf(buffer)).await;
+        if connection.session.client.killed.get() || server.shard.borrow().node.stopping {
+            return Err("the target is stopping".to_owned());
+        }
+        let Ok(read) = read else { continue };
+        match read {
+            Ok(0) if target.slots() == 0 => return Ok(()),
+            Ok(0) => return Err("the source has closed the stream".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Waits until this node knows the move, and checks that it leads here.
+async fn await_move(server: &Rc<Server>, id: &str) -> Result<(), String> {
+    let Some(mut control) = server.control.clone() else {
+        return Err("this node follows no committed state".to_owned());
+    };
+    let known = timeout(PATIENCE, async {
+        while control.state().migration(id).is_none() {
+            control.changed().await;
+        }
+    });
+    if known.await.is_err() {
+        return Err(format!("this node knows of no move {id}"));
+    }
+    check(&control.state(), &server.shard.borrow(), id)
+}
+
+fn check(state: &ClusterState, shard: &Shard, id: &str) -> Result<(), String> {
+    // The move was agreed on with the process before this one; its end is on the way.
+    if let Some(reason) = shard.node.not_serving() {
+        return Err(format!("the target does not serve yet: {reason}"));
+    }
+    let found = state.migration(id).filter(|found| found.phase == Phase::Running);
+    let found = found.ok_or_else(|| format!("move {id} has ended"))?;
+    let me = state.node(&shard.node.identity.node).map(|(shard, _)| shard.name.as_str());
+    if me != Some(found.target.as_str()) {
+        return Err(format!("move {id} leads to shard {}, not here", found.target));
+    }
+    Ok(())
+}
+
+/// Applies whole frames for one slice of time; gives the slots of a batch when it is complete.
+fn apply(
+    server: &Server,
+    target: &mut Target,
+    frames: &mut Frames,
+    id: &str,
+) -> Result<Option<Vec<Slot>>, String> {
+    let shard = &mut *server.shard.borrow_mut();
+    let started: Instant = clock::monotonic();
+    loop {
+        let before = frames.digest();
+        let Some(frame) = frames.take().map_err(|error| error.to_string())? else { return Ok(None) };
+        match target.apply(&frame, before, &mut shard.node).map_err(|error| error.to_string())? {
+            Applied::Prepared(slots) => return Ok(Some(slots)),
+            Applied::Going => {}
+        }
+        if started.elapsed() > SLICE {
+            return has_room(shard, id).map(|()| None);
+        }
+    }
+}
+
+/// Refuses more before keys that are served here would have to be evicted for it.
+fn has_room(shard: &Shard, id: &str) -> Result<(), String> {
+    let Some(limit) = shard.import_limit(id) else { return Ok(()) };
+    let used = shard.engine.memory.used();
+    if used > limit {
+        return Err(format!("the target has no room: {used} bytes are in use, and it may use {limit}"));
+    }
+    Ok(())
+}
+
+/// Puts complete slots where they are served from once this shard owns them.
+fn hand_over(server: &Server, target: &mut Target, slots: &[Slot], id: &str) -> Result<(), String> {
+    let shard = &mut *server.shard.borrow_mut();
+    has_room(shard, id)?;
+    if let Some(control) = &server.control {
+        check(&control.state(), shard, id)?;
+    }
+    for slot in slots {
+        let space: SlotSpace = target.hand_over(*slot);
+        if let Some((_, old)) = shard.node.moves.arrived.insert(*slot, (id.to_owned(), space)) {
+            shard.engine.free(old);
+        }
+        if !shard.node.owns(*slot) {
+            shard.node.moves.gate.close(*slot, Closed::Arriving);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,367 @@
+//! One move away from this shard, batch by batch: copy, park, hand over, commit.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slotway_common::cluster_state::{Change, ClusterState, Migration, Phase};
+use slotway_common::fault;
+use slotway_common::platform::clock;
+use slotway_common::slot::{SLOTS, Slot};
+use slotway_common::topology::SlotRanges;
+use tokio::io::AsyncWriteExt;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+
+use super::super::Server;
+use super::target_link::Link;
+use crate::control::{Control, ProposeError};
+use crate::migration::{Leaving, Source};
+use crate::stream::Digest;
+
+/// Slots of one batch at most, and bytes of values after which no more are added.
+const MOST_SLOTS: usize = 1024;
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
+/// Longest time that one slice of copying keeps clients waiting.
+const SLICE: Duration = Duration::from_micros(500);
+/// Bytes that are queued by the copy, and written, at once.
+const CHUNK: usize = 256 * 1024;
+/// Bytes that the target may not have confirmed before more is sent.
+const WINDOW: usize = 2 * 1024 * 1024;
+/// Lag at which a copied batch is parked.
+const SMALL_LAG: usize = 32 * 1024;
+/// Commands a second above which a move goes slowly.
+const TRAFFIC: f64 = 500.0;
+/// Time that clients get after each slice of copying, so that neither source nor target takes more than about a quarter
+/// of a core from them.
+const REST: Duration = Duration::from_micros(1500);
+/// While there is traffic, a request should meet a parked slot once in so many at most: what parks take, weighted with
+/// the share of all slots that they concern, times this is the time that a batch takes at least.
+const PARKED_SHARE: f64 = 2000.0;
+/// Longest such time: a park that lasted because a process stood still, or a leader was looked for, says nothing of the
+/// next one, and must not hold the move up for minutes.
+const LONGEST_REST: Duration = Duration::from_millis(500);
+/// How long a lag may stay above that before writers are slowed down.
+const PATIENCE_WITH_LAG: Duration = Duration::from_millis(20);
+/// For the target to say that it has a parked batch.
+const PATIENCE_WITH_TARGET: Duration = Duration::from_secs(10);
+/// How long a target is looked for before the move is given up.
+const PATIENCE_WITH_CONNECTION: Duration = Duration::from_secs(10);
+/// Between two attempts to connect, or to have something decided.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a batch did not go.
+enum Stopped {
+    /// The move has ended in the committed state.
+    Ended,
+    /// The connection or the target failed; what has been copied is void.
+    Failed { reason: String, parked: bool },
+}
+
+/// Runs a move until it ends, or this process does.
+pub(super) async fn drive(server: Rc<Server>, control: Control, id: String) {
+    let mut driver = Driver { server, control, id, sequence: 0, digest: Digest::default(), batches: 0 };
+    let mut failing_since: Option<Instant> = None;
+    while let Some(migration) = driver.running() {
+        tracing::info!(id = driver.id, to = migration.target, slots = %migration.remaining(), "slots are moving");
+        match driver.connected(&migration, &mut failing_since).await {
+            Stopped::Ended => break,
+            Stopped::Failed { reason, parked } => {
+                let since = *failing_since.get_or_insert_with(clock::monotonic);
+                if parked || since.elapsed() > PATIENCE_WITH_CONNECTION || is_final(&reason) {
+                    driver.abort(&reason).await;
+                } else {
+                    tracing::warn!(id = driver.id, "the move begins its batch again: {reason}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+    match driver.control.state().migration(&driver.id).map(|migration| migration.phase.clone()) {
+        Some(Phase::Aborted(reason)) => {
+            driver.server.shard.borrow_mut().node.moves.count_abort(&reason);
+            tracing::warn!(id = driver.id, "the move was aborted: {reason}");
+        }
+        _ => tracing::info!(id = driver.id, "the move has ended"),
+    }
+}
+
+/// Whether trying again cannot help.
+fn is_final(reason: &str) -> bool {
+    reason.contains("no room")
+        || reason.contains("cannot be repeated")
+        || reason.contains("handshake refused")
+}
+
+struct Driver {
+    server: Rc<Server>,
+    control: Control,
+    id: String,
+    /// Of the stream that is open: last sequence number, digest, and batches handed over.
+    sequence: u64,
+    digest: Digest,
+    batches: u64,
+}
+
+impl Driver {
+    /// The move, if it is under way and leads away from this process.
+    fn running(&self) -> Option<Migration> {
+        let state = self.control.state();
+        let me = self.server.shard.borrow().node.identity.node.clone();
+        let (shard, _) = state.node(&me)?;
+        let found = state.migration(&self.id)?;
+        let mine =
+            found.phase == Phase::Running && found.source == shard.name && found.source_epoch == shard.epoch;
+        mine.then(|| found.clone())
+    }
+
+    /// Connects and moves one batch after the other.
+    async fn connected(&mut self, migration: &Migration, failing_since: &mut Option<Instant>) -> Stopped {
+        let (identity, secret) = {
+            let shard = self.server.shard.borrow();
+            (shard.node.identity.clone(), shard.node.secret.clone())
+        };
+        let failed = |reason: String| Stopped::Failed { reason, parked: false };
+        let Some(secret) = secret else { return failed("this node has no cluster secret".to_owned()) };
+        let state: std::sync::Arc<ClusterState> = self.control.state();
+        let mut link = match Link::open(&state, migration, &identity, &secret).await {
+            Ok(link) => link,
+            Err(reason) => return failed(reason),
+        };
+        (self.sequence, self.digest, self.batches) = (0, Digest::default(), 0);
+        while let Some(migration) = self.running() {
+            let slots = self.batch(&migration.remaining());
+            if let Err(stopped) = self.move_batch(&mut link, &migration, slots).await {
+                self.forget_batch();
+                return stopped;
+            }
+            *failing_since = None;
+        }
+        Stopped::Ended
+    }
+
+    /// The next slots to move.
+    fn batch(&self, remaining: &SlotRanges) -> Vec<Slot> {
+        let shard = self.server.shard.borrow();
+        let mut bytes = 0;
+        let mut slots = Vec::new();
+        for slot in remaining.slots().take(MOST_SLOTS) {
+            bytes += shard.engine.slot(slot).bytes();
+            if !slots.is_empty() && bytes > MOST_BYTES {
+                break;
+            }
+            slots.push(slot);
+        }
+        slots
+    }
+
+    async fn move_batch(
+        &mut self,
+        link: &mut Link,
+        migration: &Migration,
+        slots: Vec<Slot>,
+    ) -> Result<(), Stopped> {
+        {
+            let shard = &mut *self.server.shard.borrow_mut();
+            slots.iter().for_each(|slot| shard.engine.track(*slot, true));
+            let source = Source::new(slots.clone(), self.sequence, self.digest);
+            shard.node.moves.leaving.push(Leaving::new(self.id.clone(), source));
+        }
+        fault::point("source-begun");
+        let (begun_at, count) = (clock::monotonic(), slots.len());
+        self.copy(link).await?;
+        fault::point("source-copied");
+        let parked_at = clock::monotonic();
+        let frame = self.park().ok_or(Stopped::Ended)?;
+        fault::point("source-parked");
+        let parked = |reason: String| Stopped::Failed { reason, parked: true };
+        link.writer.write_all(&frame).await.map_err(|error| parked(error.to_string()))?;
+        self.batches += 1;
+        let ready = async {
+            loop {
+                let news = link.heard.news.notified();
+                if link.heard.ready.get() >= self.batches {
+                    return Ok(());
+                }
+                if let Some(reason) = link.heard.failed.borrow().clone() {
+                    return Err(parked(reason));
+                }
+                news.await;
+            }
+        };
+        timeout(PATIENCE_WITH_TARGET, ready)
+            .await
+            .map_err(|_| parked("the target does not say that it is ready".to_owned()))??;
+        fault::point("source-ready");
+        let ready_at = clock::monotonic();
+        let result = self.commit(migration, slots.into_iter().collect()).await;
+        let parked = parked_at.elapsed();
+        tracing::debug!(
+            id = self.id,
+            count,
+            copied = ?parked_at - begun_at,
+            ready = ?ready_at - parked_at,
+            decided = ?ready_at.elapsed(),
+            "a batch of slots is decided"
+        );
+        if result.is_ok() && self.has_traffic() {
+            let share = count as f64 / f64::from(SLOTS);
+            let rest = parked.mul_f64(share * PARKED_SHARE).saturating_sub(parked_at - begun_at);
+            sleep(rest.min(LONGEST_REST)).await;
+        }
+        result
+    }
+
+    /// Copies the batch until the target is so little behind that the slots can be parked.
+    async fn copy(&mut self, link: &mut Link) -> Result<(), Stopped> {
+        let failed = |reason: String| Stopped::Failed { reason, parked: false };
+        let mut copied_at: Option<Instant> = None;
+        let mut out = Vec::with_capacity(CHUNK * 2);
+        loop {
+            if let Some(reason) = link.heard.failed.borrow().clone() {
+                return Err(failed(reason));
+            }
+            out.clear();
+            let (copied, lag) = {
+                let shard = &mut *self.server.shard.borrow_mut();
+                let started = clock::monotonic();
+                let leaving = shard.node.moves.leaving(&self.id).ok_or(Stopped::Ended)?;
+                leaving.confirmed(link.heard.applied.get());
+                if leaving.on_the_way() < WINDOW {
+                    let source = &mut leaving.source;
+                    while !source.is_copied() && source.queued() < CHUNK && started.elapsed() < SLICE {
+                        source.copy(&shard.engine);
+                    }
+                    source.send(CHUNK, &mut out);
+                    if !out.is_empty() {
+                        leaving.sent(out.len());
+                    }
+                }
+                let state = (leaving.source.is_copied(), leaving.lag());
+                if !shard.node.moves.is_congested() {
+                    shard.node.moves.gate.wake();
+                }
+                state
+            };
+            if copied {
+                let since = *copied_at.get_or_insert_with(clock::monotonic);
+                if lag < SMALL_LAG {
+                    // More comes as long as anybody writes; what is left then goes with the park.
+                    return link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()));
+                }
+                if since.elapsed() > PATIENCE_WITH_LAG
+                    && let Some(leaving) = self.server.shard.borrow_mut().node.moves.leaving(&self.id)
+                {
+                    leaving.ending = true;
+                }
+            }
+            fault::point("source-copying");
+            if !copied && self.has_traffic() {
+                link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()))?;
+                sleep(REST).await;
+            } else if out.is_empty() {
+                // The target is behind, or there is nothing to send: its next word, or soon.
+                let _ = timeout(Duration::from_millis(1), link.heard.news.notified()).await;
+            } else {
+                link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()))?;
+                yield_now().await;
+            }
+        }
+    }
+
+    /// Whether clients use this shard, so that the move has to leave them time.
+    fn has_traffic(&self) -> bool {
+        self.server.shard.borrow().node.stats.rates.latest_commands_per_second() > TRAFFIC
+    }
+
+    /// Parks the batch; gives the last frames, up to the one that the target answers when it has them all.
+    fn park(&mut self) -> Option<Vec<u8>> {
+        let shard = &mut *self.server.shard.borrow_mut();
+        shard.park(&self.id);
+        let leaving = shard.node.moves.leaving(&self.id)?;
+        let mut out = Vec::new();
+        while leaving.source.send(CHUNK, &mut out) {}
+        leaving.source.prepare(&shard.engine, &mut out);
+        (self.sequence, self.digest) = (leaving.source.sequence(), leaving.source.digest());
+        Some(out)
+    }
+
+    /// Has the cluster decide that the slots are the target's, and waits until this node has followed.
+    async fn commit(&mut self, migration: &Migration, slots: SlotRanges) -> Result<(), Stopped> {
+        let change = Change::CommitSlots {
+            id: self.id.clone(),
+            slots: slots.clone(),
+            source_epoch: migration.source_epoch,
+            target_epoch: migration.target_epoch,
+        };
+        loop {
+            match self.control.propose(change.clone()).await {
+                Ok(_) => {
+                    fault::point("source-committed");
+                    break;
+                }
+                // Decided otherwise; what the state says holds.
+                Err(ProposeError::Refused(reason)) => {
+                    tracing::warn!(id = self.id, "the slots stay: {reason}");
+                    break;
+                }
+                // It may be decided yet: nothing but the committed state opens the gate again.
+                Err(ProposeError::Unknown(reason)) => {
+                    tracing::warn!(id = self.id, "not known yet whether slots have moved: {reason}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+        self.followed().await;
+        match self.running() {
+            Some(_) => Ok(()),
+            None => Err(Stopped::Ended),
+        }
+    }
+
+    /// Waits until the data thread has taken over what this node has applied: the batch is gone then.
+    async fn followed(&mut self) {
+        while self.server.shard.borrow_mut().node.moves.leaving(&self.id).is_some() {
+            let state = self.control.state();
+            let batch_is_open = state.migration(&self.id).is_some_and(|found| found.phase == Phase::Running);
+            self.server.shard.borrow_mut().adopt(&state);
+            if batch_is_open && self.server.shard.borrow_mut().node.moves.leaving(&self.id).is_some() {
+                // Applied here, so this cannot last.
+                self.control.changed().await;
+            }
+        }
+    }
+
+    /// Has the cluster decide that the move ends where it is.
+    async fn abort(&mut self, reason: &str) {
+        while self.running().is_some() {
+            let change = Change::AbortMove { id: self.id.clone(), reason: reason.to_owned() };
+            if let Err(error) = self.control.propose(change).await {
+                tracing::warn!(id = self.id, "the move is not aborted yet: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+        let state = self.control.state();
+        self.server.shard.borrow_mut().adopt(&state);
+    }
+
+    /// A batch that was parked stays so until the committed state ends the move; one that was not is served on and
+    /// copied anew.
+    fn forget_batch(&mut self) {
+        let shard = &mut *self.server.shard.borrow_mut();
+        let Some(position) = shard.node.moves.leaving.iter().position(|leaving| leaving.id == self.id) else {
+            return;
+        };
+        let parked =
+            shard.node.moves.leaving.get(position).is_some_and(|leaving| leaving.parked_at.is_some());
+        if parked && !fault::planted("source-reopens-by-itself") {
+            return;
+        }
+        let leaving = shard.node.moves.leaving.remove(position);
+        for slot in leaving.source.slots() {
+            shard.engine.track(*slot, false);
+            shard.engine.park(*slot, false);
+            shard.node.moves.gate.open(*slot);
+        }
+        shard.node.moves.gate.wake();
+    }
+}
