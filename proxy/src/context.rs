@@ -7,6 +7,7 @@ use slotway_common::admin::Pulse;
 use slotway_common::handshake::Identity;
 use slotway_common::secret::Secret;
 use slotway_common::settings::Settings;
+use slotway_common::topology::Topology;
 use tokio::sync::Notify;
 
 use crate::core::Budgets;
@@ -30,6 +31,8 @@ pub struct Context {
     /// Of each worker.
     pub counters: Vec<Arc<Counters>>,
     pub settings: Locked<KnownSettings>,
+    /// The newest topology that a shard has told, or the file's.
+    pub topology: Locked<Arc<Topology>>,
     /// Held while the settings are being changed.
     pub changing_settings: tokio::sync::Mutex<()>,
     /// Tells the control task that a shard knows a newer topology.

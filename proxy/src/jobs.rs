@@ -60,7 +60,7 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "config|get" => config::get(worker, job, reply),
         "config|set" => config::set(worker, job, reply).await,
         "config|resetstat" => config::resetstat(worker, job, reply).await,
-        "config|rewrite" => config::rewrite(worker, job, reply).await,
+        "config|rewrite" => config::rewrite(reply),
         "client|list" => clients::list(worker, job, reply).await,
         "client|kill" => clients::kill(worker, job, reply).await,
         "client|pause" => clients::pause(worker, job, reply).await,

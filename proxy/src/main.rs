@@ -122,9 +122,9 @@ fn run(arguments: &Arguments, file: &ClusterFile, proxy: &Proxy, secret: Secret)
     })?;
     server.context().counters.iter().for_each(|counters| metrics.register(&[], counters.clone()));
 
-    let sd = discovery_page(file);
-    let discovery =
-        Page { path: "/sd", content_type: "application/json", body: Box::new(move || sd.clone()) };
+    let (file_for_page, context) = (file.clone(), server.context().clone());
+    let body = move || discovery_page(&file_for_page, &context.topology.lock());
+    let discovery = Page { path: "/sd", content_type: "application/json", body: Box::new(body) };
     let _admin = Admin::start(&proxy.admin.to_string(), metrics, health, vec![discovery])
         .with_context(|| format!("admin address {}", proxy.admin))?;
 

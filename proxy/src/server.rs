@@ -46,7 +46,6 @@ pub struct Start {
 /// A proxy whose workers run.
 pub struct Server {
     context: Arc<Context>,
-    topology: Topology,
     health: Arc<Health>,
 }
 
@@ -70,6 +69,7 @@ impl Server {
             fleet: Fleet::new(workers),
             counters,
             settings: Locked::new(KnownSettings { version: 0, values: start.settings, known: false }),
+            topology: Locked::new(Arc::new(Topology { version: 0, ..start.topology })),
             changing_settings: tokio::sync::Mutex::new(()),
             refresh: Notify::new(),
             monitors: Notify::new(),
@@ -83,7 +83,7 @@ impl Server {
                 }
             })?;
         }
-        Ok(Self { context, topology: start.topology, health: start.health })
+        Ok(Self { context, health: start.health })
     }
 
     /// What all threads share.
@@ -102,7 +102,7 @@ impl Server {
         };
         let reason = tokio::select! {
             () = accept(listener, Arc::clone(&self.context)) => "the acceptor ended".to_owned(),
-            () = control::run(Arc::clone(&self.context), self.topology.clone(), ready) => "control ended".to_owned(),
+            () = control::run(Arc::clone(&self.context), ready) => "control ended".to_owned(),
             () = control::watch_for_monitors(Arc::clone(&self.context)) => "control ended".to_owned(),
             reason = stop => reason,
             () = self.context.stop.notified() => "SHUTDOWN".to_owned(),

@@ -22,6 +22,8 @@ use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// A request that was refused for so long fails, in microseconds.
 const GIVE_UP_US: u64 = 10_000_000;
+/// So often a parked slot is tried again after a millisecond, before the waits get longer.
+const SOON: u8 = 10;
 /// Longest wait before a parked slot is tried again, in milliseconds.
 const MAX_DELAY_MS: u64 = 50;
 
@@ -114,6 +116,8 @@ impl Core {
         // The first redirects are followed at once; shards that point at each other are not followed in a circle.
         let delay_ms = match entry.refusals {
             0..=2 if known => 0,
+            // A hand-over takes a few milliseconds.
+            0..=SOON if matches!(refusal, Refusal::Parked { .. }) => 1,
             refusals => (1 << u32::from(refusals.min(6))).min(MAX_DELAY_MS),
         };
         if let Some(detention) = self.detentions.get_mut(id) {

@@ -1,27 +1,37 @@
-//! CONFIG: settings of the whole cluster, set everywhere or nowhere.
+//! CONFIG: settings of the whole cluster.
 //!
-//! A change is prepared on every shard, and committed when all of them took it. The number under which it is committed is
-//! higher than every one before it, and its low bits are drawn at random: should two proxies commit at the same time,
-//! one number is the higher one, and every process ends with that change.
+//! A change is checked on every shard that answers, then proposed to the cluster, and answered when it is committed and the
+//! live shards and this proxy follow it. Other proxies follow as they hear of the new state.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rand::Rng;
+use slotway_common::cluster_state::{Change, Outcome, Proposal};
 use slotway_common::error::Error;
-use slotway_common::platform::random;
+use slotway_common::internal::Connection;
+use slotway_common::number::parse_i64;
+use slotway_common::platform::{clock, random};
 use slotway_common::resp::Reply;
-use slotway_common::settings::{Changes, Name, Support};
+use slotway_common::settings::{Changes, Name, StoredText, Support};
+use tokio::time::{sleep, timeout};
 
-use super::asking::{ask_all, ask_each, frame, plain, shards, successful};
+use super::asking::{ask_all, ask_all_reachable, successful};
 use crate::context::Context;
 use crate::core::Job;
 use crate::policy::Policy;
 use crate::worker::Worker;
 
-/// Low bits of a version, drawn at random.
-const RANDOM_BITS: u32 = 16;
+/// For a node to bring a proposal to its end; it gives up by itself before.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// After so long no further node is asked.
+const ENOUGH: Duration = Duration::from_secs(8);
+/// For the shards to check values. They were checked here before; a shard that hangs does not keep others from changing.
+const CHECK: Duration = Duration::from_secs(2);
+/// For the live shards to follow what is committed.
+const FOLLOW: Duration = Duration::from_secs(5);
+/// Between two looks whether they do.
+const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) fn get(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     worker.context.settings.lock().values.config_get(&job.args.args().rest(2), reply);
@@ -33,71 +43,98 @@ pub(super) async fn set(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
     let _one_at_a_time = context.changing_settings.lock().await;
     let args = job.args.args();
     let changes = context.settings.lock().values.config_set(&args.rest(2))?;
-    let mut version = context.settings.lock().version;
-    if let Some(prepared) = sent_to_shards(&changes) {
-        version = ((version >> RANDOM_BITS) + 1) << RANDOM_BITS;
-        version |= random::generator().random_range(0..1 << RANDOM_BITS);
-        prepare_and_commit(worker, &prepared, version).await?;
-    }
-    {
+    if let Some((words, values)) = sent_to_shards(&changes) {
+        check_everywhere(worker, &words).await?;
+        let generation = commit(context, Change::Set { values }).await?;
+        wait_for_shards(worker, generation).await;
         let mut settings = context.settings.lock();
         settings.values.apply(changes);
-        settings.version = settings.version.max(version);
+        settings.version = settings.version.max(generation);
+    } else {
+        context.settings.lock().values.apply(changes);
     }
     changed_settings(context).await;
     reply.ok();
     Ok(())
 }
 
-/// Names and values that shards have to know, in turn; none if there is nothing.
-fn sent_to_shards(changes: &Changes) -> Option<Vec<Vec<u8>>> {
-    let mut words = Vec::new();
+type Values = std::collections::BTreeMap<String, Option<StoredText>>;
+
+/// Names and values that the cluster has to know, in turn and as its state takes them; none if there is nothing.
+fn sent_to_shards(changes: &Changes) -> Option<(Vec<Vec<u8>>, Values)> {
+    let (mut words, mut values) = (Vec::new(), Values::new());
     for (name, value) in changes.stored() {
+        let Some(parameter) = Name::find(name.as_bytes()).map(Name::parameter) else { continue };
         // What is fixed has its value already, and not the same one in every process.
-        let support = Name::find(name.as_bytes()).map(|name| name.parameter().support);
-        if matches!(support, Some(Support::Live | Support::Ignored)) {
-            words.push(name.into_bytes());
+        if matches!(parameter.support, Support::Live | Support::Ignored) {
+            words.push(name.clone().into_bytes());
             words.push(value.bytes().into_owned());
+            let is_default = *value.bytes() == *parameter.default.as_bytes();
+            values.insert(name, (!is_default).then_some(value));
         }
     }
-    (!words.is_empty()).then_some(words)
+    (!words.is_empty()).then_some((words, values))
 }
 
-async fn prepare_and_commit(worker: &Rc<Worker>, values: &[Vec<u8>], version: u64) -> Result<(), Error> {
-    static CHANGES: AtomicU64 = AtomicU64::new(0);
-    let id =
-        format!("{}-{}-{version}", worker.context.identity.node, CHANGES.fetch_add(1, Ordering::Relaxed));
-    let everywhere = |words: &[&[u8]]| {
-        let frame = frame(words);
-        shards(worker).into_iter().map(|shard| (plain(shard), frame.clone())).collect::<Vec<_>>()
-    };
-    let mut words: Vec<&[u8]> = vec![b"SLOTWAY", b"SETTINGS", b"PREPARE", id.as_bytes()];
+/// Asks the shards whether they can take the values. One that does not answer takes what is committed when it is back.
+async fn check_everywhere(worker: &Rc<Worker>, values: &[Vec<u8>]) -> Result<(), Error> {
+    let mut words: Vec<&[u8]> = vec![b"SLOTWAY", b"SETTINGS", b"CHECK"];
     words.extend(values.iter().map(Vec::as_slice));
-    let mut refused = None;
-    for (_, answer) in ask_each(worker, &everywhere(&words)).await {
-        if let Err(error) = answer.and_then(successful) {
-            refused.get_or_insert(error);
+    let Ok(answers) = timeout(CHECK, ask_all_reachable(worker, &words)).await else { return Ok(()) };
+    for reply in answers.into_iter().filter_map(|(_, answer)| answer.ok()) {
+        successful(reply)?;
+    }
+    Ok(())
+}
+
+/// Has the cluster commit a change, through any node that answers; gives the generation at which it holds.
+async fn commit(context: &Arc<Context>, change: Change) -> Result<u64, Error> {
+    let proposal = Proposal { request: random::hex_id::<16>(), change };
+    let json = serde_json::to_string(&proposal).map_err(|error| Error::err(error.to_string()))?;
+    let mut reason = "no shard answers".to_owned();
+    let topology = Arc::clone(&context.topology.lock());
+    let began = clock::monotonic();
+    for node in topology.shards.iter().flat_map(|shard| &shard.nodes) {
+        let asked = async {
+            let Context { identity, secret, .. } = &**context;
+            let mut connection =
+                Connection::open(&node.control, identity, secret, Some(&node.id), PATIENCE).await?;
+            connection.call(&["SLOTWAY", "PROPOSE", &json]).await
+        };
+        match asked.await {
+            Ok(answer) => {
+                let outcome: Outcome = serde_json::from_slice(answer.as_bytes().unwrap_or_default())
+                    .map_err(|error| Error::err(format!("a shard's reply could not be read: {error}")))?;
+                return outcome.into_result().map_err(Error::err);
+            }
+            Err(error) => reason = format!("node {}: {error}", node.id),
+        }
+        if began.elapsed() > ENOUGH {
+            break;
         }
     }
-    if let Some(error) = refused {
-        ask_each(worker, &everywhere(&[b"SLOTWAY", b"SETTINGS", b"ABORT", id.as_bytes()])).await;
-        return Err(error);
-    }
-    let version = version.to_string();
-    let commit = everywhere(&[b"SLOTWAY", b"SETTINGS", b"COMMIT", id.as_bytes(), version.as_bytes()]);
-    let mut failed = None;
-    let mut committed = 0;
-    for (_, answer) in ask_each(worker, &commit).await {
-        match answer.and_then(successful) {
-            Ok(_) => committed += 1,
-            Err(error) => failed = Some(error),
+    Err(Error::ClusterDown(
+        format!("the cluster has not committed it in time, but still may: {reason}").into(),
+    ))
+}
+
+/// Waits, for a bounded time, until the shards that answer follow a generation.
+async fn wait_for_shards(worker: &Rc<Worker>, generation: u64) {
+    let follows = |reply: &[u8]| {
+        let number = reply.strip_prefix(b":").and_then(|line| line.strip_suffix(b"\r\n"));
+        number.and_then(parse_i64).and_then(|number| u64::try_from(number).ok()) >= Some(generation)
+    };
+    let all_follow = async {
+        loop {
+            let answers = ask_all_reachable(worker, &[b"SLOTWAY", b"GENERATION"]).await;
+            if answers.iter().all(|(_, answer)| answer.as_ref().map_or(true, |reply| follows(reply))) {
+                return;
+            }
+            sleep(PAUSE).await;
         }
-    }
-    match failed {
-        Some(error) if committed == 0 => Err(error),
-        // One shard has it, so all get it: those that could not be told now are told when they are back.
-        _ => Ok(()),
-    }
+    };
+    // One that hangs follows when it is back.
+    let _ = timeout(FOLLOW, all_follow).await;
 }
 
 /// Has every worker follow the settings as they are now.
@@ -112,8 +149,8 @@ pub(super) async fn resetstat(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply
     Ok(())
 }
 
-pub(super) async fn rewrite(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
-    ask_all(worker, &[b"CONFIG", b"REWRITE"]).await?;
+/// There is nothing to do: what is set lasts.
+pub(super) fn rewrite(reply: &mut Reply<'_>) -> Result<(), Error> {
     reply.ok();
     Ok(())
 }

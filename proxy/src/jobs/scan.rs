@@ -34,6 +34,8 @@ pub(super) async fn scan(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     let mut found = 0;
     let mut keys = Vec::new();
     let mut moves = 0;
+    // A cursor of 0 is the end, and also the start, where a call stays whose first slot is on its way.
+    let mut ended = false;
     for _ in 0..RUNS {
         let slot = cursor >> PLACE_BITS;
         let Some((shard, run)) = u16::try_from(slot).ok().and_then(|slot| run_from(worker, slot)) else {
@@ -42,7 +44,7 @@ pub(super) async fn scan(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                     format!("Hash slot {slot} is not served by any shard").into(),
                 ));
             }
-            cursor = 0;
+            (cursor, ended) = (0, true);
             break;
         };
         let words = [&b"SCAN"[..], cursor.to_string().as_bytes()].map(<[u8]>::to_vec);
@@ -61,20 +63,25 @@ pub(super) async fn scan(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
             0 => behind << PLACE_BITS,
             next => next,
         };
+        ended = goes_on == 0;
         // What the shard does not own any more comes again, from its new owner.
-        let reached = if goes_on == 0 { u64::MAX } else { goes_on };
+        let reached = if ended { u64::MAX } else { goes_on };
         if let Some(missed) = undone.iter().map(|slot| u64::from(*slot) << PLACE_BITS).min()
             && missed < reached
         {
             goes_on = missed.max(cursor);
+            ended = false;
             moves += 1;
             worker.context.refresh.notify_one();
             tokio::time::sleep(std::time::Duration::from_millis(if moves > MOVES { 50 } else { 5 })).await;
         }
         cursor = goes_on;
-        if cursor == 0 || next != 0 || found >= wanted {
+        if ended || cursor != 0 && (next != 0 || found >= wanted) {
             break;
         }
+    }
+    if cursor == 0 && !ended {
+        return Err(Error::TryAgain("slots keep moving while the command runs".into()));
     }
     reply.array(2);
     reply.bulk(cursor.to_string().as_bytes());
