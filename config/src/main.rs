@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use slotway_common::cluster_file::ClusterFile;
 use slotway_common::command_line;
-use slotway_config::{status, up};
+use slotway_config::{abort, drain, rebalance, reshard, status, up};
 
 /// Starts and inspects a Slotway cluster.
 #[derive(Parser)]
@@ -24,11 +25,98 @@ enum Command {
         #[arg(default_value = "config/cluster.yaml")]
         file: PathBuf,
     },
-    /// Show shards, slot ranges, keys, bytes and operations per second.
+    /// Show what has to change so that the cluster is as its file wants it: shards, moves, settings.
+    ///
+    /// Exit codes: 0 nothing to do, 3 there is something to do, 2 a bad file or flag, 1 the cluster does not answer or
+    /// cannot become what the file wants.
+    Plan {
+        #[arg(default_value = "config/cluster.yaml")]
+        file: PathBuf,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the cluster as its file wants it: show the plan, ask, move the slots while they are served.
+    ///
+    /// Safe to repeat: moves that are under way are followed, what is done is not done again.
+    /// Exit codes: 0 done (or begun, with --detach), 2 a bad file or flag, or nobody to ask, 130 interrupted (the
+    /// moves go on), 1 anything else.
+    Apply {
+        #[arg(default_value = "config/cluster.yaml")]
+        file: PathBuf,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// End as soon as the moves have begun.
+        #[arg(long)]
+        detach: bool,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End moves where they are: what has moved stays at the target, the rest at the source.
+    ///
+    /// Exit codes: 0 no such move is under way any more, 2 a bad file or flag, 1 anything else.
+    Abort {
+        #[arg(default_value = "config/cluster.yaml")]
+        file: PathBuf,
+        /// The move; all that are under way if it is not given.
+        id: Option<String>,
+        /// Print the moves as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give each shard its share with the fewest slots moved: write the slots into the file, then apply it.
+    ///
+    /// The file keeps its comments; `weight` becomes `slots`, but for `--by slots`, which weights do by themselves.
+    /// Exit codes: those of apply, and with --dry-run those of plan.
+    Rebalance {
+        #[arg(default_value = "config/cluster.yaml")]
+        file: PathBuf,
+        /// What shards get equal parts of, in proportion to their weights.
+        #[arg(long)]
+        by: rebalance::Measure,
+        /// How long operations are counted for `--by load`.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// Show what would be done, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// End as soon as the moves have begun.
+        #[arg(long)]
+        detach: bool,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move everything away from a shard so that it can be removed: write that into the file, then apply it.
+    ///
+    /// Exit codes: those of apply.
+    Drain {
+        file: PathBuf,
+        /// The shard.
+        name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// End as soon as the moves have begun.
+        #[arg(long)]
+        detach: bool,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show shards, slot ranges, keys, bytes, operations per second, and moves under way.
     Status {
         #[arg(default_value = "config/cluster.yaml")]
         file: PathBuf,
-        /// Print JSON instead of a table.
+        /// Show it again every second, until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+        /// Print JSON instead of a table; with --watch one line each time.
         #[arg(long)]
         json: bool,
     },
@@ -45,9 +133,31 @@ fn main() -> ExitCode {
             let file = read(&path);
             runtime.block_on(up::run(&path, file))
         }
-        Command::Status { file: path, json } => {
+        Command::Plan { file: path, json } => {
             let file = read(&path);
-            runtime.block_on(status::run(&file, json))
+            runtime.block_on(reshard::plan(&file, json))
+        }
+        Command::Apply { file: path, yes, detach, json } => {
+            let file = read(&path);
+            runtime.block_on(reshard::apply(&path, file, reshard::Options { yes, detach, json }))
+        }
+        Command::Abort { file: path, id, json } => {
+            let file = read(&path);
+            runtime.block_on(abort::run(&file, id.as_deref(), json))
+        }
+        Command::Rebalance { file: path, by, seconds, dry_run, yes, detach, json } => {
+            let file = read(&path);
+            let options = reshard::Options { yes, detach, json };
+            let request = rebalance::Request { by, window: Duration::from_secs(seconds), dry_run, options };
+            runtime.block_on(rebalance::run(&path, file, request))
+        }
+        Command::Drain { file: path, name, yes, detach, json } => {
+            let file = read(&path);
+            runtime.block_on(drain::run(&path, file, &name, reshard::Options { yes, detach, json }))
+        }
+        Command::Status { file: path, watch, json } => {
+            let file = read(&path);
+            runtime.block_on(status::run(&file, json, watch))
         }
     };
     match ended {

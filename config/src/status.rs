@@ -1,6 +1,12 @@
 //! `slotway status`: what the cluster's processes say about themselves.
 
+mod committed;
+mod moves;
 mod table;
+mod watch;
+
+pub use committed::{Committed, Owner};
+pub use moves::{Move, Moves};
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,6 +34,9 @@ pub struct Status {
     pub slots_served: usize,
     pub shards: Vec<ShardStatus>,
     pub proxies: Vec<ProxyStatus>,
+    pub moves: Moves,
+    /// `None` when no node answers, or the cluster was never founded.
+    pub state: Option<Committed>,
 }
 
 /// One node of a shard.
@@ -101,10 +110,13 @@ impl<T> Answer<T> {
     }
 }
 
-/// Prints the status. Exit code 1 if a process is unreachable or a slot not served.
-pub async fn run(file: &ClusterFile, json: bool) -> Result<ExitCode, CommandError> {
+/// Prints the status; with `watch` again and again, until Ctrl-C. Exit code 1 if a process is unreachable or a slot not served.
+pub async fn run(file: &ClusterFile, json: bool, watch: bool) -> Result<ExitCode, CommandError> {
     let secret = file.secret()?;
-    let status = collect(file, &secret).await;
+    if watch {
+        return watch::run(file, &secret, json).await;
+    }
+    let status = collect(file, &secret, &mut moves::Paces::default()).await;
     let text = if json {
         serde_json::to_string_pretty(&status).unwrap_or_default() + "\n"
     } else {
@@ -118,7 +130,7 @@ pub async fn run(file: &ClusterFile, json: bool) -> Result<ExitCode, CommandErro
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn collect(file: &ClusterFile, secret: &Secret) -> Status {
+async fn collect(file: &ClusterFile, secret: &Secret, paces: &mut moves::Paces) -> Status {
     let identity = Identity { cluster: file.cluster.clone(), node: "slotway".to_owned() };
     let mut tasks = tokio::task::JoinSet::new();
     for (position, process) in Process::all(file).into_iter().enumerate() {
@@ -128,12 +140,19 @@ async fn collect(file: &ClusterFile, secret: &Secret) -> Status {
             (position, process, asked)
         });
     }
-    let mut answers = tasks.join_all().await;
+    let (mut answers, moves, state) =
+        tokio::join!(tasks.join_all(), moves::collect(file, secret, paces), committed::collect(file, secret));
     answers.sort_by_key(|(position, ..)| *position);
 
     let shard_of = |node: &str| file.node(node).map(|(shard, _)| shard.name.clone()).unwrap_or_default();
-    let mut status =
-        Status { cluster: file.cluster.clone(), slots_served: 0, shards: Vec::new(), proxies: Vec::new() };
+    let mut status = Status {
+        cluster: file.cluster.clone(),
+        slots_served: 0,
+        shards: Vec::new(),
+        proxies: Vec::new(),
+        moves,
+        state,
+    };
     for (_, process, asked) in answers {
         let address = process.address.to_string();
         match asked {

@@ -8,18 +8,20 @@ mod child;
 mod occupancy;
 mod output;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotway_common::cluster_file::ClusterFile;
+use slotway_common::cluster_file::{ClusterFile, Shard};
 use slotway_common::handshake::Identity;
 use slotway_common::secret::Secret;
 use slotway_common::shutdown;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::control::{Control, ControlPlane};
 use crate::processes::{Process, Role};
 use crate::{CommandError, http};
 use child::{Child, Ended};
@@ -34,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// After this long of waiting it is told what is waited for, and again each time it doubles.
 const FIRST_NOTICE: Duration = Duration::from_secs(5);
+
+/// Between two questions whether a node that is not ready belongs to the cluster yet.
+const MEMBERSHIP_EVERY: Duration = Duration::from_secs(1);
 
 /// For proxies to drain, then for shards to stop. After that they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,8 +71,17 @@ pub async fn run(path: &Path, file: ClusterFile) -> Result<ExitCode, CommandErro
     }
 
     let (ended, endings) = mpsc::unbounded_channel();
-    let mut cluster =
-        Cluster { path, file: &file, identity, secret, output, children: Vec::new(), ended, endings };
+    let mut cluster = Cluster {
+        path,
+        file: &file,
+        identity,
+        secret,
+        output,
+        children: Vec::new(),
+        outside: BTreeSet::new(),
+        ended,
+        endings,
+    };
     let result = tokio::select! {
         reason = requests.next() => {
             cluster.output.say(&format!("{reason}: stopping"));
@@ -104,6 +118,8 @@ struct Cluster<'a> {
     secret: Secret,
     output: Arc<Output>,
     children: Vec<Child>,
+    /// Nodes of the file that run and are not in the cluster yet.
+    outside: BTreeSet<String>,
     ended: mpsc::UnboundedSender<Ended>,
     endings: mpsc::UnboundedReceiver<Ended>,
 }
@@ -124,13 +140,17 @@ impl Cluster<'_> {
                 self.start(process)?;
             }
             self.wait_until_ready(local, role).await?;
+            if role == Role::Shard && !missing.is_empty() {
+                self.find_outside(local).await;
+            }
         }
         let endpoints: Vec<String> = self.file.proxies.iter().map(|proxy| proxy.listen.to_string()).collect();
         let endpoint = match endpoints.as_slice() {
             [] => "the shards' addresses (the file has no proxy)".to_owned(),
             endpoints => endpoints.join(", "),
         };
-        let shards = self.file.shards.len();
+        let has_joined = |shard: &&Shard| !shard.nodes.iter().any(|node| self.outside.contains(&node.id));
+        let shards = self.file.shards.iter().filter(has_joined).count();
         let plural = if shards == 1 { "shard" } else { "shards" };
         let then = if self.children.is_empty() { "" } else { "; Ctrl-C stops it" };
         self.output
@@ -164,9 +184,13 @@ impl Cluster<'_> {
     async fn wait_until_ready(&mut self, local: &[Process], role: Role) -> Result<(), CommandError> {
         let start = Instant::now();
         let mut next_notice = FIRST_NOTICE;
+        let mut next_membership = MEMBERSHIP_EVERY;
         loop {
             let mut waiting = None;
             for process in local.iter().filter(|process| process.role == role) {
+                if self.outside.contains(&process.id) {
+                    continue;
+                }
                 match http::get(&process.admin, "/readyz", PATIENCE).await {
                     Ok((true, _)) => {}
                     Ok((false, reason)) => waiting = waiting.or(Some((process, reason))),
@@ -177,6 +201,10 @@ impl Cluster<'_> {
                 }
             }
             let Some((process, reason)) = waiting else { return Ok(()) };
+            if role == Role::Shard && start.elapsed() >= next_membership {
+                self.find_outside(local).await;
+                next_membership = start.elapsed() + MEMBERSHIP_EVERY;
+            }
             if start.elapsed() >= next_notice {
                 next_notice *= 2;
                 self.output.say(&format!("still waiting for {}: {reason}", process.id));
@@ -188,6 +216,24 @@ impl Cluster<'_> {
                     self.output.say(&format!("{} ended ({})", ended.id, ended.status));
                     return Err(CommandError::EndedEarly(ended.id));
                 }
+            }
+        }
+    }
+
+    /// Finds nodes that run but are not in the cluster's committed state: they get ready when they have been added, and
+    /// that is for an operator to do.
+    async fn find_outside(&mut self, local: &[Process]) {
+        let Ok(state) = Control::new(self.file, self.secret.clone()).state().await else { return };
+        if !state.is_founded() {
+            return;
+        }
+        for process in local.iter().filter(|process| process.role == Role::Shard) {
+            if state.node(&process.id).is_none() && self.outside.insert(process.id.clone()) {
+                self.output.say(&format!(
+                    "{} runs and is not in the cluster yet: `slotway apply {}` adds it",
+                    process.id,
+                    self.path.display()
+                ));
             }
         }
     }

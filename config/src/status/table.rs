@@ -3,14 +3,19 @@
 use slotway_common::slot::SLOTS;
 
 use super::{Answer, Status};
+use crate::units::{bytes, columns, plural};
 
 pub(super) fn render(status: &Status) -> String {
     let mut text = format!(
-        "cluster {}: {} of {SLOTS} slots served by {}\n\n",
+        "cluster {}: {} of {SLOTS} slots served by {}\n",
         status.cluster,
         status.slots_served,
         plural(status.shards.len(), "shard node"),
     );
+    if let Some(state) = &status.state {
+        super::committed::render(state, &mut text);
+    }
+    text.push('\n');
     let mut rows =
         vec![["SHARD", "NODE", "ADDRESS", "KEYS", "BYTES", "OPS/S", "CLIENTS", "SLOTS"].map(String::from)];
     for shard in &status.shards {
@@ -48,48 +53,14 @@ pub(super) fn render(status: &Status) -> String {
         }
         columns(&rows, &mut text);
     }
+    super::moves::render(&status.moves, &mut text);
     text
-}
-
-fn columns<const N: usize>(rows: &[[String; N]], text: &mut String) {
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    });
-    for row in rows {
-        let padded: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    }
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
-/// Binary units with one digit after the point, as `1.5 MiB`.
-fn bytes(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{NodeFigures, ProxyFigures, ProxyStatus, ShardStatus};
     use super::*;
-
-    #[test]
-    fn sizes_have_one_digit_after_the_point() {
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536 * 1024), "1.5 MiB");
-        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
-    }
 
     #[test]
     fn unreachable_processes_are_shown_with_the_reason() {
@@ -121,6 +92,8 @@ mod tests {
                 address: "127.0.0.1:6379".to_owned(),
                 answer: Answer::of(Ok(ProxyFigures { ready: false, reason: Some("draining".to_owned()) })),
             }],
+            moves: super::super::Moves::default(),
+            state: None,
         };
         assert_eq!(
             render(&status),
