@@ -47,6 +47,8 @@ pub struct Up {
 /// A cluster file and the directory around it.
 pub struct Layout {
     folder: Folder,
+    /// Variables that the processes get beside their own.
+    pub environment: Vec<(String, String)>,
     /// `a-0` and so on, with their addresses.
     pub nodes: Vec<Process>,
     pub proxies: Vec<Process>,
@@ -73,7 +75,7 @@ impl Layout {
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
 
         let mut text = String::from("cluster: test\n");
-        let mut layout = Layout { folder, nodes: Vec::new(), proxies: Vec::new() };
+        let mut layout = Layout { folder, environment: Vec::new(), nodes: Vec::new(), proxies: Vec::new() };
         text.push_str(if plan.proxies == 0 { "proxies: []\n" } else { "proxies:\n" });
         for number in 0..plan.proxies {
             let process = Process { id: format!("proxy-{number}"), address: at(port()), admin: at(port()) };
@@ -82,15 +84,8 @@ impl Layout {
         }
         text.push_str("shards:\n");
         for number in 0..plan.shards {
-            let name = shard_name(number);
-            let process = Process { id: format!("{name}-0"), address: at(port()), admin: at(port()) };
-            writeln!(
-                text,
-                "  - {{ name: {name}, nodes: [{{ client: \"{}\", control: {}, admin: {} }}] }}",
-                process.address,
-                port(),
-                process.admin.port()
-            )?;
+            let (process, line) = shard(&shard_name(number), at(port()), at(port()), port());
+            text.push_str(&line);
             layout.nodes.push(process);
         }
         text.push_str(if plan.settings.is_empty() { "settings: {}\n" } else { "settings:\n" });
@@ -99,6 +94,34 @@ impl Layout {
         }
         std::fs::write(layout.file(), text)?;
         Ok(layout)
+    }
+
+    /// Adds a shard to the cluster file, at ports that are free now, and gives its name.
+    ///
+    /// # Errors
+    /// When the file cannot be changed.
+    pub fn add_shard(&mut self) -> Result<String> {
+        let name = shard_name(self.nodes.len());
+        let ports = free_ports(3);
+        let at = |number: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[number]));
+        let (process, line) = shard(&name, at(0), at(1), ports[2]);
+        let text = std::fs::read_to_string(self.file())?;
+        std::fs::write(self.file(), text.replace("settings:", &format!("{line}settings:")))?;
+        self.nodes.push(process);
+        Ok(name)
+    }
+
+    /// Takes a shard out of the cluster file.
+    ///
+    /// # Errors
+    /// When the file cannot be changed.
+    pub fn remove_shard(&mut self, name: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.file())?;
+        let sign = format!("name: {name},");
+        let left: Vec<&str> = text.lines().filter(|line| !line.contains(&sign)).collect();
+        std::fs::write(self.file(), left.join("\n") + "\n")?;
+        self.nodes.retain(|node| node.id != format!("{name}-0"));
+        Ok(())
     }
 
     /// The cluster file. Relative to its directory: `cluster.yaml`.
@@ -115,6 +138,7 @@ impl Layout {
     pub fn slotway(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("slotway"));
         command.args(arguments).current_dir(self.directory()).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -146,6 +170,16 @@ impl Layout {
         }
         Ok(Up { child, lines })
     }
+}
+
+/// A shard of one node, and its line in the cluster file.
+fn shard(name: &str, address: SocketAddr, admin: SocketAddr, control: u16) -> (Process, String) {
+    let process = Process { id: format!("{name}-0"), address, admin };
+    let line = format!(
+        "  - {{ name: {name}, nodes: [{{ client: \"{address}\", control: {control}, admin: {} }}] }}\n",
+        admin.port()
+    );
+    (process, line)
 }
 
 /// `a`, `b`, …, `z`, `s26`, …
@@ -255,10 +289,19 @@ impl Cluster {
     /// # Errors
     /// When it does not start, with what it printed.
     pub fn start_with(plan: &Plan) -> Result<Cluster> {
+        Cluster::start_under(plan, &[])
+    }
+
+    /// Starts what is wanted, with variables in the processes' environment.
+    ///
+    /// # Errors
+    /// When it does not start, with what it printed.
+    pub fn start_under(plan: &Plan, environment: &[(String, String)]) -> Result<Cluster> {
         let mut last = None;
         // A port can be taken between finding it free and listening at it.
         for _ in 0..5 {
-            let layout = Layout::new(plan)?;
+            let mut layout = Layout::new(plan)?;
+            layout.environment = environment.to_vec();
             let mut up = layout.up()?;
             match up.wait_until_ready() {
                 Ok(()) => return Ok(Cluster { up, layout }),
@@ -298,6 +341,11 @@ impl Cluster {
 
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// For changes of the cluster file.
+    pub fn layout_mut(&mut self) -> &mut Layout {
+        &mut self.layout
     }
 
     pub fn up(&mut self) -> &mut Up {

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 
 use crate::client::Client;
 use compare::Verdict;
-use generate::{Generator, Request};
+use generate::Generator;
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
     let (mut sent, mut batches) = (0, 0);
     reset(&mut oracle, &mut subject)?;
     while sent < plan.commands && differences < TOLD {
-        let batch: Vec<Request> = (0..BATCH).map(|_| generator.request()).collect();
+        let batch = generator.batch(BATCH);
         for request in &batch {
             oracle.send(&request.args)?;
             subject.send(&request.args)?;
@@ -68,6 +68,9 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
             let told = |who| move || format!("{who}, command {}: {request}", sent + index);
             let expected = oracle.receive().with_context(told("redis"))?;
             let given = subject.receive().with_context(told("slotway"))?;
+            if let ("dump", Some(dump)) = (request.name(), expected.as_bytes()) {
+                generator.learn(dump);
+            }
             if let Verdict::Different = compare::verdict(request, &expected, &given) {
                 differs = true;
                 differences += 1;

@@ -6,17 +6,23 @@
 
 pub mod client;
 pub mod cluster;
+pub mod control;
 pub mod differential;
+pub mod dumps;
 pub mod folder;
 pub mod fuzzing;
+pub mod history;
 pub mod http;
 pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod redis_server;
+pub mod site;
 pub mod wait;
 
 pub use client::Client;
 pub use cluster::{Cluster, Plan};
+pub use control::ControlPort;
 pub use redis_server::RedisServer;
+pub use site::Site;
 pub use wait::wait_for;

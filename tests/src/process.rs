@@ -14,7 +14,9 @@ pub fn signal(process_id: u32, name: &str) {
 pub fn is_running(process_id: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{process_id}/stat")) else { return false };
     let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    !state.starts_with(['Z', 'X'])
+    // The first thread can be gone while others still hold the sockets.
+    let threads = std::fs::read_dir(format!("/proc/{process_id}/task")).map_or(0, Iterator::count);
+    !state.starts_with(['Z', 'X']) || threads > 1
 }
 
 /// Memory of a process that is in RAM, in bytes; 0 when it is gone.

@@ -38,10 +38,15 @@ fn refusal(program: &str, arguments: &[&str], folder: &Folder) -> String {
 }
 
 /// Every program, with the flags that it needs besides the file.
-fn programs(file: &str) -> [(&'static str, Vec<&str>); 4] {
+fn programs(file: &str) -> [(&'static str, Vec<&str>); 9] {
     [
         ("slotway", vec!["up", file]),
         ("slotway", vec!["status", file]),
+        ("slotway", vec!["plan", file]),
+        ("slotway", vec!["apply", file]),
+        ("slotway", vec!["abort", file]),
+        ("slotway", vec!["rebalance", file, "--by", "keys"]),
+        ("slotway", vec!["drain", file, "a"]),
         ("slotway-shard", vec!["--node", "a-0", "--cluster", file]),
         ("slotway-proxy", vec!["--cluster", file]),
     ]

@@ -7,7 +7,7 @@ use slotway_common::cluster_file::ClusterFile;
 use slotway_common::handshake::Identity;
 use slotway_common::internal::{CallError, Connection};
 use slotway_common::resp::Value;
-use slotway_tests::{Client, Cluster, Plan};
+use slotway_tests::{Cluster, Plan};
 
 /// An internal connection to a shard, as a proxy opens one.
 async fn connect(cluster: &Cluster, number: usize) -> Connection {
@@ -30,45 +30,40 @@ fn get(cluster: &Cluster, number: usize, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn prepared_settings_are_committed_or_given_up_and_outlive_a_kill() {
-    let plan = Plan { shards: 1, proxies: 0, settings: vec![("timeout".to_owned(), "11".to_owned())] };
+async fn committed_settings_are_in_force_everywhere_and_outlive_a_kill() {
+    let plan = Plan { shards: 1, proxies: 1, settings: vec![("timeout".to_owned(), "11".to_owned())] };
     let cluster = Cluster::start_with(&plan).unwrap();
     let mut connection = connect(&cluster, 0).await;
-    assert_eq!(
-        settings(&mut connection).await,
-        serde_json::json!({"version": 0, "values": {"timeout": "11"}})
-    );
+    let founded = settings(&mut connection).await;
+    assert_eq!(founded["values"], serde_json::json!({"timeout": "11"}));
 
-    let refused =
-        connection.call(&["SLOTWAY", "SETTINGS", "PREPARE", "1", "hz", "5", "maxmemory", "x"]).await;
+    let refused = connection.call(&["SLOTWAY", "SETTINGS", "CHECK", "hz", "5", "maxmemory", "x"]).await;
     let Err(CallError::Refused(text)) = refused else { panic!("a wrong value was accepted") };
     assert_eq!(
         text,
         "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value"
     );
-    let ok = |reply: Result<Value, CallError>| assert_eq!(reply.unwrap(), Value::Simple(b"OK".to_vec()));
-    ok(connection.call(&["SLOTWAY", "SETTINGS", "PREPARE", "2", "timeout", "77"]).await);
-    ok(connection
-        .call(&["SLOTWAY", "SETTINGS", "PREPARE", "3", "maxmemory", "1gb", "maxclients", "500"])
-        .await);
-    assert_eq!(get(&cluster, 0, "maxmemory"), "0");
-    ok(connection.call(&["SLOTWAY", "SETTINGS", "ABORT", "2"]).await);
-    ok(connection.call(&["SLOTWAY", "SETTINGS", "COMMIT", "3", "9"]).await);
-    assert!(connection.call(&["SLOTWAY", "SETTINGS", "COMMIT", "2", "10"]).await.is_err());
-    let committed = serde_json::json!({
-        "version": 9, "values": {"timeout": "11", "maxmemory": "1073741824", "maxclients": "500"}
-    });
-    assert_eq!(settings(&mut connection).await, committed);
+    let checked = connection.call(&["SLOTWAY", "SETTINGS", "CHECK", "timeout", "77"]).await.unwrap();
+    assert_eq!(checked, Value::Simple(b"OK".to_vec()));
+    assert_eq!(get(&cluster, 0, "timeout"), "11");
+    let mut proxy = cluster.client().unwrap();
+    assert_eq!(proxy.run("config set maxmemory 1gb maxclients 500 timeout 0").unwrap().to_string(), "+OK");
+    let committed = settings(&mut connection).await;
+    assert_eq!(committed["values"], serde_json::json!({"maxmemory": "1073741824", "maxclients": "500"}));
+    assert!(committed["version"].as_u64() > founded["version"].as_u64(), "{committed} after {founded}");
     // What a client sets at the shard itself does not last.
     let mut client = cluster.shard_client(0).unwrap();
     client.run("config set maxmemory-samples 9").unwrap();
 
     cluster.kill("a-0");
+    // The file's value is a wish now: the cluster has another one.
+    let file = cluster.layout().file();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("timeout: \"11\"", "timeout: \"12\"")).unwrap();
     let _again = cluster.start_missing().unwrap();
-    let address = cluster.layout().nodes[0].address;
-    slotway_tests::wait::wait_until("the shard to be back", || Client::connect(address).is_ok());
     assert_eq!(settings(&mut connect(&cluster, 0).await).await, committed);
     assert_eq!(get(&cluster, 0, "maxmemory-samples"), "5");
+    assert_eq!(get(&cluster, 0, "timeout"), "0");
     let info = cluster.shard_client(0).unwrap().run("info memory").unwrap();
     assert!(String::from_utf8_lossy(info.as_bytes().unwrap()).contains("maxmemory:1073741824\r\n"));
 }

@@ -68,11 +68,19 @@ fn keys(client: &mut Client) -> Result<BTreeSet<Vec<u8>>> {
 
 /// Everything that can be asked about a key, as a text.
 fn value(client: &mut Client, key: &[u8]) -> Result<String> {
-    let kind = client.call(&[&b"TYPE"[..], key])?.to_string();
     let encoding = client.call(&[&b"OBJECT"[..], b"ENCODING", key])?;
     let expires = client.call(&[&b"PEXPIRETIME"[..], key])?.as_int().unwrap_or(0);
     // Relative times were taken at slightly different moments.
     let expires = expires.saturating_add(5000) / 10_000;
+    Ok(format!("{encoding} expires {expires} {}", held(client, key)?))
+}
+
+/// The type and all elements of a key's value, as a text that is the same for equal values.
+///
+/// # Errors
+/// When the connection breaks.
+pub fn held(client: &mut Client, key: &[u8]) -> Result<String> {
+    let kind = client.call(&[&b"TYPE"[..], key])?.to_string();
     let value = match kind.as_str() {
         "+string" => client.call(&[&b"GET"[..], key])?.to_string(),
         "+list" => client.call(&[&b"LRANGE"[..], key, b"0", b"-1"])?.to_string(),
@@ -81,7 +89,7 @@ fn value(client: &mut Client, key: &[u8]) -> Result<String> {
         "+zset" => client.call(&[&b"ZRANGE"[..], key, b"0", b"-1", b"WITHSCORES"])?.to_string(),
         other => other.to_owned(),
     };
-    Ok(format!("{kind} {encoding} expires {expires} {value}"))
+    Ok(format!("{kind} {value}"))
 }
 
 fn flat(value: &Value) -> Value {

@@ -1,5 +1,6 @@
 //! Random requests, made from the grammar of the command table.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use rand::Rng;
@@ -54,7 +55,12 @@ pub struct Generator {
     one_slot_calls: bool,
     rows: Vec<(&'static Command, Vec<Argument>)>,
     pending: Vec<Request>,
+    /// What DUMP gave, with the kind of key that each was the value of.
+    dumps: VecDeque<(char, Vec<u8>)>,
 }
+
+/// Dumps that are kept to be restored.
+const DUMPS: usize = 200;
 
 /// Commands whose replies or effects cannot be compared in a stream, and why.
 const LEFT_OUT: &[&str] = &[
@@ -91,7 +97,21 @@ impl Generator {
             .filter(|row| only.is_empty() || only.iter().any(|family| family == row.group.name()))
             .map(|row| (row, command::arguments(row.arguments)))
             .collect();
-        Self { random, one_slot_calls, rows, pending: Vec::new() }
+        Self { random, one_slot_calls, rows, pending: Vec::new(), dumps: VecDeque::new() }
+    }
+
+    /// Takes note of a value's dump, which will be restored some time.
+    pub fn learn(&mut self, dump: &[u8]) {
+        let kind = match dump.first() {
+            Some(0) => 's',
+            Some(1 | 10 | 14 | 18) => 'l',
+            Some(2 | 11) => 't',
+            Some(3 | 5 | 12 | 17) => 'z',
+            Some(4 | 9 | 13 | 16) => 'h',
+            _ => return,
+        };
+        self.dumps.truncate(DUMPS - 1);
+        self.dumps.push_front((kind, dump.to_vec()));
     }
 
     /// Both servers were emptied and are at database 0.
@@ -102,6 +122,13 @@ impl Generator {
     /// The commands that the stream covers.
     pub fn covered(&self) -> impl Iterator<Item = &'static str> {
         self.rows.iter().map(|(row, _)| row.name)
+    }
+
+    /// The next requests: `least` of them, and those that must follow so that what both servers hold can be compared.
+    pub fn batch(&mut self, least: usize) -> Vec<Request> {
+        let mut batch: Vec<Request> = (0..least).map(|_| self.request()).collect();
+        batch.extend(std::iter::from_fn(|| self.pending.pop()));
+        batch
     }
 
     /// The next request.
@@ -148,7 +175,7 @@ impl Generator {
         let mut args: Vec<Vec<u8>> = row.name.split('|').map(|word| self.letters(word)).collect();
         let lex = row.name.contains("lex")
             || (matches!(row.name, "zrange" | "zrangestore" | "zadd") && self.random.random_ratio(1, 3));
-        let mut call = CallInProgress { row, tag, numkeys: None, lex };
+        let mut call = CallInProgress { row, tag, numkeys: None, lex, kind: ' ' };
         for argument in &arguments {
             self.argument(argument, &mut call, &mut args);
         }
@@ -227,7 +254,7 @@ impl Generator {
     }
 
     /// A key: of the command's own type most of the time, else of another one.
-    fn key(&mut self, call: &CallInProgress) -> Vec<u8> {
+    fn key(&mut self, call: &mut CallInProgress) -> Vec<u8> {
         let own = match call.row.group {
             Group::String => 's',
             Group::List => 'l',
@@ -243,7 +270,18 @@ impl Generator {
         } else {
             own
         };
+        call.kind = kind;
         self.key_of(kind, call.tag)
+    }
+
+    /// What RESTORE takes: mostly a value of the kind that the key's name says.
+    fn dump(&mut self, kind: char) -> Vec<u8> {
+        let own: Vec<_> = self.dumps.iter().filter(|(other, _)| *other == kind).collect();
+        let dump = match own.choose(&mut self.random) {
+            Some((_, dump)) if !self.random.random_ratio(1, 20) => Some(dump.clone()),
+            _ => None,
+        };
+        dump.unwrap_or_else(|| self.text())
     }
 
     fn key_of(&mut self, kind: char, tag: Option<u32>) -> Vec<u8> {
@@ -270,6 +308,13 @@ impl Generator {
                     self.random.random_range(0..DATABASES).to_string().into_bytes()
                 }
             }
+            "serialized-value" => self.dump(call.kind),
+            // A key must not expire while the stream runs.
+            "ttl" if !wrong => match self.random.random_range(0..3) {
+                0 => self.expiry("unix-time-milliseconds", call.row),
+                _ => b"0".to_vec(),
+            },
+            "ttl" => self.odd_number(),
             "seconds" | "milliseconds" | "unix-time-seconds" | "unix-time-milliseconds" => {
                 if wrong {
                     self.odd_number()
@@ -447,4 +492,6 @@ struct CallInProgress {
     numkeys: Option<usize>,
     /// On the keys whose sorted sets have equal scores.
     lex: bool,
+    /// The kind of the last key.
+    kind: char,
 }

@@ -1,0 +1,116 @@
+#![forbid(unsafe_code)]
+//! Measures moves of slots between two shards behind a proxy, on this machine: how fast they are, what clients feel of
+//! them, and what memory they take.
+
+mod cluster;
+mod load;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use cluster::TwoShards;
+use report::{Report, Row};
+
+/// Measures moves of slots.
+#[derive(Parser)]
+#[command(name = "bench_reshard")]
+struct Arguments {
+    /// Small data sets: a glance, not a result.
+    #[arg(long)]
+    quick: bool,
+    /// Where the figures go as JSON.
+    #[arg(long, default_value = "target/bench-reshard.json")]
+    json: PathBuf,
+}
+
+/// Bytes of the values of the large shape.
+const LARGE: usize = 16 * 1024;
+/// Keys that the loads use.
+const KEYS: u64 = 200_000;
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let scale = if arguments.quick { 10 } else { 1 };
+    let mut report = Report::default();
+    without_traffic(&mut report, 1_000_000 / scale, 40_000 / scale).context("moves without traffic")?;
+    under_load(&mut report, if arguments.quick { 2.0 } else { 8.0 }).context("moves under load")?;
+    println!("{}", report.text());
+    if let Some(folder) = arguments.json.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&arguments.json, serde_json::to_string_pretty(&report)? + "\n")?;
+    println!("figures as JSON: {}", arguments.json.display());
+    Ok(())
+}
+
+/// All slots of one shard move to the other, small values and large ones, while nobody writes.
+fn without_traffic(report: &mut Report, small: u64, large: u64) -> Result<()> {
+    let mut cluster = TwoShards::start()?;
+    load::fill(cluster.endpoint(), small, 16)?;
+    let moved = cluster.move_all()?;
+    report.add(Row::at_least(
+        "small keys a second, no traffic",
+        small as f64 / moved.seconds,
+        200_000.0,
+        "keys/s",
+    ));
+    report.add(Row::figure("bytes of keys and values of that", moved.dataset as f64 / 1e6, "MB"));
+    report.memory("small keys", &moved);
+    cluster.flush()?;
+    load::fill(cluster.endpoint(), large, LARGE)?;
+    let moved = cluster.move_all()?;
+    let megabytes = (large * LARGE as u64) as f64 / 1e6;
+    report.add(Row::at_least("values of 16 KiB, no traffic", megabytes / moved.seconds, 400.0, "MB/s"));
+    report.memory("values of 16 KiB", &moved);
+    Ok(())
+}
+
+/// Moves there and back while clients write, at half of what the proxy can take and at all of it.
+fn under_load(report: &mut Report, seconds: f64) -> Result<()> {
+    let mut cluster = TwoShards::start()?;
+    load::fill(cluster.endpoint(), KEYS, 32)?;
+    let most = load::most(cluster.endpoint(), KEYS, Duration::from_secs_f64(seconds / 2.0))?;
+    report.add(Row::figure("most requests a second (SET and GET, depth 1)", most, "1/s"));
+    let before = load::paced(cluster.endpoint(), KEYS, most / 2.0, || {
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        Ok(())
+    })?;
+    let mut moves = 0;
+    let during = load::paced(cluster.endpoint(), KEYS, most / 2.0, || {
+        let started = std::time::Instant::now();
+        while started.elapsed().as_secs_f64() < seconds {
+            cluster.move_all()?;
+            moves += 1;
+        }
+        Ok(())
+    })?;
+    report.add(Row::figure(
+        "moves of all slots in that time, at half the maximum rate",
+        f64::from(moves),
+        "",
+    ));
+    report.add(Row::figure("client p99 before", before.p99_milliseconds, "ms"));
+    report.add(Row::figure("client p99 during moves", during.p99_milliseconds, "ms"));
+    report.add(Row::at_most(
+        "client p99 during moves to before",
+        during.p99_milliseconds / before.p99_milliseconds,
+        3.0,
+        "",
+    ));
+    report.add(Row::at_most("error replies", (before.errors + during.errors) as f64, 0.0, ""));
+    report.add(Row::at_most(
+        "slots parked, 99th percentile (upper bound of its bucket)",
+        cluster.park_p99()?,
+        10.0,
+        "ms",
+    ));
+    let seconds =
+        load::under_heaviest(cluster.endpoint(), KEYS, || cluster.move_all().map(|moved| moved.seconds))?;
+    report.add(Row::figure("a move of all slots under SETs at depth 16 of 50 clients", seconds, "s"));
+    report.add(Row::figure("slots parked by then, 99th percentile", cluster.park_p99()?, "ms"));
+    Ok(())
+}

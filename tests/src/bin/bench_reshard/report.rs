@@ -1,0 +1,85 @@
+//! The figures as a table and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::cluster::Moved;
+
+/// Beyond the data that moves, source and target may take so many bytes.
+const EXTRA: f64 = 64.0 * 1024.0 * 1024.0;
+
+/// One figure, and what it is held against.
+#[derive(Serialize)]
+pub struct Row {
+    what: String,
+    measured: f64,
+    unit: &'static str,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+}
+
+impl Row {
+    pub fn figure(what: &str, measured: f64, unit: &'static str) -> Self {
+        Self { what: what.to_owned(), measured, unit, at_least: None, at_most: None }
+    }
+
+    pub fn at_least(what: &str, measured: f64, at_least: f64, unit: &'static str) -> Self {
+        Self { at_least: Some(at_least), ..Self::figure(what, measured, unit) }
+    }
+
+    pub fn at_most(what: &str, measured: f64, at_most: f64, unit: &'static str) -> Self {
+        Self { at_most: Some(at_most), ..Self::figure(what, measured, unit) }
+    }
+
+    fn verdict(&self) -> &'static str {
+        let held = self.at_least.is_none_or(|least| self.measured >= least)
+            && self.at_most.is_none_or(|most| self.measured <= most);
+        match (self.at_least, self.at_most) {
+            (None, None) => "",
+            _ if held => "met",
+            _ => "MISSED",
+        }
+    }
+}
+
+/// Everything that was measured.
+#[derive(Default, Serialize)]
+pub struct Report {
+    rows: Vec<Row>,
+}
+
+impl Report {
+    pub fn add(&mut self, row: Row) {
+        eprintln!("{}: {:.2} {}", row.what, row.measured, row.unit);
+        self.rows.push(row);
+    }
+
+    /// What a move took beyond the data itself.
+    pub fn memory(&mut self, what: &str, moved: &Moved) {
+        let beyond = moved.extra as f64 - moved.dataset as f64;
+        let what = format!("memory of source and target beyond the data that moved, {what}");
+        self.add(Row::at_most(&what, beyond.max(0.0) / 1e6, EXTRA / 1e6, "MB"));
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::from("| figure | measured | target | |\n|---|---|---|---|\n");
+        for row in &self.rows {
+            let target = match (row.at_least, row.at_most) {
+                (Some(least), _) => format!("at least {least}"),
+                (_, Some(most)) => format!("at most {most:.0}"),
+                _ => String::new(),
+            };
+            let digits = if row.measured.abs() >= 1000.0 { 0 } else { 2 };
+            let _ = writeln!(
+                text,
+                "| {} | {:.digits$} {} | {target} | {} |",
+                row.what,
+                row.measured,
+                row.unit,
+                row.verdict()
+            );
+        }
+        text
+    }
+}
