@@ -3,20 +3,23 @@
 # check  formatting, lints and generated text; writes nothing but build output
 # fix    mends what `check` finds, where a tool can
 # bench  compares with redis-server and twemproxy; BENCH="--quick" and the like are passed on
+# bench-reshard  measures moves of slots
 # clean  removes build output (not the data directory)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BENCH ?=
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: run test check fix bench setup clean
+.PHONY: run test check fix bench bench-reshard setup clean
 
 run:
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
 	$(TARGET)/release/slotway up config/cluster.yaml
 
+# Tests are built together with the programs: alone, the programs' dependencies have fewer features, and everything
+# would be compiled twice.
 test: setup check
-	cargo build --locked --workspace --bins
+	cargo build --locked --workspace --bins --tests
 ifdef NEXTEST
 	SLOTWAY_BINARIES=$(abspath $(TARGET))/debug cargo nextest run --locked --workspace --no-fail-fast
 	cargo test --locked --workspace --doc
@@ -27,12 +30,12 @@ endif
 check:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo test --locked --quiet -p slotway-tests --test readme
+	cargo test --locked --quiet --workspace --test readme
 
 fix:
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
-	SLOTWAY_FIX=1 cargo test --quiet -p slotway-tests --test readme
+	SLOTWAY_FIX=1 cargo test --quiet --workspace --test readme
 
 bench:
 	tests/setup.sh bench
@@ -40,6 +43,13 @@ bench:
 	cargo build --locked --quiet -p slotway-tests --bin bench
 	ulimit -n $$(ulimit -Hn) && SLOTWAY_BINARIES=$(abspath $(TARGET))/release \
 	    $(TARGET)/debug/bench --json $(TARGET)/bench.json $(BENCH)
+
+bench-reshard:
+	tests/setup.sh bench
+	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
+	cargo build --locked --quiet -p slotway-tests --bin bench_reshard
+	SLOTWAY_BINARIES=$(abspath $(TARGET))/release \
+	    $(TARGET)/debug/bench_reshard --json $(TARGET)/bench-reshard.json $(BENCH)
 
 setup:
 	tests/setup.sh test $(TARGET)
