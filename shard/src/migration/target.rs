@@ -168,7 +168,9 @@ impl Target {
     fn append(&mut self, db: usize, slot: Slot, entry: &Entry<'_>) -> Result<(), &'static str> {
         let key = self.key(slot, entry.head.key)?;
         let limits = self.engine.limits;
-        let (part, _) = rdb::decode(entry.value, &limits).map_err(|_| "a value cannot be decoded")?;
+        // Only whole sorted sets may be packed: that form loses the sign of a zero.
+        let apart = Limits { zset_max_listpack_entries: 0, ..limits };
+        let (part, _) = rdb::decode(entry.value, &apart).map_err(|_| "a value cannot be decoded")?;
         self.engine
             .change_raw(db, &key, |record| {
                 let object = record.value_mut().ok_or("a part of a short value")?;

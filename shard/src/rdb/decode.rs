@@ -139,8 +139,8 @@ fn hash(reader: &mut Reader<'_>, limits: &Limits) -> Result<Hash, Corrupt> {
 
 fn zset(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Result<ZSet, Corrupt> {
     let count = reader.len()?;
-    let is_small = usize::try_from(count).is_ok_and(|count| count <= limits.zset_max_listpack_entries);
-    let mut zset = if is_small { ZSet::new() } else { ZSet::unpacked() };
+    // Packed when all members are known to fit: the packed form loses the sign of a zero.
+    let mut zset = ZSet::unpacked();
     let mut room = IntText::new();
     for _ in 0..count {
         let member = reader.string()?;
@@ -149,7 +149,7 @@ fn zset(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Result<ZSet, Corr
             return Err(Corrupt);
         }
     }
-    Ok(zset)
+    Ok(zset.repacked(limits))
 }
 
 /// A score as older versions wrote it: the length of its text, or one of three names.

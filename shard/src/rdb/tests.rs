@@ -382,3 +382,14 @@ fn a_part_of_another_type_or_with_an_element_that_was_there_is_refused() {
         assert_eq!(added.is_ok(), kind == other && kind < 2, "{other} to {kind}");
     }
 }
+
+#[test]
+fn a_zero_keeps_its_sign_in_a_sorted_set_that_is_not_packed() {
+    // Once lost where the member that forbids packing comes after it.
+    let elements = [(vec![b'x'; 65], Vec::new(), 1.0), (b"a".to_vec(), Vec::new(), -0.0)];
+    let limits = Limits::default();
+    let Object::ZSet(back) = decoded(&encoded(&object_of(4, false, &elements, &limits)), &limits) else {
+        panic!("another type");
+    };
+    assert!(back.score(b"a").is_some_and(f64::is_sign_negative));
+}
