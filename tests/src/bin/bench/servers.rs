@@ -160,6 +160,8 @@ impl Side {
         }
         let layout = Layout::new(&Plan { shards: 1, proxies: 0, settings: Vec::new() })?;
         let store = shard(&layout, 0)?;
+        // It answers PING before it has founded its cluster.
+        wait_until("the shard serves its slots", || answers(store.address));
         Ok(Side {
             name: "slotway-shard",
             endpoint: store.address,
