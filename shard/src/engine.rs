@@ -63,6 +63,8 @@ struct Emptied {
 /// All data of a shard.
 pub struct Engine {
     slots: Box<[SlotSpace]>,
+    /// Commands on keys of each slot since it came here. Close together, since every request adds to one.
+    operations: Box<[u64]>,
     totals: [DbTotals; DATABASES],
     emptied: Vec<Emptied>,
     /// The time that the command in progress sees, in milliseconds since 1970.
@@ -92,6 +94,7 @@ impl Engine {
         slots.resize_with(usize::from(SLOTS), SlotSpace::default);
         Self {
             slots: slots.into_boxed_slice(),
+            operations: vec![0; usize::from(SLOTS)].into_boxed_slice(),
             totals: std::array::from_fn(|_| DbTotals::default()),
             emptied: Vec::new(),
             now: slotway_common::platform::clock::now_ms(),
@@ -165,9 +168,15 @@ impl Engine {
     /// Counts a command on a key of the slot.
     #[inline]
     pub fn count_operation(&mut self, slot: Slot) {
-        if let Some(space) = self.slots.get_mut(usize::from(slot)) {
-            space.operations += 1;
+        if let Some(operations) = self.operations.get_mut(usize::from(slot)) {
+            *operations += 1;
         }
+    }
+
+    /// Commands on keys of the slot since it came here.
+    #[must_use]
+    pub fn operations(&self, slot: Slot) -> u64 {
+        self.operations.get(usize::from(slot)).copied().unwrap_or(0)
     }
 
     /// Bytes of the allocator that all keys and values take.

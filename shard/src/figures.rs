@@ -100,7 +100,7 @@ pub fn slots_json(engine: &Engine, node: &Node) -> String {
         .filter(|slot| node.owns(*slot))
         .map(|slot| {
             let space = engine.slot(slot);
-            [u64::from(slot), space.keys() as u64, space.bytes(), space.operations()]
+            [u64::from(slot), space.keys() as u64, space.bytes(), engine.operations(slot)]
         })
         .filter(|row| row[1] > 0 || row[3] > 0)
         .collect();

@@ -30,6 +30,7 @@ impl Engine {
         let mut count = 0;
         for (lookup, place) in lookups.zip(&mut databases) {
             *place = self.database(db, lookup.slot).map(|database| (database, lookup));
+            black_box(self.operations(lookup.slot));
             count += 1;
         }
         for (database, _) in databases[..count].iter().flatten() {
@@ -45,7 +46,15 @@ impl Engine {
         }
         let mut elements: [Option<Near<'_>>; BATCH] = [None; BATCH];
         for (found, element) in records[..count].iter().zip(&mut elements) {
-            *element = found.and_then(|(record, name)| record.value()?.near(name));
+            *element = found.and_then(|(record, name)| {
+                // A record may lie on two lines, the key's end on the second.
+                black_box(record.key().last());
+                let Some(value) = record.value() else {
+                    black_box(record.bytes().and_then(<[u8]>::last));
+                    return None;
+                };
+                value.near(name)
+            });
         }
         for element in elements[..count].iter().flatten() {
             black_box(element.look());

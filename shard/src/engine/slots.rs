@@ -13,8 +13,6 @@ pub struct SlotSpace {
     pub(super) tracked: bool,
     /// Nothing here may change: the slot is about to be handed over.
     pub(super) parked: bool,
-    /// Commands on keys here, since the slot came to this engine.
-    pub(super) operations: u64,
 }
 
 impl SlotSpace {
@@ -52,12 +50,6 @@ impl SlotSpace {
 
     pub(super) fn put_database(&mut self, db: DbIndex, database: Database) {
         *self.database_or_create(db) = database;
-    }
-
-    /// Commands on keys of this slot since it came here.
-    #[must_use]
-    pub fn operations(&self) -> u64 {
-        self.operations
     }
 
     /// Keys of all databases.

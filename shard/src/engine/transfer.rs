@@ -69,6 +69,9 @@ impl Engine {
         self.settle();
         let Some(space) = self.slots.get_mut(usize::from(slot)) else { return SlotSpace::default() };
         let space = std::mem::take(space);
+        if let Some(operations) = self.operations.get_mut(usize::from(slot)) {
+            *operations = 0;
+        }
         for (db, database) in space.databases() {
             self.totals[db].remove(slot, database.len() as u64, database.expires());
         }

@@ -29,7 +29,7 @@ impl BusySlots {
         let mut rows: Vec<Row> = Vec::with_capacity(SHOWN + 1);
         for slot in 0..SLOTS {
             let space = engine.slot(slot);
-            let operations = space.operations();
+            let operations = engine.operations(slot);
             if operations == 0
                 || rows.len() == SHOWN && rows.last().is_some_and(|least| least.operations >= operations)
             {

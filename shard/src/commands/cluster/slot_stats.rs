@@ -13,7 +13,7 @@ const METRICS: [&str; 3] = ["key-count", "memory-bytes", "operations"];
 
 fn figures(engine: &Engine, slot: Slot) -> [u64; 3] {
     let space = engine.slot(slot);
-    [space.keys() as u64, space.bytes(), space.operations()]
+    [space.keys() as u64, space.bytes(), engine.operations(slot)]
 }
 
 /// `CLUSTER SLOT-STATS SLOTSRANGE <start> <end>` or `CLUSTER SLOT-STATS ORDERBY <metric> [LIMIT <n>] [ASC | DESC]`, of
