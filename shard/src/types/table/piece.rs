@@ -48,15 +48,18 @@ impl Spot {
     }
 }
 
-/// How many slots may be used before the piece has to be rebuilt: 13 of 16.
+/// How many slots may be used before the piece has to be rebuilt: 13 of 16, so that a search meets an empty one soon. A
+/// single slot may be used: its tag is not repeated, and the places after it stay empty.
 const fn most_used(slots: usize) -> usize {
-    slots * 13 / 16
+    if slots == 1 { 1 } else { slots * 13 / 16 }
 }
 
-/// The next larger size: 4, 6, 8, 12, 16, 24, … (powers of two and one and a half times those), all of which fill a
-/// size class of the allocator.
+/// The next larger size: 1, 4, 6, 8, 12, 16, 24, … (powers of two and one and a half times those), all of which fill a
+/// size class of the allocator. Where there are fewer keys than hash slots, most tables have one element.
 const fn next_size(slots: usize) -> usize {
-    if slots < 4 {
+    if slots == 0 {
+        1
+    } else if slots < 4 {
         4
     } else if slots.is_power_of_two() {
         slots + slots / 2
@@ -67,7 +70,7 @@ const fn next_size(slots: usize) -> usize {
 
 /// The least size that holds `len` elements.
 fn size_for(len: usize) -> usize {
-    let mut size = 4;
+    let mut size = 1;
     while most_used(size) < len {
         size = next_size(size);
     }
@@ -178,6 +181,9 @@ impl<T> Piece<T> {
         let mut place = slot;
         while let Some(byte) = self.tags.get_mut(place) {
             *byte = tag;
+            if self.slots.len() == 1 {
+                break;
+            }
             place += self.slots.len();
         }
     }
