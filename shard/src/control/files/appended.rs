@@ -1,12 +1,18 @@
 //! The log's file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use slotway_common::platform::files;
 
 use super::record::{Kind, encode};
+
+/// Zeros that are written ahead of the entries. To sync bytes that the file has already takes one write of the disk,
+/// while a file that grows has its length to be written too: on a disk where one takes 4 ms, syncing an entry took 4 or
+/// 8 ms before and takes 4 ms now.
+const ROOM: u64 = 256 * 1024;
 
 /// The open log.
 pub struct Log {
@@ -14,6 +20,8 @@ pub struct Log {
     file: File,
     /// Bytes, all of them on disk.
     length: u64,
+    /// The same with the zeros behind them.
+    room: u64,
     /// Index and offset of each entry.
     places: Vec<(u64, u64)>,
     /// A write that failed leaves nobody knows what: nothing is written after it.
@@ -23,13 +31,12 @@ pub struct Log {
 impl Log {
     /// Opens a log of which `length` bytes are good; what is behind them is cut.
     pub fn open(path: &Path, length: u64, places: Vec<(u64, u64)>) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         if file.metadata()?.len() != length {
             file.set_len(length)?;
             file.sync_all()?;
         }
-        file.seek(SeekFrom::End(0))?;
-        Ok(Self { path: path.to_owned(), file, length, places, broken: false })
+        Ok(Self { path: path.to_owned(), file, length, room: length, places, broken: false })
     }
 
     /// Writes entries behind the others and waits until they are on disk.
@@ -41,9 +48,14 @@ impl Log {
             encode(Kind::Entry, self.length, entry, &mut bytes);
         }
         self.unbroken(|log| {
-            log.file.write_all(&bytes)?;
+            let (end, size) = (log.length + bytes.len() as u64, bytes.len());
+            if end > log.room {
+                bytes.resize(size + ROOM as usize, 0);
+            }
+            log.file.write_all_at(&bytes, log.length)?;
             log.file.sync_data()?;
-            log.length += bytes.len() as u64;
+            log.room = log.room.max(log.length + bytes.len() as u64);
+            log.length = end;
             log.places.append(&mut places);
             Ok(())
         })
@@ -56,8 +68,7 @@ impl Log {
         self.unbroken(|log| {
             log.file.set_len(length)?;
             log.file.sync_all()?;
-            log.file.seek(SeekFrom::End(0))?;
-            log.length = length;
+            (log.length, log.room) = (length, length);
             log.places.truncate(kept);
             Ok(())
         })

@@ -108,13 +108,14 @@ pub fn scan_whole(bytes: &[u8]) -> Result<Vec<Record<'_>>, Damage> {
     Ok(records)
 }
 
-/// The records of a file that is appended to. Where it does not end with a whole record, that is a torn tail, whose start
-/// comes back too, unless a later record says that it had been on disk: then it is damage.
+/// The records of a file that is appended to, which may end with zeros that entries were to be written over. Where it ends
+/// neither with them nor with a whole record, that is a torn tail, whose start comes back too, unless a later record says
+/// that it had been on disk: then it is damage.
 pub fn scan_appended(bytes: &[u8]) -> Result<(Vec<Record<'_>>, Option<usize>), Damage> {
     let mut records: Vec<Record<'_>> = Vec::new();
     loop {
         let offset = records.last().map_or(0, Record::end);
-        if offset == bytes.len() && offset > 0 {
+        if offset > 0 && bytes.get(offset..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0)) {
             return Ok((records, None));
         }
         match read(bytes, offset) {
@@ -171,6 +172,14 @@ mod tests {
             let last = ends.iter().copied().filter(|end| *end <= length).max().unwrap();
             assert_eq!(kept.last().map(Record::end), Some(last));
             assert_eq!(torn, (last < length).then_some(last));
+            // The same where the file goes on with the zeros that were there before.
+            let mut in_room = bytes[..length].to_vec();
+            in_room.resize(bytes.len() + 100, 0);
+            if !in_room.starts_with(&bytes) {
+                let (kept, torn) = scan_appended(&in_room).unwrap();
+                assert_eq!(kept.last().map(Record::end), Some(last));
+                assert_eq!(torn, (last < length).then_some(last));
+            }
         }
         for length in 0..ends[0] {
             assert_eq!(scan_appended(&bytes[..length]).unwrap_err().offset, 0);
