@@ -66,6 +66,7 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "client|pause" => clients::pause(worker, job, reply).await,
         "client|unpause" => clients::unpause(worker, reply).await,
         "monitor" => server::monitor(worker, job, reply).await,
+        "pfselftest" => server::selftest(worker, reply).await,
         "shutdown" => server::shutdown(worker, job, reply),
         "debug" => debug::debug(worker, job, reply).await,
         _ => Err(command::unsupported(job.command)),

@@ -3,6 +3,8 @@
 //! Adding a command is one row in the command table of `common` and one function registered in
 //! its family's `handler`.
 
+mod bitfield;
+mod bitmap;
 pub mod bounds;
 mod client;
 mod cluster;
@@ -12,7 +14,9 @@ mod debug;
 mod dump;
 mod expire;
 mod generic;
+mod geo;
 mod hash;
+mod hyperloglog;
 mod info;
 mod internal;
 mod items;
@@ -25,6 +29,7 @@ mod server;
 mod set;
 mod settings;
 mod slowlog;
+mod sort;
 mod string;
 mod zset;
 
@@ -115,7 +120,10 @@ impl Default for Handlers {
 
 fn find(name: &str) -> Option<Handler> {
     string::handler(name)
+        .or_else(|| bitmap::handler(name))
+        .or_else(|| hyperloglog::handler(name))
         .or_else(|| generic::handler(name))
+        .or_else(|| sort::handler(name))
         .or_else(|| dump::handler(name))
         .or_else(|| expire::handler(name))
         .or_else(|| keyspace::handler(name))
@@ -123,6 +131,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| list::handler(name))
         .or_else(|| set::handler(name))
         .or_else(|| zset::handler(name))
+        .or_else(|| geo::handler(name))
         .or_else(|| connection::handler(name))
         .or_else(|| client::handler(name))
         .or_else(|| config::handler(name))

@@ -545,6 +545,13 @@ impl Engine {
         .ok_or(Error::NoSuchKey)?
     }
 
+    /// Sets the key to bytes that are no integer even if they read as one, without an expiry, whatever it was before.
+    pub fn set_raw_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8]) {
+        let mut record = Record::string(key.bytes, value, None);
+        record.set_raw(true);
+        self.put(db, key, record);
+    }
+
     /// Replaces a string by another, keeping the expiry; the key is made if absent.
     pub fn replace_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8]) {
         self.replace(db, key, value, |_| {});

@@ -88,6 +88,9 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         set_max_intset_entries: values.size(Name::SetMaxIntsetEntries),
         zset_max_listpack_entries: values.size(Name::ZsetMaxListpackEntries),
         zset_max_listpack_value: values.size(Name::ZsetMaxListpackValue),
+        hll_sparse_max_bytes: values.size(Name::HllSparseMaxBytes),
+        stream_node_max_bytes: values.size(Name::StreamNodeMaxBytes),
+        stream_node_max_entries: values.size(Name::StreamNodeMaxEntries),
         max_string: values.size(Name::ProtoMaxBulkLen),
     };
     engine.clock.policy = Policy::named(values.choice(Name::MaxmemoryPolicy)).unwrap_or_default();

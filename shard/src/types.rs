@@ -4,7 +4,9 @@
 //! 64 KiB, so that no operation on one element costs O(n), a clone costs one pointer a piece, and pieces can be encoded
 //! and freed on other threads.
 
+pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod intset;
 pub mod item;
 pub mod list;

@@ -157,6 +157,36 @@ fn values_made_here_are_restored_by_redis() {
     }
 }
 
+#[test]
+fn hyperloglogs_count_the_same_and_are_the_same_bytes_on_both_sides() {
+    let (cluster, redis) = (cluster(1), RedisServer::start().unwrap());
+    let (mut slotway, mut redis) = (cluster.client().unwrap(), redis.client().unwrap());
+    for elements in [0, 1, 10, 500, 1500, 20_000] {
+        let names: Vec<String> = (0..elements).map(|number| format!("element {number}")).collect();
+        for client in [&mut slotway, &mut redis] {
+            client.run("DEL {l}og {l}copy").unwrap();
+            let call: Vec<&str> =
+                ["PFADD", "{l}og"].into_iter().chain(names.iter().map(String::as_str)).collect();
+            assert_eq!(client.call(&call).unwrap(), Value::Int(1));
+        }
+        let (here, there) = (dump(&mut slotway, b"{l}og"), dump(&mut redis, b"{l}og"));
+        assert_eq!(restore(&mut slotway, b"{l}copy", &there).to_string(), "+OK");
+        assert_eq!(restore(&mut redis, b"{l}copy", &here).to_string(), "+OK");
+        // Before there is a count that is kept in it, and with one.
+        for line in [
+            "GET {l}og",
+            "GET {l}copy",
+            "PFCOUNT {l}og",
+            "PFCOUNT {l}copy",
+            "GET {l}og",
+            "PFCOUNT {l}og {l}copy",
+        ] {
+            let (here, there) = (slotway.run(line).unwrap(), redis.run(line).unwrap());
+            assert!(here == there, "{line} of {elements} elements: {here:.100} and {there:.100}");
+        }
+    }
+}
+
 /// Values in the encodings of Redis 2 to 6, sound ones and unsound ones.
 fn old_values() -> Vec<Vec<u8>> {
     use Entry::{Bytes, Int};

@@ -8,7 +8,7 @@ use super::key_spec::uses::{
     RW_UPDATE,
 };
 use super::key_spec::{all_after, key, keys, unknown};
-use super::later::{OPERATOR, REPLICATION, SORT};
+use super::later::{OPERATOR, REPLICATION};
 use super::route::Merge;
 use super::row::{Command, KeyFinder};
 use super::table::rows;
@@ -71,10 +71,10 @@ rows! { Generic:
         "Walks over the keys of the database in steps."; tips(&["nondeterministic_output", "request_policy:special"]) fan_out(Merge::Cursor);
     "sort", -2, [WRITE DENYOOM MOVABLEKEYS], "1.0.0", "O(N+M*log(M)), N elements, M returned",
         "key#0 [BY=pattern:pattern#1] [LIMIT=offset_count{offset:int count:int}] [GET=pattern:pattern#1**] [order(ASC|DESC)] [ALPHA=sorting:token] [STORE=destination#2]",
-        "Sorts a list, a set or a sorted set, and stores the result if wanted."; keys(&[key(1, RO_ACCESS), unknown(RO_ACCESS).note("what BY and GET read depends on the data"), unknown(OW_UPDATE).note("STORE can stand anywhere")]) finder(KeyFinder::Sort { store: true }) acl(Categories::SET.with(Categories::SORTEDSET).with(Categories::LIST).with(Categories::DANGEROUS)) later(SORT);
+        "Sorts a list, a set or a sorted set, and stores the result if wanted."; keys(&[key(1, RO_ACCESS), unknown(RO_ACCESS).note("what BY and GET read depends on the data"), unknown(OW_UPDATE).note("STORE can stand anywhere")]) finder(KeyFinder::Sort { store: true }) acl(Categories::SET.with(Categories::SORTEDSET).with(Categories::LIST).with(Categories::DANGEROUS));
     "sort_ro", -2, [READONLY MOVABLEKEYS], "7.0.0", "O(N+M*log(M)), N elements, M returned",
         "key#0 [BY=pattern:pattern#1] [LIMIT=offset_count{offset:int count:int}] [GET=pattern:pattern#1**] [order(ASC|DESC)] [ALPHA=sorting:token]",
-        "Sorts a list, a set or a sorted set."; keys(&[key(1, RO_ACCESS), unknown(RO_ACCESS).note("what BY and GET read depends on the data")]) finder(KeyFinder::Sort { store: false }) acl(Categories::SET.with(Categories::SORTEDSET).with(Categories::LIST).with(Categories::DANGEROUS)) later(SORT);
+        "Sorts a list, a set or a sorted set."; keys(&[key(1, RO_ACCESS), unknown(RO_ACCESS).note("what BY and GET read depends on the data")]) finder(KeyFinder::Sort { store: false }) acl(Categories::SET.with(Categories::SORTEDSET).with(Categories::LIST).with(Categories::DANGEROUS));
     "touch", -2, [READONLY FAST], "3.2.1", "O(N), N keys", "key#0*",
         "Counts which of several keys exist and marks them as used."; keys(&[keys(1, -1, 1, RO)]) tips(&["request_policy:multi_shard", "response_policy:agg_sum"]) split(Merge::Sum);
     "ttl", 2, [READONLY FAST], "1.0.0", "O(1)", "key#0",

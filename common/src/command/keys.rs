@@ -134,6 +134,7 @@ pub fn keys(command: &Command, args: &Args<'_>) -> Result<Keys, UnclearKeys> {
         KeyFinder::BitField => Ok(of_bitfield(args)),
         KeyFinder::Sort { store } => Ok(of_sort(args, store)),
         KeyFinder::Migrate => Ok(of_migrate(args)),
+        KeyFinder::Merge => Ok(of_merge(args)),
     }
 }
 
@@ -254,6 +255,15 @@ fn of_sort(args: &Args<'_>, store: bool) -> Keys {
     }
     if let Some(index) = destination {
         keys.add(KeyRange::one(index, uses::OW_UPDATE));
+    }
+    keys
+}
+
+/// PFMERGE writes its first key also when there is no other. Redis finds no key then, and in a cluster runs it anywhere.
+fn of_merge(args: &Args<'_>) -> Keys {
+    let mut keys = only(1, uses::RW_ACCESS_INSERT);
+    if args.len() > 2 {
+        keys.add(KeyRange { first: 2, last: args.len() as u32 - 1, step: 1, flags: uses::RO_ACCESS });
     }
     keys
 }

@@ -1,17 +1,13 @@
 //! Why commands are not served yet: phrases that stand after a colon in the error and in the README.
 
 pub(super) const ACL: &str = "there is one user, whose password is requirepass";
-pub(super) const BITMAPS: &str = "there are no bitmaps";
 pub(super) const BLOCKING: &str = "there are no commands that wait for data";
-pub(super) const GEO: &str = "there are no geographical indexes";
-pub(super) const HYPERLOGLOGS: &str = "there are no HyperLogLogs";
 pub(super) const MODULES: &str = "there are no modules";
 pub(super) const OPERATOR: &str = "slots are moved with the cluster file and the slotway command";
 pub(super) const PERSISTENCE: &str = "data is kept in memory only";
 pub(super) const PUBSUB: &str = "there are no channels";
 pub(super) const REPLICATION: &str = "there is no replication";
 pub(super) const SCRIPTS: &str = "there are no scripts and functions";
-pub(super) const SORT: &str = "SORT comes with scripts and transactions";
 pub(super) const STREAMS: &str = "there are no streams";
 pub(super) const TRACKING: &str = "keys are not tracked for clients";
 pub(super) const TRANSACTIONS: &str = "there are no transactions";

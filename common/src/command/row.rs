@@ -60,6 +60,8 @@ pub enum KeyFinder {
         store: bool,
     },
     Migrate,
+    /// PFMERGE, whose sources may be left out.
+    Merge,
 }
 
 impl Command {

@@ -115,6 +115,8 @@ fn keys_are_found_where_the_specs_say() {
     assert_eq!(key_positions("GET a"), Some(vec![1]));
     assert_eq!(key_positions("MSET a 1 b 2 c 3"), Some(vec![1, 3, 5]));
     assert_eq!(key_positions("RENAME a b"), Some(vec![1, 2]));
+    assert_eq!(key_positions("PFMERGE a b c"), Some(vec![1, 2, 3]));
+    assert_eq!(key_positions("PFMERGE a"), Some(vec![1]));
     assert_eq!(key_positions("OBJECT ENCODING a"), Some(vec![2]));
     assert_eq!(key_positions("SINTERCARD 2 a b LIMIT 1"), Some(vec![2, 3]));
     assert_eq!(key_positions("ZUNIONSTORE d 2 a b WEIGHTS 1 2"), Some(vec![1, 3, 4]));

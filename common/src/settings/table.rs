@@ -66,9 +66,9 @@ parameters! {
     SetMaxIntsetEntries "set-max-intset-entries": Integer(0, LONG) => "512", Live;
     ZsetMaxListpackEntries "zset-max-listpack-entries" / "zset-max-ziplist-entries": Integer(0, LONG) => "128", Live;
     ZsetMaxListpackValue "zset-max-listpack-value" / "zset-max-ziplist-value": Memory(0, BYTES) => "64", Live;
-    HllSparseMaxBytes "hll-sparse-max-bytes": Memory(0, BYTES) => "3000", Ignored;
-    StreamNodeMaxBytes "stream-node-max-bytes": Memory(0, BYTES) => "4096", Ignored;
-    StreamNodeMaxEntries "stream-node-max-entries": Integer(0, LONG) => "100", Ignored;
+    HllSparseMaxBytes "hll-sparse-max-bytes": Memory(0, BYTES) => "3000", Live;
+    StreamNodeMaxBytes "stream-node-max-bytes": Memory(0, BYTES) => "4096", Live;
+    StreamNodeMaxEntries "stream-node-max-entries": Integer(0, LONG) => "100", Live;
 
     // Clients.
     Requirepass "requirepass" secret: Text => "", Live;

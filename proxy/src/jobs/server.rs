@@ -1,10 +1,11 @@
-//! MONITOR and SHUTDOWN.
+//! MONITOR, SHUTDOWN and PFSELFTEST.
 
 use std::rc::Rc;
 
 use slotway_common::error::Error;
 use slotway_common::resp::Reply;
 
+use super::asking::ask_all;
 use crate::core::Job;
 use crate::worker::Worker;
 
@@ -20,6 +21,13 @@ pub(super) async fn monitor(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_
         // From the reply on, nothing of any worker's clients is missed.
         worker.context.fleet.each(|_| ()).await;
     }
+    reply.ok();
+    Ok(())
+}
+
+/// Has every shard check its HyperLogLog code.
+pub(super) async fn selftest(worker: &Rc<Worker>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    ask_all(worker, &[b"PFSELFTEST"]).await?;
     reply.ok();
     Ok(())
 }

@@ -37,13 +37,13 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
 
 /// What ZADD's options say.
 #[derive(Clone, Copy, Default)]
-struct Adding {
-    if_absent: bool,
-    if_present: bool,
+pub(super) struct Adding {
+    pub if_absent: bool,
+    pub if_present: bool,
     if_greater: bool,
     if_less: bool,
     increment: bool,
-    count_changed: bool,
+    pub count_changed: bool,
 }
 
 /// What became of one member.
@@ -122,7 +122,7 @@ fn add(call: &mut Call<'_>, mut adding: Adding) -> Result<(), Error> {
     if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
-    let Adding { if_absent, if_present, if_greater, if_less, increment, count_changed } = adding;
+    let Adding { if_absent, if_present, if_greater, if_less, increment, .. } = adding;
     if if_absent && if_present {
         return Err(Error::err("XX and NX options at the same time are not compatible"));
     }
@@ -144,6 +144,17 @@ fn add(call: &mut Call<'_>, mut adding: Adding) -> Result<(), Error> {
     for (index, score) in scores.iter_mut().enumerate() {
         *score = parse_f64(pairs.at(index * 2)).ok_or(Error::NotFloat)?;
     }
+    put(call, adding, scores, |index| pairs.at(index * 2 + 1))
+}
+
+/// Adds members with their scores to the sorted set at argument 1, and replies as ZADD does.
+pub(super) fn put<'a>(
+    call: &mut Call<'_>,
+    adding: Adding,
+    scores: &[f64],
+    member: impl Fn(usize) -> &'a [u8],
+) -> Result<(), Error> {
+    let Adding { if_present, increment, count_changed, .. } = adding;
     let (key, limits, db) = (call.key(1), call.engine.limits, call.session.db);
     let mut zset = if if_present {
         let Some(zset) = call.engine.edit::<ZSet>(db, &key)? else {
@@ -161,7 +172,7 @@ fn add(call: &mut Call<'_>, mut adding: Adding) -> Result<(), Error> {
     let (mut added, mut changed, mut last) = (0, 0, None);
     let mut failed = None;
     for (index, score) in scores.iter().enumerate() {
-        match adding.apply(&mut zset, pairs.at(index * 2 + 1), *score, &limits) {
+        match adding.apply(&mut zset, member(index), *score, &limits) {
             Ok(Outcome::Kept) => {}
             Ok(Outcome::Added(score)) => {
                 added += 1;
@@ -357,7 +368,7 @@ fn zscan(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Stores a result under a key, or removes the key if the result is empty, and replies its size.
-fn store(call: &mut Call<'_>, index: usize, result: ZSet) {
+pub(super) fn store(call: &mut Call<'_>, index: usize, result: ZSet) {
     let (target, len) = (call.key(index), result.len());
     if len > 0 {
         call.engine.set(call.session.db, &target, result.into_object());

@@ -10,6 +10,11 @@ pub struct Limits {
     pub set_max_intset_entries: usize,
     pub zset_max_listpack_entries: usize,
     pub zset_max_listpack_value: usize,
+    /// Bytes from which on a HyperLogLog is dense.
+    pub hll_sparse_max_bytes: usize,
+    /// Bytes and entries of a block of a stream; 0: no limit.
+    pub stream_node_max_bytes: usize,
+    pub stream_node_max_entries: usize,
     /// `proto-max-bulk-len`: longest string.
     pub max_string: usize,
 }
@@ -23,6 +28,9 @@ impl Default for Limits {
             set_max_intset_entries: 512,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
+            hll_sparse_max_bytes: 3000,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
             max_string: 512 * 1024 * 1024,
         }
     }

@@ -87,8 +87,17 @@ impl Generator {
     /// draw from; none: all.
     #[must_use]
     pub fn new(random: StdRng, one_slot_calls: bool, only: &[String]) -> Self {
-        let families =
-            [Group::Generic, Group::String, Group::List, Group::Set, Group::SortedSet, Group::Hash];
+        let families = [
+            Group::Generic,
+            Group::String,
+            Group::List,
+            Group::Set,
+            Group::SortedSet,
+            Group::Hash,
+            Group::Bitmap,
+            Group::HyperLogLog,
+            Group::Geo,
+        ];
         let rows = command::TABLE
             .iter()
             .filter(|row| row.support == Support::Full && !row.is_container() && !row.hidden)
@@ -187,14 +196,11 @@ impl Generator {
             args.push(extra.into_bytes());
         }
         let request = Request { args, command: Some(row) };
-        if row.name == "spop" {
-            // Which members go is each server's choice, so the rest of the key cannot be compared.
-            if let Some(key) = request.args.get(1) {
-                self.pending.push(Request {
-                    args: vec![b"DEL".to_vec(), key.clone()],
-                    command: command::lookup(b"del"),
-                });
-            }
+        for key in incomparable(&request) {
+            self.pending.push(Request {
+                args: vec![b"DEL".to_vec(), key.to_vec()],
+                command: command::lookup(b"del"),
+            });
         }
         request
     }
@@ -210,6 +216,9 @@ impl Generator {
         }
         let times = if let (ArgumentKind::Key, Some(number)) = (&argument.kind, call.numkeys.take()) {
             number
+        } else if call.row.name == "pfadd" && argument.multiple && self.random.random_ratio(1, 10) {
+            // So many that it becomes dense.
+            600
         } else if argument.multiple {
             *[1, 1, 2, 3, 5, 12].choose(&mut self.random).unwrap_or(&1)
         } else {
@@ -263,10 +272,16 @@ impl Generator {
             Group::SortedSet if call.lex => return self.key_of('y', call.tag),
             Group::SortedSet => 'z',
             Group::Hash => 'h',
-            _ => *['s', 'l', 't', 'z', 'h'].choose(&mut self.random).unwrap_or(&'s'),
+            Group::Bitmap => *['b', 'b', 's'].choose(&mut self.random).unwrap_or(&'b'),
+            Group::HyperLogLog => 'p',
+            Group::Geo => 'g',
+            _ if call.row.name.starts_with("sort") => {
+                *['l', 'l', 't', 'z'].choose(&mut self.random).unwrap_or(&'l')
+            }
+            _ => *['s', 'l', 't', 'z', 'h', 'b', 'p', 'g'].choose(&mut self.random).unwrap_or(&'s'),
         };
         let kind = if self.random.random_ratio(1, 25) {
-            *['s', 'l', 't', 'z', 'h', 'n'].choose(&mut self.random).unwrap_or(&'s')
+            *['s', 'l', 't', 'z', 'h', 'n', 'b', 'p', 'g'].choose(&mut self.random).unwrap_or(&'s')
         } else {
             own
         };
@@ -291,6 +306,9 @@ impl Generator {
 
     fn scalar(&mut self, argument: &Argument, call: &mut CallInProgress) -> Vec<u8> {
         let wrong = self.random.random_ratio(1, 40);
+        if let Some(value) = self.of_family(argument, call, wrong) {
+            return value;
+        }
         match argument.name.as_str() {
             "score" if call.lex => b"0".to_vec(),
             "numkeys" => {
@@ -343,6 +361,106 @@ impl Generator {
                 _ => self.text(),
             },
         }
+    }
+
+    /// What the arguments of the smaller families are, which are none of the usual ones.
+    fn of_family(&mut self, argument: &Argument, call: &CallInProgress, wrong: bool) -> Option<Vec<u8>> {
+        let name = argument.name.as_str();
+        match call.row.group {
+            Group::Bitmap => self.of_bitmaps(name, call, wrong),
+            Group::Geo => self.of_places(name, wrong),
+            Group::HyperLogLog => self.of_hyperloglogs(name),
+            Group::Generic if call.row.name.starts_with("sort") && name == "pattern" => {
+                Some(self.of_sort(call))
+            }
+            _ => None,
+        }
+    }
+
+    fn of_bitmaps(&mut self, name: &str, call: &CallInProgress, wrong: bool) -> Option<Vec<u8>> {
+        // A string grows to the bit that is named: not to half a gigabyte.
+        let odd: &[&str] = &["", "abc", "1.5", "-1", "01", "4294967296", "9223372036854775807", "#1", "#-1"];
+        Some(match name {
+            "operation" if wrong => self.text(),
+            "operation" => self.one_of(&["AND", "or", "XOR", "NOT"]),
+            "bit" | "value" if call.row.name != "bitfield" && !wrong => self.one_of(&["0", "1"]),
+            "offset" if wrong => self.one_of(odd),
+            "offset" if call.row.name.starts_with("bitfield") && self.random.random_ratio(1, 3) => {
+                format!("#{}", self.random.random_range(0..20)).into_bytes()
+            }
+            "offset" if self.random.random_ratio(1, 50) => {
+                self.random.random_range(0..60_000).to_string().into_bytes()
+            }
+            "offset" => self.random.random_range(0..300).to_string().into_bytes(),
+            "start" | "end" if !wrong => self.random.random_range(-80i64..120).to_string().into_bytes(),
+            "encoding" if wrong => {
+                self.one_of(&["", "u64", "i65", "u0", "i0", "x8", "i", "u-1", "u 1", "i08"])
+            }
+            "encoding" => {
+                let signed = self.random.random_bool(0.5);
+                let bits = match self.random.random_range(0..4) {
+                    0 => self.random.random_range(1..64),
+                    1 if signed => 64,
+                    1 => 63,
+                    _ => self.random.random_range(1..17),
+                };
+                format!("{}{bits}", if signed { 'i' } else { 'u' }).into_bytes()
+            }
+            "increment" | "value" if self.random.random_ratio(1, 4) => {
+                (self.random.random::<i64>() >> self.random.random_range(0..60)).to_string().into_bytes()
+            }
+            _ => return None,
+        })
+    }
+
+    fn of_places(&mut self, name: &str, wrong: bool) -> Option<Vec<u8>> {
+        if wrong && matches!(name, "longitude" | "latitude" | "radius" | "width" | "height") {
+            return Some(self.double());
+        }
+        let near = self.random.random_ratio(1, 2);
+        Some(match name {
+            // Most places are close enough to each other to be found.
+            "longitude" if near => format!("{:.4}", 13.0 + self.random.random_range(0.0..3.0)).into_bytes(),
+            "latitude" if near => format!("{:.4}", 37.0 + self.random.random_range(0.0..2.0)).into_bytes(),
+            "longitude" if self.random.random_ratio(1, 10) => {
+                self.one_of(&["180", "-180", "179.99999", "-179.99999", "0", "180.0001"])
+            }
+            "latitude" if self.random.random_ratio(1, 10) => {
+                self.one_of(&["85.05112878", "-85.05112878", "85.06", "84.9999", "0", "66.00001", "-80.1"])
+            }
+            "longitude" => format!("{:.6}", self.random.random_range(-180.0..180.0)).into_bytes(),
+            "latitude" => format!("{:.6}", self.random.random_range(-85.0..85.0)).into_bytes(),
+            "radius" | "width" | "height" => match self.random.random_range(0..8) {
+                0 => self.one_of(&["0", "0.5", "25000", "6371", "1e-3", "50000000"]),
+                1 => self.random.random_range(0..20_000).to_string().into_bytes(),
+                2 => self.random.random_range(0..5_000_000).to_string().into_bytes(),
+                _ => format!("{:.1}", self.random.random_range(0.0..400.0)).into_bytes(),
+            },
+            "count" if !wrong => self.random.random_range(1..8).to_string().into_bytes(),
+            "member" | "member1" | "member2" => format!("p{}", self.random.random_range(0..40)).into_bytes(),
+            _ => return None,
+        })
+    }
+
+    fn of_hyperloglogs(&mut self, name: &str) -> Option<Vec<u8>> {
+        Some(match name {
+            "subcommand" => self.one_of(&["GETREG", "decode", "ENCODING", "encoding", "TODENSE", "nosuch"]),
+            "element" => self.random.random_range(0..100_000).to_string().into_bytes(),
+            _ => return None,
+        })
+    }
+
+    /// A pattern of BY and GET, whose keys have the tag of the call where it must have one.
+    fn of_sort(&mut self, call: &CallInProgress) -> Vec<u8> {
+        let tag = call.tag.unwrap_or_else(|| self.random.random_range(0..4));
+        let pattern = *["#", "nosort", "s*", "s*", "h*->a", "h*->1", "*", "h1->a", "s*->", "l*", "x*->*"]
+            .choose(&mut self.random)
+            .unwrap_or(&"#");
+        if pattern == "#" { pattern.into() } else { format!("{{{tag}}}{pattern}").into_bytes() }
+    }
+
+    fn one_of(&mut self, texts: &[&str]) -> Vec<u8> {
+        texts.choose(&mut self.random).map_or_else(Vec::new, |text| text.as_bytes().to_vec())
     }
 
     /// Far enough away that no key expires during a run, or in the past.
@@ -482,6 +600,22 @@ impl Generator {
             5 => self.double(),
             _ => self.word(),
         }
+    }
+}
+
+/// The keys that cannot be compared after a request, and therefore have to go.
+fn incomparable(request: &Request) -> Vec<&[u8]> {
+    let position = |word: &str| request.args.iter().position(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+    let argument = |index: usize| request.args.get(index).map(Vec::as_slice);
+    match request.name() {
+        // Which members go is each server's choice.
+        "spop" => argument(1).into_iter().collect(),
+        // Redis unpacks a sorted set when it is sorted. Elements of equal weight come out in any order.
+        "sort" | "sort_ro" => {
+            let stored = position("store").and_then(|store| argument(store + 1));
+            argument(1).into_iter().chain(stored).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
