@@ -16,6 +16,8 @@ const CLIENTS: usize = 50;
 /// What a load at a fixed rate felt.
 pub struct Felt {
     pub p99_milliseconds: f64,
+    /// The slowest request.
+    pub most_milliseconds: f64,
     pub errors: u64,
 }
 
@@ -42,6 +44,20 @@ pub fn fill(endpoint: SocketAddr, keys: u64, size: usize) -> Result<()> {
             ensure!(!reply.is_error(), "filling failed: {reply}");
         }
         next = end;
+    }
+    Ok(())
+}
+
+/// Makes a list of so many elements of this size.
+pub fn fill_list(endpoint: SocketAddr, key: &str, elements: u64, size: usize) -> Result<()> {
+    const TOGETHER: u64 = 200;
+    let mut client = Client::connect(endpoint)?;
+    let element = "x".repeat(size);
+    let mut request = vec!["RPUSH", key];
+    request.extend((0..TOGETHER).map(|_| element.as_str()));
+    for _ in 0..elements.div_ceil(TOGETHER) {
+        let reply = client.call(&request)?;
+        ensure!(!reply.is_error(), "filling failed: {reply}");
     }
     Ok(())
 }
@@ -121,7 +137,11 @@ pub fn paced(
         }
         result.map(|()| sum)
     })?;
-    Ok(Felt { p99_milliseconds: histogram.value_at_quantile(0.99) as f64 / 1000.0, errors })
+    Ok(Felt {
+        p99_milliseconds: histogram.value_at_quantile(0.99) as f64 / 1000.0,
+        most_milliseconds: histogram.max() as f64 / 1000.0,
+        errors,
+    })
 }
 
 /// Runs something while redis-benchmark writes as fast as it can.

@@ -29,6 +29,10 @@ struct Arguments {
 
 /// Bytes of the values of the large shape.
 const LARGE: usize = 16 * 1024;
+/// Bytes of the elements of the one large list.
+const ELEMENT: usize = 1000;
+/// Requests a second beside the move of that list.
+const FEW: f64 = 2000.0;
 /// Keys that the loads use.
 const KEYS: u64 = 200_000;
 
@@ -38,6 +42,7 @@ fn main() -> Result<()> {
     let mut report = Report::default();
     without_traffic(&mut report, 1_000_000 / scale, 40_000 / scale).context("moves without traffic")?;
     under_load(&mut report, if arguments.quick { 2.0 } else { 8.0 }).context("moves under load")?;
+    one_large_value(&mut report, 1_000_000 / scale).context("a move of one large value")?;
     println!("{}", report.text());
     if let Some(folder) = arguments.json.parent() {
         std::fs::create_dir_all(folder)?;
@@ -112,5 +117,44 @@ fn under_load(report: &mut Report, seconds: f64) -> Result<()> {
         load::under_heaviest(cluster.endpoint(), KEYS, || cluster.move_all().map(|moved| moved.seconds))?;
     report.add(Row::figure("a move of all slots under SETs at depth 16 of 50 clients", seconds, "s"));
     report.add(Row::figure("slots parked by then, 99th percentile", cluster.park_p99()?, "ms"));
+    Ok(())
+}
+
+/// A list of a gigabyte moves with everything else, while clients use other keys: what they feel of it.
+fn one_large_value(report: &mut Report, elements: u64) -> Result<()> {
+    let mut cluster = TwoShards::start()?;
+    load::fill(cluster.endpoint(), KEYS, 32)?;
+    load::fill_list(cluster.endpoint(), "list", elements, ELEMENT)?;
+    let before = load::paced(cluster.endpoint(), KEYS, FEW, || {
+        std::thread::sleep(Duration::from_secs(2));
+        Ok(())
+    })?;
+    let mut moved = None;
+    let during = load::paced(cluster.endpoint(), KEYS, FEW, || {
+        moved = Some(cluster.move_all()?);
+        Ok(())
+    })?;
+    let moved = moved.context("the move")?;
+    let length = slotway_tests::Client::connect(cluster.endpoint())?.run("LLEN list")?.as_int();
+    anyhow::ensure!(
+        length.is_some_and(|length| length as u64 >= elements),
+        "the list has {length:?} elements"
+    );
+    let gigabytes = (elements * ELEMENT as u64) as f64 / 1e9;
+    report.add(Row::figure(
+        &format!("a move of all slots, one with a list of {gigabytes} GB"),
+        moved.seconds,
+        "s",
+    ));
+    report.memory("that list", &moved);
+    for (when, felt) in [("before", before), ("during", during)] {
+        report.add(Row::figure(
+            &format!("client p99 {when} it, {FEW} requests/s"),
+            felt.p99_milliseconds,
+            "ms",
+        ));
+        report.add(Row::figure(&format!("slowest request {when} it"), felt.most_milliseconds, "ms"));
+        report.add(Row::at_most(&format!("error replies {when} it"), felt.errors as f64, 0.0, ""));
+    }
     Ok(())
 }
