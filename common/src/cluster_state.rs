@@ -6,10 +6,12 @@
 
 mod apply;
 mod change;
+mod follow;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, Move, Outcome, Proposal};
+pub use follow::{Gap, Recent, Update};
 
 use std::collections::BTreeMap;
 
@@ -170,7 +172,11 @@ impl ClusterState {
     /// As JSON, for who only reads it: without the outcomes of proposals.
     #[must_use]
     pub fn to_shown_json(&self) -> String {
-        serde_json::to_string(&Self { answered: Vec::new(), ..self.clone() }).unwrap_or_default()
+        serde_json::to_string(&self.shown()).unwrap_or_default()
+    }
+
+    fn shown(&self) -> Self {
+        Self { answered: Vec::new(), ..self.clone() }
     }
 
     /// What [`ClusterState::to_json`] or [`ClusterState::to_shown_json`] wrote.

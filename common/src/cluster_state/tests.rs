@@ -17,14 +17,22 @@ fn shard(name: &str, port: u16, slots: &str) -> Shard {
     }
 }
 
+/// Kind of change, shards or moves that it is about, first slot and number of slots.
+type Step = (u8, usize, usize, u16, u16);
+
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec((0u8..5, 0usize..3, 0usize..3, 0u16..16300, 1u16..80), 1..most)
+}
+
 struct Log {
     state: ClusterState,
     requests: u64,
+    recent: Recent,
 }
 
 impl Log {
     fn founded() -> Self {
-        let mut log = Self { state: ClusterState::default(), requests: 0 };
+        let mut log = Self { state: ClusterState::default(), requests: 0, recent: Recent::default() };
         log.done(Change::Found {
             cluster: "local".to_owned(),
             id: "00ff".to_owned(),
@@ -40,7 +48,36 @@ impl Log {
 
     fn apply(&mut self, change: Change) -> Outcome {
         self.requests += 1;
-        self.state.apply(&Proposal { request: self.requests.to_string(), change })
+        let proposal = Proposal { request: self.requests.to_string(), change };
+        let (before, outcome) = (self.state.generation, self.state.apply(&proposal));
+        if self.state.generation > before {
+            self.recent.push(self.state.generation, proposal);
+        }
+        outcome
+    }
+
+    /// A random change, of the kinds that come while slots are moved.
+    fn step(&mut self, number: usize, (kind, from, to, first, length): Step) -> Outcome {
+        let names = ["a", "b", "c"];
+        let range = format!("{first}-{}", first + length);
+        let known = self.state.migrations.get(from).cloned();
+        match (kind, known) {
+            (0 | 1, _) => self.apply(start(&format!("{number}"), names[from], names[to], &range)),
+            (2, Some(migration)) => {
+                let half: SlotRanges = migration.remaining().slots().take(usize::from(length)).collect();
+                self.apply(Change::CommitSlots {
+                    id: migration.id,
+                    slots: half,
+                    source_epoch: migration.source_epoch,
+                    target_epoch: migration.target_epoch,
+                })
+            }
+            (3, Some(migration)) => self.apply(Change::AbortMove { id: migration.id, reason: String::new() }),
+            _ => self.apply(Change::NodeStarted {
+                node: format!("{}-0", names[from]),
+                incarnation: u64::from(first) + 10,
+            }),
+        }
     }
 
     fn done(&mut self, change: Change) -> u64 {
@@ -197,33 +234,10 @@ fn json_round_trips() {
 
 proptest! {
     #[test]
-    fn every_slot_has_one_owner_after_any_changes(
-        steps in proptest::collection::vec((0u8..5, 0usize..3, 0usize..3, 0u16..16300, 1u16..80), 1..60),
-    ) {
+    fn every_slot_has_one_owner_after_any_changes(steps in steps(60)) {
         let mut log = Log::founded();
-        let names = ["a", "b", "c"];
-        for (number, (kind, from, to, first, length)) in steps.into_iter().enumerate() {
-            let range = format!("{first}-{}", first + length);
-            let known = log.state.migrations.get(from).cloned();
-            let _ = match (kind, known) {
-                (0 | 1, _) => log.apply(start(&format!("{number}"), names[from], names[to], &range)),
-                (2, Some(migration)) => {
-                    let half: SlotRanges = migration.remaining().slots().take(usize::from(length)).collect();
-                    log.apply(Change::CommitSlots {
-                        id: migration.id,
-                        slots: half,
-                        source_epoch: migration.source_epoch,
-                        target_epoch: migration.target_epoch,
-                    })
-                }
-                (3, Some(migration)) => {
-                    log.apply(Change::AbortMove { id: migration.id, reason: String::new() })
-                }
-                _ => log.apply(Change::NodeStarted {
-                    node: format!("{}-0", names[from]),
-                    incarnation: u64::from(first) + 10,
-                }),
-            };
+        for (number, step) in steps.into_iter().enumerate() {
+            let _ = log.step(number, step);
             let mut owners = vec![0; 16384];
             for slot in log.state.shards.iter().flat_map(|shard| shard.slots.slots()) {
                 owners[usize::from(slot)] += 1;
@@ -231,4 +245,49 @@ proptest! {
             prop_assert!(owners.iter().all(|count| *count == 1));
         }
     }
+
+    #[test]
+    fn a_follower_that_asks_now_and_then_has_the_same_state(
+        steps in steps(400),
+        every in 1usize..400,
+        other_cluster in any::<bool>(),
+    ) {
+        let mut log = Log::founded();
+        let mut follower = ClusterState { generation: 7, ..ClusterState::default() };
+        if other_cluster {
+            follower.id = "another".to_owned();
+        }
+        for (number, step) in steps.into_iter().enumerate() {
+            let _ = log.step(number, step);
+            if number % every != 0 {
+                continue;
+            }
+            let update = log.recent.since(&follower.id, follower.generation, &log.state);
+            let is_new = log.state.id != follower.id || log.state.generation > follower.generation;
+            // Few changes at a time come as such.
+            if number > every && every < 200 {
+                prop_assert!(matches!(update, Update::Changes(_)));
+            }
+            let update = serde_json::from_str(&serde_json::to_string(&update).unwrap()).unwrap();
+            prop_assert_eq!(follower.follow(update), Ok(is_new));
+            prop_assert_eq!(follower.shown(), log.state.shown());
+        }
+    }
+}
+
+#[test]
+fn changes_that_do_not_follow_on_the_known_state_are_a_gap() {
+    let mut log = Log::founded();
+    let (old, generation) = (log.state.clone(), log.state.generation);
+    log.started("a-0", 50);
+    log.started("a-0", 51);
+    let Update::Changes(mut changes) = log.recent.since("00ff", generation, &log.state) else {
+        panic!("two changes");
+    };
+    assert_eq!(changes.len(), 2);
+    // The second one alone happens to fit; the same one twice does not.
+    changes[1] = changes[0].clone();
+    assert_eq!(old.clone().follow(Update::Changes(changes)), Err(Gap(generation + 1)));
+    assert!(matches!(log.recent.since("00ff", log.state.generation + 1, &log.state), Update::State(_)));
+    assert!(matches!(log.recent.since("0000", generation, &log.state), Update::State(_)));
 }

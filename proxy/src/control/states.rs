@@ -1,9 +1,9 @@
-//! Waits for new states of the cluster.
+//! Follows the cluster's state, by numbered changes where it can.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotway_common::cluster_state::ClusterState;
+use slotway_common::cluster_state::{ClusterState, Update};
 use slotway_common::internal::{CallError, Connection};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use crate::context::Context;
 
 /// Before another node is asked.
 const PAUSE: Duration = Duration::from_millis(100);
-/// For an answer; a node answers after a second at the latest, with the state that there is.
+/// For an answer; a node answers after a second at the latest, with no change if there is none.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Sends each state that is newer than the ones before. Goes from node to node as they fail; ends with the receiver.
@@ -46,16 +46,17 @@ async fn ask(
 ) -> Result<(), CallError> {
     let Context { identity, secret, .. } = context;
     let mut connection = Connection::open(address, identity, secret, Some(node), PATIENCE).await?;
-    let mut generation = 0;
+    let refused = |error: String| CallError::Refused(format!("its changes cannot be followed: {error}"));
+    let mut state = ClusterState::default();
     loop {
-        let answer = connection.call(&["SLOTWAY", "STATE", &generation.to_string()]).await?;
-        let state = ClusterState::from_json(answer.as_bytes().unwrap_or_default())
-            .map_err(|error| CallError::Refused(format!("its state is not readable: {error}")))?;
-        if state.is_founded() && state.generation > generation {
-            generation = state.generation;
-            if told.send(state).await.is_err() {
-                return Ok(());
-            }
+        let generation = state.generation.to_string();
+        let answer = connection.call(&["SLOTWAY", "CHANGES", &state.id, &generation]).await?;
+        let update: Update = serde_json::from_slice(answer.as_bytes().unwrap_or_default())
+            .map_err(|error| refused(error.to_string()))?;
+        // A gap ends the connection; the next one begins with the whole state.
+        let is_new = state.follow(update).map_err(|gap| refused(gap.to_string()))?;
+        if is_new && state.is_founded() && told.send(state.clone()).await.is_err() {
+            return Ok(());
         }
     }
 }

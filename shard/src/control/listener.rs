@@ -6,6 +6,7 @@
 //! | `SLOTWAY PING` | `PONG` |
 //! | `SLOTWAY STATE` | the state as this node has applied it, JSON |
 //! | `SLOTWAY STATE <generation>` | the same, as soon as it is newer than that, at the latest after a second |
+//! | `SLOTWAY CHANGES <cluster id> <generation>` | what changed since that generation, in the same time, JSON |
 //! | `SLOTWAY PROPOSE <proposal>` | the outcome once the leader has applied it; waits for a leader for about 5 s |
 //! | `SLOTWAY RAFT STATUS` | the node's part in the group, JSON |
 //! | `SLOTWAY RAFT <cluster> <kind> <json> …` | messages between nodes |
@@ -167,12 +168,13 @@ async fn answer(group: &Group, words: &[&[u8]]) -> Result<Vec<u8>, String> {
         [b"PING"] => Ok(b"PONG".to_vec()),
         [b"STATE"] => Ok(group.current().to_shown_json().into_bytes()),
         [b"STATE", generation] => {
-            let known = parse_i64(generation).and_then(|known| u64::try_from(known).ok());
-            let known = known.ok_or("the generation is not a number")?;
-            let mut state = group.state.clone();
-            // Nothing newer in time is an answer too: the state as it is.
-            let _ = timeout(LONG_POLL, state.wait_for(|state| state.generation > known)).await;
+            newer_than(group, generation).await?;
             Ok(group.current().to_shown_json().into_bytes())
+        }
+        [b"CHANGES", id, generation] => {
+            let known = newer_than(group, generation).await?;
+            let update = group.peers.machine.since(&String::from_utf8_lossy(id), known);
+            serde_json::to_vec(&update).map_err(|error| error.to_string())
         }
         [b"PROPOSE", proposal] => {
             let proposal: Proposal = serde_json::from_slice(proposal)
@@ -187,4 +189,13 @@ async fn answer(group: &Group, words: &[&[u8]]) -> Result<Vec<u8>, String> {
         }
         _ => Err(unknown()),
     }
+}
+
+/// Waits for a state that is newer than a generation, which comes back. Nothing newer in time is an answer too.
+async fn newer_than(group: &Group, generation: &[u8]) -> Result<u64, String> {
+    let known = parse_i64(generation).and_then(|known| u64::try_from(known).ok());
+    let known = known.ok_or("the generation is not a number")?;
+    let mut state = group.state.clone();
+    let _ = timeout(LONG_POLL, state.wait_for(|state| state.generation > known)).await;
+    Ok(known)
 }

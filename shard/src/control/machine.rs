@@ -6,7 +6,7 @@ use openraft::storage::RaftStateMachine;
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError, StoredMembership,
 };
-use slotway_common::cluster_state::{ClusterState, Outcome};
+use slotway_common::cluster_state::{ClusterState, Outcome, Recent, Update};
 use tokio::sync::watch;
 
 use super::files::{Files, Owner};
@@ -29,6 +29,8 @@ struct Applied {
     last: Option<LogId>,
     membership: Membership,
     state: Arc<ClusterState>,
+    /// The changes that led to it.
+    recent: Recent,
     /// The id of the cluster that the directory belongs to, as it is on disk.
     cluster: String,
     snapshot: Option<(Meta, Vec<u8>)>,
@@ -61,6 +63,12 @@ impl Machine {
     /// The id of the cluster that this node belongs to; empty when it is not known to belong to one.
     pub fn cluster(&self) -> String {
         self.applied().cluster.clone()
+    }
+
+    /// What a follower needs that has generation `known` of the cluster `id`.
+    pub fn since(&self, id: &str, known: u64) -> Update {
+        let applied = self.applied();
+        applied.recent.since(id, known, &applied.state)
     }
 
     fn applied(&self) -> MutexGuard<'_, Applied> {
@@ -111,7 +119,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
             for entry in entries {
                 applied.last = Some(entry.log_id);
                 outcomes.push(match entry.payload {
-                    EntryPayload::Normal(proposal) => state.apply(&proposal),
+                    EntryPayload::Normal(proposal) => {
+                        let (before, outcome) = (state.generation, state.apply(&proposal));
+                        if state.generation > before {
+                            applied.recent.push(state.generation, proposal);
+                        }
+                        outcome
+                    }
                     EntryPayload::Blank => Outcome::Done { generation: state.generation },
                     EntryPayload::Membership(membership) => {
                         applied.membership = Membership::new(Some(entry.log_id), membership);
