@@ -101,6 +101,26 @@ pub enum Phase {
     Aborted(String),
 }
 
+/// How much of a move is done, as its source tells it in `SLOTWAY STATS`; no part of the committed state. What a source does
+/// not tell is 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MoveProgress {
+    pub id: String,
+    pub slots_done: u64,
+    pub slots_total: u64,
+    /// Keys, and bytes of keys and values, that were copied so far.
+    pub keys: u64,
+    pub bytes: u64,
+    /// The same with those that are still to be copied.
+    pub keys_total: u64,
+    pub bytes_total: u64,
+    /// Bytes that the target has yet to apply.
+    pub lag_bytes: u64,
+    /// The longest time that a slot was parked, in milliseconds.
+    pub parked_ms_max: f64,
+}
+
 impl Migration {
     /// Slots that the source still owns.
     #[must_use]

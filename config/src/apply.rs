@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::{Change, ClusterState, Migration, Node, Outcome, Phase};
+use slotway_common::cluster_state::{Change, ClusterState, Migration, MoveProgress, Node, Outcome, Phase};
 use tokio::time::{Instant, sleep};
 
-use crate::control::{ControlError, ControlPlane, MoveProgress};
+use crate::control::{ControlError, ControlPlane};
 use crate::plan::{self, Plan, Refusal};
 use crate::units::plural;
 

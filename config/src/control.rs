@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::{Change, ClusterState, Node, Outcome, Proposal};
+use slotway_common::cluster_state::{Change, ClusterState, MoveProgress, Node, Outcome, Proposal};
 use slotway_common::handshake::Identity;
 use slotway_common::internal::{CallError, Connection};
 use slotway_common::platform::random;
@@ -62,25 +62,6 @@ impl From<(u16, u64, u64, u64)> for SlotFigures {
     fn from((slot, keys, bytes, operations): (u16, u64, u64, u64)) -> Self {
         Self { slot, keys, bytes, operations }
     }
-}
-
-/// How far a move is, as its source says. What it does not say is 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MoveProgress {
-    pub id: String,
-    pub slots_done: u64,
-    pub slots_total: u64,
-    /// Sent so far.
-    pub keys: u64,
-    pub bytes: u64,
-    /// To be sent altogether.
-    pub keys_total: u64,
-    pub bytes_total: u64,
-    /// Written at the source and not yet at the target.
-    pub lag_bytes: u64,
-    /// The longest time that a slot was parked.
-    pub parked_ms_max: f64,
 }
 
 /// Why the control plane gave no answer. One line.

@@ -44,15 +44,8 @@ enum Command {
     Apply {
         #[arg(default_value = "config/cluster.yaml")]
         file: PathBuf,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        /// End as soon as the moves have begun.
-        #[arg(long)]
-        detach: bool,
-        /// Print the outcome as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        applying: Applying,
     },
     /// End moves where they are: what has moved stays at the target, the rest at the source.
     ///
@@ -82,15 +75,8 @@ enum Command {
         /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        /// End as soon as the moves have begun.
-        #[arg(long)]
-        detach: bool,
-        /// Print the outcome as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        applying: Applying,
     },
     /// Move everything away from a shard so that it can be removed: write that into the file, then apply it.
     ///
@@ -99,15 +85,8 @@ enum Command {
         file: PathBuf,
         /// The shard.
         name: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        /// End as soon as the moves have begun.
-        #[arg(long)]
-        detach: bool,
-        /// Print the outcome as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        applying: Applying,
     },
     /// Show shards, slot ranges, keys, bytes, operations per second, and moves under way.
     Status {
@@ -120,6 +99,26 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// How a command applies what it wants.
+#[derive(clap::Args)]
+struct Applying {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// End as soon as the moves have begun.
+    #[arg(long)]
+    detach: bool,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<Applying> for reshard::Options {
+    fn from(Applying { yes, detach, json }: Applying) -> Self {
+        Self { yes, detach, json }
+    }
 }
 
 fn main() -> ExitCode {
@@ -137,23 +136,23 @@ fn main() -> ExitCode {
             let file = read(&path);
             runtime.block_on(reshard::plan(&file, json))
         }
-        Command::Apply { file: path, yes, detach, json } => {
+        Command::Apply { file: path, applying } => {
             let file = read(&path);
-            runtime.block_on(reshard::apply(&path, file, reshard::Options { yes, detach, json }))
+            runtime.block_on(reshard::apply(&path, file, applying.into()))
         }
         Command::Abort { file: path, id, json } => {
             let file = read(&path);
             runtime.block_on(abort::run(&file, id.as_deref(), json))
         }
-        Command::Rebalance { file: path, by, seconds, dry_run, yes, detach, json } => {
+        Command::Rebalance { file: path, by, seconds, dry_run, applying } => {
             let file = read(&path);
-            let options = reshard::Options { yes, detach, json };
-            let request = rebalance::Request { by, window: Duration::from_secs(seconds), dry_run, options };
+            let window = Duration::from_secs(seconds);
+            let request = rebalance::Request { by, window, dry_run, options: applying.into() };
             runtime.block_on(rebalance::run(&path, file, request))
         }
-        Command::Drain { file: path, name, yes, detach, json } => {
+        Command::Drain { file: path, name, applying } => {
             let file = read(&path);
-            runtime.block_on(drain::run(&path, file, &name, reshard::Options { yes, detach, json }))
+            runtime.block_on(drain::run(&path, file, &name, applying.into()))
         }
         Command::Status { file: path, watch, json } => {
             let file = read(&path);

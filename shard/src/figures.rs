@@ -1,6 +1,7 @@
 //! The shard's figures as it tells them to proxies and to the operator's command.
 
 use serde::{Deserialize, Serialize};
+use slotway_common::cluster_state::MoveProgress;
 use slotway_common::platform::clock;
 use slotway_common::slot::SLOTS;
 
@@ -44,51 +45,31 @@ pub struct Figures {
     /// Keys and keys with an expiry, by database.
     pub databases: Vec<DatabaseFigures>,
     /// Moves under way that lead away from here.
-    pub moves: Vec<MoveFigures>,
+    pub moves: Vec<MoveProgress>,
 }
 
-/// How far a move is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MoveFigures {
-    pub id: String,
-    pub slots_done: u64,
-    pub slots_total: u64,
-    /// Keys, and bytes of keys and values, that were copied so far.
-    pub keys: u64,
-    pub bytes: u64,
-    /// The same with those that are still to be copied.
-    pub keys_total: u64,
-    pub bytes_total: u64,
-    /// Bytes that the target has yet to apply.
-    pub lag_bytes: u64,
-    pub parked_ms_max: f64,
-}
-
-impl MoveFigures {
-    fn of(outgoing: &Outgoing, engine: &Engine, node: &Node) -> Self {
-        let Outgoing { id, done, remaining } = outgoing;
-        let ended = node.moves.progress.get(id).copied().unwrap_or_default();
-        let leaving = node.moves.leaving.iter().find(|leaving| leaving.id == *id);
-        let (copied, lag) = leaving.map_or(((0, 0), 0), |leaving| {
-            ((leaving.source.keys, leaving.source.bytes), leaving.lag() as u64)
-        });
-        let (mut keys, mut bytes) = (0, 0);
-        for slot in remaining.slots() {
-            keys += engine.slot(slot).keys() as u64;
-            bytes += engine.slot(slot).bytes();
-        }
-        Self {
-            id: id.clone(),
-            slots_done: *done as u64,
-            slots_total: (*done + remaining.count()) as u64,
-            keys: ended.keys + copied.0,
-            bytes: ended.bytes + copied.1,
-            keys_total: ended.keys + keys,
-            bytes_total: ended.bytes + bytes,
-            lag_bytes: lag,
-            parked_ms_max: ended.longest_park.as_secs_f64() * 1000.0,
-        }
+/// How far a move away from here is.
+fn progress(outgoing: &Outgoing, engine: &Engine, node: &Node) -> MoveProgress {
+    let Outgoing { id, done, remaining } = outgoing;
+    let ended = node.moves.progress.get(id).copied().unwrap_or_default();
+    let leaving = node.moves.leaving.iter().find(|leaving| leaving.id == *id);
+    let (copied, lag) = leaving
+        .map_or(((0, 0), 0), |leaving| ((leaving.source.keys, leaving.source.bytes), leaving.lag() as u64));
+    let (mut keys, mut bytes) = (0, 0);
+    for slot in remaining.slots() {
+        keys += engine.slot(slot).keys() as u64;
+        bytes += engine.slot(slot).bytes();
+    }
+    MoveProgress {
+        id: id.clone(),
+        slots_done: *done as u64,
+        slots_total: (*done + remaining.count()) as u64,
+        keys: ended.keys + copied.0,
+        bytes: ended.bytes + copied.1,
+        keys_total: ended.keys + keys,
+        bytes_total: ended.bytes + bytes,
+        lag_bytes: lag,
+        parked_ms_max: ended.longest_park.as_secs_f64() * 1000.0,
     }
 }
 
@@ -159,12 +140,7 @@ impl Figures {
                     expires: engine.totals(db).expires(),
                 })
                 .collect(),
-            moves: node
-                .moves
-                .outgoing
-                .iter()
-                .map(|outgoing| MoveFigures::of(outgoing, engine, node))
-                .collect(),
+            moves: node.moves.outgoing.iter().map(|outgoing| progress(outgoing, engine, node)).collect(),
         }
     }
 

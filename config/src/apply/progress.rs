@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use slotway_common::cluster_state::Migration;
+use slotway_common::cluster_state::{Migration, MoveProgress};
 
-use crate::control::MoveProgress;
 use crate::units::{bytes, clock, plural};
 
 /// Speeds are averages over about this time, so that they can be read.

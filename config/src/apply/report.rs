@@ -5,10 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use slotway_common::cluster_state::Migration;
+use slotway_common::cluster_state::{Migration, MoveProgress};
 
 use super::progress::Pace;
-use crate::control::MoveProgress;
 use crate::units::plural;
 
 /// Between two lines about a move where there is no terminal.

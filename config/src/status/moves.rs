@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::{ClusterState, Migration, Phase};
+use slotway_common::cluster_state::{ClusterState, Migration, MoveProgress, Phase};
 use slotway_common::secret::Secret;
 
 use crate::apply::figures;
 use crate::apply::progress::Pace;
-use crate::control::{Control, ControlPlane, MoveProgress};
+use crate::control::{Control, ControlPlane};
 use crate::units::{columns, plural};
 
 /// More moves that ended early are not shown.
