@@ -140,7 +140,7 @@ fn set_expiry(call: &mut Call<'_>, unit: Unit) -> Result<(), Error> {
 }
 
 fn ttl(call: &mut Call<'_>) -> Result<(), Error> {
-    tell(call, |at, now| ((at - now).max(0) + 500) / 1000)
+    tell(call, |at, now| seconds((at - now).max(0)))
 }
 
 fn pttl(call: &mut Call<'_>) -> Result<(), Error> {
@@ -148,7 +148,12 @@ fn pttl(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn expiretime(call: &mut Call<'_>) -> Result<(), Error> {
-    tell(call, |at, _| (at + 500) / 1000)
+    tell(call, |at, _| seconds(at))
+}
+
+/// Milliseconds, not negative, as the nearest number of seconds; the last ones that there are too.
+fn seconds(milliseconds: i64) -> i64 {
+    milliseconds / 1000 + (milliseconds % 1000 + 500) / 1000
 }
 
 fn pexpiretime(call: &mut Call<'_>) -> Result<(), Error> {
@@ -175,4 +180,16 @@ fn persist(call: &mut Call<'_>) -> Result<(), Error> {
     }
     call.reply.int(i64::from(had));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn the_last_milliseconds_have_seconds_too() {
+        assert_eq!([0, 499, 500, 1499].map(seconds), [0, 0, 1, 1]);
+        // Once an overflow.
+        assert_eq!(seconds(i64::MAX), 9_223_372_036_854_776);
+    }
 }
