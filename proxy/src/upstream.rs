@@ -181,6 +181,16 @@ impl Upstream {
         self.entries.front()
     }
 
+    /// All requests without a complete answer, oldest first, with their bytes.
+    pub fn unanswered(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
+        let mut from = self.answered;
+        self.entries.iter().map(move |entry| {
+            let frame = self.requests.get(from..from + entry.length as usize).unwrap_or_default();
+            from += entry.length as usize;
+            (entry, frame)
+        })
+    }
+
     /// The bytes of the request whose reply comes next.
     pub fn front_frame(&self) -> &[u8] {
         let length = self.entries.front().map_or(0, |entry| entry.length as usize);

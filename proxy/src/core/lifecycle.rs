@@ -115,6 +115,7 @@ impl Core {
             return;
         }
         let changed = self.view.apply(topology);
+        self.detain_strays(None);
         self.move_links(&changed);
         self.update_serving();
     }

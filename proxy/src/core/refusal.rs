@@ -7,6 +7,9 @@
 //! they go on together.
 //!
 //! A request that touches several slots detains all of them as one.
+//!
+//! A new topology may be here before the refusals that it explains. Slots with requests on their way to another shard than
+//! their owner are therefore detained as well, until those are answered.
 
 use slotway_common::command::{self, TABLE};
 use slotway_common::error::Error;
@@ -100,7 +103,13 @@ impl Core {
             Refusal::Moved { slot, address } => {
                 self.counters.redirects.at(0).inc();
                 self.actions.push(Action::Refresh);
-                self.view.moved(*slot, address)
+                let before = self.view.owner(*slot);
+                let known = self.view.moved(*slot, address);
+                if self.view.owner(*slot) != before {
+                    // Clients of other protocols and databases have connections of their own to who was the owner.
+                    self.detain_strays(Some(*slot));
+                }
+                known
             }
             Refusal::Parked { .. } => {
                 self.counters.redirects.at(1).inc();
@@ -125,14 +134,46 @@ impl Core {
             detention.refused.push(Refused { frame, entry, protocol, database });
         }
         for slot in slots {
-            let Some(detention) = self.detentions.get_mut(id) else { return };
-            if !detention.resuming.contains(&(upstream_id, slot)) {
-                detention.resuming.push((upstream_id, slot));
-                let text = slot.to_string();
-                let frame = format!("*3\r\n$7\r\nSLOTWAY\r\n$6\r\nRESUME\r\n${}\r\n{text}\r\n", text.len());
-                let ticket = Ticket::Resume { detention: id, upstream: upstream_id, slot };
-                self.push_ticket(upstream_id, ticket, frame.as_bytes());
+            self.resume_on(id, upstream_id, slot);
+        }
+    }
+
+    /// Has a connection tell, behind everything that is on its way there, that it refuses no more for a slot.
+    fn resume_on(&mut self, id: Id, upstream_id: UpstreamId, slot: u16) {
+        let Some(detention) = self.detentions.get_mut(id) else { return };
+        if !detention.resuming.contains(&(upstream_id, slot)) {
+            detention.resuming.push((upstream_id, slot));
+            let text = slot.to_string();
+            let frame = format!("*3\r\n$7\r\nSLOTWAY\r\n$6\r\nRESUME\r\n${}\r\n{text}\r\n", text.len());
+            let ticket = Ticket::Resume { detention: id, upstream: upstream_id, slot };
+            self.push_ticket(upstream_id, ticket, frame.as_bytes());
+        }
+    }
+
+    /// Detains the slots of requests that are on their way to who owns them no longer. The new owner must get nothing
+    /// for them before it is known which of those were refused: it would overtake them. `only`: the one slot whose owner
+    /// has changed, if it is known.
+    pub(super) fn detain_strays(&mut self, only: Option<u16>) {
+        let mut strays: Vec<(UpstreamId, u16)> = Vec::new();
+        for (id, upstream) in self.upstreams.iter() {
+            let requests = upstream.unanswered().filter(|(entry, _)| {
+                let may_be = only.is_none_or(|only| entry.slot == only || entry.slot == MANY_SLOTS);
+                may_be && !matches!(entry.owner, Owner::Ticket(_))
+            });
+            for (entry, frame) in requests {
+                let slots = match entry.slot {
+                    MANY_SLOTS => slots_of_keys(frame, entry.command),
+                    slot => vec![slot],
+                };
+                let moved = slots.into_iter().filter(|slot| {
+                    only.is_none_or(|only| only == *slot) && self.view.owner(*slot) != Some(upstream.shard)
+                });
+                strays.extend(moved.map(|slot| (id, slot)));
             }
+        }
+        for (upstream, slot) in strays {
+            let id = self.detain(&[slot]);
+            self.resume_on(id, upstream, slot);
         }
     }
 
@@ -274,6 +315,15 @@ impl Core {
 
 /// The slots of the keys of a request, without repetition, and in any case the one it was refused for.
 fn slots_of_frame(frame: &[u8], command: u16, refused_for: u16) -> Vec<u16> {
+    let mut slots = slots_of_keys(frame, command);
+    if slots.is_empty() {
+        slots.push(refused_for);
+    }
+    slots
+}
+
+/// The slots of the keys of a request, without repetition.
+fn slots_of_keys(frame: &[u8], command: u16) -> Vec<u16> {
     let mut parser = Parser::new();
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
     let mut slots = Vec::new();
@@ -284,9 +334,6 @@ fn slots_of_frame(frame: &[u8], command: u16, refused_for: u16) -> Vec<u16> {
         if let Ok(keys) = command::keys(command, &args) {
             slots.extend(keys.positions().map(|position| slot_of(args.at(position))));
         }
-    }
-    if slots.is_empty() {
-        slots.push(refused_for);
     }
     slots.sort_unstable();
     slots.dedup();

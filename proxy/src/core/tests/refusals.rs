@@ -29,6 +29,57 @@ fn moved_requests_follow_in_their_order_and_nobody_sees_the_redirect() {
     assert_eq!(stage.sent(0), "");
 }
 
+/// Requests on their way to the old owner were overtaken by those that came after the new topology.
+#[test]
+fn nothing_overtakes_what_is_on_its_way_to_the_old_owner_when_the_topology_comes_first() {
+    let mut stage = Stage::new();
+    let client = stage.client();
+    let (key, other) = (key(0, 0), key(0, 1));
+    let slot = slot_of(key.as_bytes());
+    stage.send(client, &format!("APPEND {key} 1|APPEND {key} 2|GET {other}"));
+    stage.sent(0);
+    let kept: Vec<u16> = (0..=5460).filter(|kept| *kept != slot).collect();
+    let kept = slotway_common::topology::SlotRanges::from_slots(kept).to_string();
+    let given = format!("{slot},5461-10922");
+    stage.core.apply_topology(&topology(
+        2,
+        &[("a", "h:1", &kept), ("b", "h:2", &given), ("c", "h:3", "10923-16383")],
+    ));
+    assert_eq!(stage.sent(0), resume(&key), "the other slot stays");
+    stage.send(client, &format!("APPEND {key} 3"));
+    assert_eq!(stage.sent(1), "");
+    // The first had run before the slot was parked.
+    stage.answer(0, &format!(":1|-MOVED {slot} h:2|$1|o|+OK|"));
+    assert_eq!(stage.sent(1), format!("APPEND {key} 2|APPEND {key} 3"));
+    stage.answer(1, ":2|:3|");
+    assert_eq!(stage.got(client), ":1|:2|$1|o|:3|");
+}
+
+/// The redirect of a client of one database had those of another go on to the new owner, past their own requests.
+#[test]
+fn a_redirect_on_one_connection_lets_nothing_overtake_what_is_on_its_way_over_another() {
+    let mut stage = Stage::new();
+    let (client, other) = (stage.client(), stage.client());
+    let key = key(0, 0);
+    let slot = slot_of(key.as_bytes());
+    stage.send(other, "SELECT 3");
+    assert_eq!(stage.got(other), "+OK|");
+    stage.send(client, &format!("GET {key}"));
+    stage.sent(0);
+    stage.send(other, &format!("APPEND {key} 1"));
+    let third = stage.upstream_of(0, 3);
+    assert_eq!(stage.sent_on(third), format!("APPEND {key} 1"));
+    stage.answer(0, &format!("-MOVED {slot} h:2|"));
+    assert_eq!(stage.sent_on(third), resume(&key));
+    stage.answer(0, "+OK|");
+    stage.send(other, &format!("APPEND {key} 2"));
+    assert_eq!(stage.sent(1), "", "the slot waits for both connections");
+    stage.answer_on(third, &format!("-MOVED {slot} h:2|+OK|"));
+    let new = stage.upstream_of(1, 3);
+    assert_eq!(stage.sent_on(new), format!("APPEND {key} 1|APPEND {key} 2"));
+    assert_eq!(stage.sent(1), format!("GET {key}"));
+}
+
 #[test]
 fn a_detained_slot_delays_nobody_else() {
     let mut stage = Stage::new();
