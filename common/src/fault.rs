@@ -8,6 +8,8 @@
 /// says is done, once: `kill` ends the process as SIGKILL does, `pause <milliseconds>` stops this thread.
 #[inline]
 pub fn point(name: &'static str) {
+    #[cfg(feature = "simulation")]
+    crate::platform::simulation::visit(name);
     #[cfg(feature = "faults")]
     armed::point(name);
     let _ = name;

@@ -7,4 +7,6 @@ pub mod files;
 pub mod net;
 pub mod process;
 pub mod random;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod threads;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::platform::threads;
@@ -29,8 +29,8 @@ impl fmt::Display for Reason {
 
 /// What asks a process to stop: SIGTERM, SIGINT and, if wanted, the end of standard input.
 pub struct Requests {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
     input_closed: Option<oneshot::Receiver<()>>,
 }
 
@@ -45,10 +45,16 @@ impl Requests {
     pub fn listen(exit_with_stdin: bool) -> io::Result<Requests> {
         let input_closed = if exit_with_stdin { Some(watch_stdin()?) } else { None };
         Ok(Requests {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            terminate: Some(signal(SignalKind::terminate())?),
+            interrupt: Some(signal(SignalKind::interrupt())?),
             input_closed,
         })
+    }
+
+    /// None will ever come: for processes that a test runs as parts of its own.
+    #[must_use]
+    pub fn never() -> Requests {
+        Requests { terminate: None, interrupt: None, input_closed: None }
     }
 
     /// Waits for the next request. Can be called again, so that a second one can hurry the first.
@@ -60,14 +66,21 @@ impl Requests {
             }
         };
         let reason = tokio::select! {
-            _ = self.terminate.recv() => Reason::Terminate,
-            _ = self.interrupt.recv() => Reason::Interrupt,
+            () = received(&mut self.terminate) => Reason::Terminate,
+            () = received(&mut self.interrupt) => Reason::Interrupt,
             () = closed => Reason::StandardInput,
         };
         if reason == Reason::StandardInput {
             self.input_closed = None;
         }
         reason
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

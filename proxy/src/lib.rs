@@ -5,7 +5,7 @@
 
 mod acceptor;
 mod commands;
-mod connect;
+pub mod connect;
 pub mod context;
 pub mod control;
 pub mod core;

@@ -1,6 +1,6 @@
 //! Time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970.
 #[must_use]
@@ -17,9 +17,27 @@ pub fn now_us() -> i64 {
 /// A monotonic point in time.
 #[must_use]
 pub fn monotonic() -> Instant {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return super::simulation::time::monotonic();
+    }
     Instant::now()
 }
 
-fn since_epoch() -> std::time::Duration {
+/// How long ago that point in time was. What works in slices asks here whether its slice has ended.
+#[must_use]
+pub fn since(point: Instant) -> Duration {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return super::simulation::time::since(point);
+    }
+    point.elapsed()
+}
+
+fn since_epoch() -> Duration {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return super::simulation::time::since_epoch();
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

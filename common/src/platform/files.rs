@@ -2,7 +2,121 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+/// Makes a directory and those that it is in, unless they are there.
+///
+/// # Errors
+/// Any error of the file system.
+pub fn create_directory(path: &Path) -> io::Result<()> {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)
+}
+
+/// The content of a file; `None` when there is none of that name.
+///
+/// # Errors
+/// Any other error of the file system.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return Ok(super::simulation::disk::read(path));
+    }
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets the time pass that a disk takes to write something durably. Only a simulated one takes it here: the system's
+/// takes it in the calls themselves.
+pub async fn disk_latency() {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        super::simulation::disk::latency().await;
+    }
+}
+
+/// A file that is written here and there.
+#[derive(Debug)]
+pub enum Stored {
+    System(File),
+    #[cfg(feature = "simulation")]
+    Simulated(std::path::PathBuf),
+}
+
+impl Stored {
+    /// Opens a file that is there, and makes it durably `length` bytes long if it is not.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn open(path: &Path, length: u64) -> io::Result<Self> {
+        #[cfg(feature = "simulation")]
+        if super::simulation::is_active() {
+            super::simulation::disk::cut(path, length);
+            return Ok(Self::Simulated(path.to_owned()));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != length {
+            file.set_len(length)?;
+            file.sync_all()?;
+        }
+        Ok(Self::System(file))
+    }
+
+    /// Writes bytes at an offset; [`Stored::sync`] makes them durable.
+    ///
+    /// # Errors
+    /// Any error of the file system: nobody knows then how much of it is there.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::System(file) => file.write_all_at(bytes, offset),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(path) => {
+                super::simulation::disk::write_at(path, bytes, offset);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until everything is on disk.
+    ///
+    /// # Errors
+    /// Any error of the file system: nobody knows then how much of it is there.
+    pub fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::System(file) => file.sync_data(),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(path) => {
+                super::simulation::disk::sync(path);
+                Ok(())
+            }
+        }
+    }
+
+    /// Cuts the file durably.
+    ///
+    /// # Errors
+    /// Any error of the file system: nobody knows then how long it is.
+    pub fn cut(&self, length: u64) -> io::Result<()> {
+        match self {
+            Self::System(file) => {
+                file.set_len(length)?;
+                file.sync_all()
+            }
+            #[cfg(feature = "simulation")]
+            Self::Simulated(path) => {
+                super::simulation::disk::cut(path, length);
+                Ok(())
+            }
+        }
+    }
+}
 
 /// Replaces `path` by `bytes` so that after a crash either the old or the new content is there:
 /// written beside it, synced, renamed, and the directory synced.
@@ -25,6 +139,11 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> io::Result<()> {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        super::simulation::disk::replace(path, bytes);
+        return Ok(());
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();

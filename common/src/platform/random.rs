@@ -7,6 +7,10 @@ use rand::rngs::SmallRng;
 /// A fast generator for choices that need no secrecy, seeded from the system.
 #[must_use]
 pub fn generator() -> SmallRng {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return SmallRng::seed_from_u64(super::simulation::random::next());
+    }
     SmallRng::from_os_rng()
 }
 
@@ -14,8 +18,17 @@ pub fn generator() -> SmallRng {
 #[must_use]
 pub fn secret_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    rand::rng().fill_bytes(&mut bytes);
+    fill(&mut bytes);
     bytes
+}
+
+/// Fills a buffer with unpredictable bytes.
+pub fn fill(bytes: &mut [u8]) {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return super::simulation::random::fill(bytes);
+    }
+    rand::rng().fill_bytes(bytes);
 }
 
 /// `2 * N` lower-case hexadecimal digits of unpredictable bytes.

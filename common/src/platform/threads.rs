@@ -14,6 +14,53 @@ pub fn spawn<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(run)
 }
 
+/// A thread that runs one future, and what that spawns.
+#[derive(Debug)]
+pub enum Running {
+    Thread(JoinHandle<()>),
+    /// In a simulation: a task.
+    #[cfg(feature = "simulation")]
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Running {
+    /// Waits until the future has ended. A panic of it has been told on standard error.
+    pub fn join(self) {
+        match self {
+            Self::Thread(thread) => drop(thread.join()),
+            #[cfg(feature = "simulation")]
+            Self::Task(task) => task.abort(),
+        }
+    }
+}
+
+/// Starts a named thread with a runtime of its own that runs the future which `make` makes there.
+///
+/// Simulated, it is a task of the host: must then be called inside a `LocalSet`.
+///
+/// # Errors
+/// When the system cannot start one more thread or runtime.
+pub fn run<F: Future<Output = ()> + 'static>(
+    name: &str,
+    make: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<Running> {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return Ok(Running::Task(tokio::task::spawn_local(make())));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    spawn(name, move || runtime.block_on(make())).map(Running::Thread)
+}
+
+/// Lets other tasks go on after a slice of work. In a simulation that work may have taken some time.
+pub async fn yield_now() {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return super::simulation::time::pass().await;
+    }
+    tokio::task::yield_now().await;
+}
+
 /// Number of cores this process may use, at least 1.
 #[must_use]
 pub fn cores() -> usize {

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use slotway_common::platform::{clock, net, random};
+use slotway_common::platform::net::{self, TcpStream};
+use slotway_common::platform::{clock, random};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{sleep, timeout};
 
@@ -101,7 +101,10 @@ async fn serve(worker: &Rc<Worker>, id: UpstreamId, stream: TcpStream) -> String
     if let Err(error) = net::tune(&stream, Some(KEEPALIVE)) {
         return error.to_string();
     }
-    let (mut reader, writer) = stream.into_split();
+    let (mut reader, writer) = match net::system(stream) {
+        Ok(stream) => stream.into_split(),
+        Err(error) => return error.to_string(),
+    };
     worker.shards.borrow_mut().insert(id, Rc::new(writer));
     worker.with(|core| core.upstream_opened(id));
     poll_fn(|cx| poll_read(worker, id, &mut reader, cx)).await
