@@ -11,10 +11,11 @@ mod log;
 mod machine;
 mod peer;
 mod raft;
+mod runtime;
 mod thread;
 
 pub use in_memory::Proposals;
-pub use thread::{Running, Start, start};
+pub use thread::{Running, SNAPSHOT_EVERY, Start, start};
 
 use std::sync::Arc;
 

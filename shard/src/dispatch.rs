@@ -217,7 +217,7 @@ fn make_room(shard: &mut Shard, command: &Command) -> Result<(), Error> {
     }
     let started = clock::monotonic();
     let made = evict(shard, command);
-    shard.node.latency.event("eviction-cycle", started.elapsed(), shard.engine.now());
+    shard.node.latency.event("eviction-cycle", clock::since(started), shard.engine.now());
     made
 }
 

@@ -79,8 +79,10 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
             address: node.control.to_string(),
             directory: node.directory.clone(),
             incarnation,
+            snapshot_every: control::SNAPSHOT_EVERY,
             pulse: health.watch("control", Duration::from_secs(10)),
         })
+        .await
         .map_err(anyhow::Error::msg)?;
         let mut engine = Engine::new(LazyFree::start()?);
         engine.memory.refresh();

@@ -9,7 +9,7 @@ mod tick;
 
 use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,24 @@ pub async fn run(
     listener: TcpListener,
     cells: Arc<ShardCells>,
     health: Arc<Health>,
+    requests: shutdown::Requests,
+    control: Control,
+) -> io::Result<()> {
+    run_watched(shard, listener, cells, health, requests, control, drop).await
+}
+
+/// As [`run`]; tells a test how to look at what the server holds.
+///
+/// # Errors
+/// When the listening socket breaks.
+pub async fn run_watched(
+    shard: Shard,
+    listener: TcpListener,
+    cells: Arc<ShardCells>,
+    health: Arc<Health>,
     mut requests: shutdown::Requests,
     control: Control,
+    tell: impl FnOnce(Window),
 ) -> io::Result<()> {
     let server = Rc::new(Server {
         shard: RefCell::new(shard),
@@ -63,6 +79,7 @@ pub async fn run(
         ahead: RefCell::default(),
         control: Some(control.clone()),
     });
+    tell(Window(Rc::downgrade(&server)));
     let tasks = LocalSet::new();
     tasks
         .run_until(async {
@@ -109,6 +126,18 @@ async fn accept(server: &Rc<Server>, listener: &TcpListener) -> io::Result<()> {
         client.descriptor.set(std::os::fd::AsRawFd::as_raw_fd(&stream));
         let authenticated = shard.node.hot.requirepass.is_empty();
         tokio::task::spawn_local(connection::serve(server.clone(), stream, client, authenticated));
+    }
+}
+
+/// A look at a running server, from its own thread.
+pub struct Window(Weak<Server>);
+
+impl Window {
+    /// What `look` finds; `None` once the server has ended.
+    pub fn look<R>(&self, look: impl FnOnce(&Shard) -> R) -> Option<R> {
+        let server = self.0.upgrade()?;
+        let shard = server.shard.try_borrow().ok()?;
+        Some(look(&shard))
     }
 }
 

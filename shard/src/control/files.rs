@@ -15,13 +15,12 @@ pub mod record;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
 use openraft::storage::LogFlushed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use slotway_common::platform::{files, threads};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::raft::{Entry, LogId, TypeConfig, Vote};
 use appended::Log;
@@ -79,7 +78,7 @@ enum Job {
 #[derive(Clone)]
 pub struct Files {
     directory: PathBuf,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
 }
 
 impl Files {
@@ -94,7 +93,7 @@ impl Files {
             let path = path.to_owned();
             move |error| OpenError::Io { path, error }
         };
-        std::fs::create_dir_all(directory).map_err(at(directory))?;
+        files::create_directory(directory).map_err(at(directory))?;
         let owner = match read_whole(&directory.join("owner"), &[Kind::Owner])?.as_deref() {
             Some([owner]) => parse(&directory.join("owner"), 0, owner)?,
             _ => Owner { node: node.to_owned(), cluster: String::new() },
@@ -116,15 +115,15 @@ impl Files {
         };
         let path = directory.join("log");
         let (log, purged, entries) = open_log(&path)?;
-        let (jobs, received) = mpsc::channel();
-        threads::spawn("raft-log", move || write(log, &received)).map_err(at(&path))?;
+        let (jobs, received) = mpsc::unbounded_channel();
+        threads::run("raft-log", move || write(log, received)).map_err(at(&path))?;
         let files = Self { directory: directory.to_owned(), jobs };
         Ok((files, Contents { owner, vote, purged, entries, snapshot }))
     }
 
     /// Appends entries, given by index and JSON, and tells when they are on disk.
     pub fn append(&self, entries: Vec<(u64, Vec<u8>)>, flushed: LogFlushed<TypeConfig>) {
-        if let Err(mpsc::SendError(Job::Append { flushed, .. })) =
+        if let Err(mpsc::error::SendError(Job::Append { flushed, .. })) =
             self.jobs.send(Job::Append { entries, flushed })
         {
             flushed.log_io_completed(Err(ended()));
@@ -177,11 +176,8 @@ fn ended() -> io::Error {
 
 /// The payloads of a file that is replaced as a whole; `None` when there is none.
 fn read_whole(path: &Path, kinds: &[Kind]) -> Result<Option<Vec<Vec<u8>>>, OpenError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(OpenError::Io { path: path.to_owned(), error }),
-    };
+    let read = files::read(path).map_err(|error| OpenError::Io { path: path.to_owned(), error })?;
+    let Some(bytes) = read else { return Ok(None) };
     let records = scan_whole(&bytes).map_err(|damage| damaged(path, &damage))?;
     if records.iter().map(|record| record.kind).ne(kinds.iter().copied()) {
         return Err(damaged(path, &Damage { offset: 0, what: "it has other records than it should" }));
@@ -203,13 +199,16 @@ fn parse<T: DeserializeOwned>(path: &Path, offset: usize, json: &[u8]) -> Result
 
 fn open_log(path: &Path) -> Result<(Log, Option<LogId>, Vec<Entry>), OpenError> {
     let io = |error| OpenError::Io { path: path.to_owned(), error };
-    if !path.exists() {
-        let mut bytes = Vec::new();
-        let head = serde_json::to_vec(&Head { purged: None }).map_err(|error| io(error.into()))?;
-        encode(Kind::Head, 0, &head, &mut bytes);
-        files::replace_private(path, &bytes).map_err(io)?;
-    }
-    let bytes = std::fs::read(path).map_err(io)?;
+    let bytes = match files::read(path).map_err(io)? {
+        Some(bytes) => bytes,
+        None => {
+            let mut bytes = Vec::new();
+            let head = serde_json::to_vec(&Head { purged: None }).map_err(|error| io(error.into()))?;
+            encode(Kind::Head, 0, &head, &mut bytes);
+            files::replace_private(path, &bytes).map_err(io)?;
+            bytes
+        }
+    };
     let (records, torn) = scan_appended(&bytes).map_err(|damage| damaged(path, &damage))?;
     let mut entries: Vec<Entry> = Vec::new();
     let mut places = Vec::new();
@@ -247,12 +246,20 @@ fn open_log(path: &Path) -> Result<(Log, Option<LogId>, Vec<Entry>), OpenError> 
 }
 
 /// The thread.
-fn write(mut log: Log, jobs: &mpsc::Receiver<Job>) {
+async fn write(mut log: Log, mut jobs: mpsc::UnboundedReceiver<Job>) {
     let mut next = None;
-    while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
+    loop {
+        let job = match next.take() {
+            Some(job) => job,
+            None => match jobs.recv().await {
+                Some(job) => job,
+                None => return,
+            },
+        };
         let (mut entries, flushed) = match job {
             Job::Append { entries, flushed } => (entries, flushed),
             Job::Run { work, done } => {
+                files::disk_latency().await;
                 // Who asked may have given up.
                 let _ = done.send(work(&mut log));
                 continue;
@@ -272,7 +279,7 @@ fn write(mut log: Log, jobs: &mpsc::Receiver<Job>) {
                 Err(_) => break,
             }
         }
-        let result = log.append(&entries);
+        let result = log.append(&entries).await;
         for flushed in waiting {
             let result =
                 result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));

@@ -12,6 +12,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Place,
         SnapshotData = Vec<u8>,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 pub type Entry = openraft::Entry<TypeConfig>;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
@@ -29,9 +28,10 @@ use super::{Control, ProposeError, Request, founding, leading, listener};
 const HEARTBEAT: u64 = 100;
 /// How long a node waits for a leader before it stands for election, in milliseconds: at random between these.
 const ELECTION: (u64, u64) = (500, 1000);
-/// Entries between two snapshots, and those that are kept behind one for nodes that are a little late.
-const SNAPSHOT_EVERY: u64 = 1000;
-const KEPT: u64 = 200;
+/// Entries between two snapshots, where nothing else is wanted.
+pub const SNAPSHOT_EVERY: u64 = 1000;
+/// Of so many entries one is kept behind a snapshot, for nodes that are a little late.
+const KEPT: u64 = 5;
 /// For this node to apply what the leader has applied.
 const APPLY: Duration = Duration::from_secs(5);
 /// After a start that was not committed.
@@ -54,15 +54,17 @@ pub struct Start {
     pub directory: PathBuf,
     /// The number of this process among all that have been this node; drawn at random.
     pub incarnation: u64,
+    /// Entries of the log between two snapshots.
+    pub snapshot_every: u64,
     /// Shows that the thread lives.
     pub pulse: Pulse,
 }
 
-/// Reads what is on disk, binds the control port and starts the thread.
+/// Reads what is on disk, starts the thread, and waits until it has bound the control port.
 ///
 /// # Errors
 /// One line: files that cannot be used, or an address that is taken.
-pub fn start(start: Start) -> Result<(Control, Running), String> {
+pub async fn start(start: Start) -> Result<(Control, Running), String> {
     let node = start.identity.node.clone();
     let (files, contents) =
         Files::open(&start.directory.join("raft"), &node).map_err(|error| error.to_string())?;
@@ -71,47 +73,40 @@ pub fn start(start: Start) -> Result<(Control, Running), String> {
     let (requests, received) = mpsc::unbounded_channel();
     let control = Control::new(machine.published(), requests);
     let peers = Peers { identity: start.identity.clone(), secret: start.secret.clone(), log, machine };
-    let (began, result) = blocking::channel();
+    let (began, result) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
-    let run = move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(began.send(Err(error.to_string()))),
-        };
-        runtime.block_on(async {
-            let listener = match net::listen(&start.address, listener::BACKLOG) {
-                Ok(listener) => listener,
-                Err(error) => {
-                    return drop(began.send(Err(format!("control address {}: {error}", start.address))));
-                }
-            };
-            match raft(&start, &peers).await {
-                Ok(raft) => {
-                    let group = Arc::new(Group::new(raft, peers));
-                    let _ = began.send(Ok(()));
-                    run(start, group, listener, received, stopped).await;
-                }
-                Err(error) => drop(began.send(Err(error))),
+    let make = move || async move {
+        let listener = match net::listen(&start.address, listener::BACKLOG) {
+            Ok(listener) => listener,
+            Err(error) => {
+                return drop(began.send(Err(format!("control address {}: {error}", start.address))));
             }
-        });
+        };
+        match raft(&start, &peers).await {
+            Ok(raft) => {
+                let group = Arc::new(Group::new(raft, peers));
+                let _ = began.send(Ok(()));
+                run(start, group, listener, received, stopped).await;
+            }
+            Err(error) => drop(began.send(Err(error))),
+        }
     };
-    let thread = threads::spawn("control", run).map_err(|error| error.to_string())?;
-    result.recv().map_err(|_| "the control thread ended".to_owned())??;
+    let thread = threads::run("control", make).map_err(|error| error.to_string())?;
+    result.await.map_err(|_| "the control thread ended".to_owned())??;
     Ok((control, Running { stop: Some(stop), thread: Some(thread) }))
 }
 
 /// The running thread. Dropping it stops the node's part in the group and waits until it has.
 pub struct Running {
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<threads::Running>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of it has been told on standard error.
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
@@ -123,9 +118,9 @@ async fn raft(start: &Start, peers: &Peers) -> Result<Raft, String> {
         election_timeout_min: ELECTION.0,
         election_timeout_max: ELECTION.1,
         install_snapshot_timeout: 10_000,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
-        max_in_snapshot_log_to_keep: KEPT,
-        purge_batch_size: KEPT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(start.snapshot_every),
+        max_in_snapshot_log_to_keep: start.snapshot_every / KEPT,
+        purge_batch_size: (start.snapshot_every / KEPT).max(1),
         ..Config::default()
     };
     let config = Arc::new(config.validate().map_err(|error| error.to_string())?);

@@ -39,7 +39,7 @@ impl Engine {
                 report.removed += self.sweep_slot(db, self.sweep.slot);
                 self.sweep.slot += 1;
                 looked += 1;
-                if looked.is_multiple_of(64) && start.elapsed() > budget {
+                if looked.is_multiple_of(64) && clock::since(start) > budget {
                     report.unfinished = true;
                     return report;
                 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use slotway_common::cluster_state::{ClusterState, Phase};
 use slotway_common::fault;
 use slotway_common::platform::clock;
+use slotway_common::platform::threads::yield_now;
 use slotway_common::slot::Slot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Server;
@@ -153,7 +153,7 @@ fn apply(
             Applied::Prepared(slots) => return Ok(Some(slots)),
             Applied::Going => {}
         }
-        if started.elapsed() > SLICE {
+        if clock::since(started) > SLICE {
             return has_room(shard, id).map(|()| None);
         }
     }

@@ -86,7 +86,7 @@ impl Server {
         if shard.engine.has_notes() {
             shard.node.moves.record(&mut shard.engine, None);
         }
-        shard.node.latency.event("expire-cycle", started.elapsed(), now);
+        shard.node.latency.event("expire-cycle", clock::since(started), now);
         unfinished
     }
 }

@@ -1,11 +1,9 @@
 //! The log's file.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use slotway_common::platform::files;
+use slotway_common::platform::files::{self, Stored};
 
 use super::record::{Kind, encode};
 
@@ -17,7 +15,7 @@ const ROOM: u64 = 256 * 1024;
 /// The open log.
 pub struct Log {
     path: PathBuf,
-    file: File,
+    file: Stored,
     /// Bytes, all of them on disk.
     length: u64,
     /// The same with the zeros behind them.
@@ -31,29 +29,26 @@ pub struct Log {
 impl Log {
     /// Opens a log of which `length` bytes are good; what is behind them is cut.
     pub fn open(path: &Path, length: u64, places: Vec<(u64, u64)>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        if file.metadata()?.len() != length {
-            file.set_len(length)?;
-            file.sync_all()?;
-        }
+        let file = Stored::open(path, length)?;
         Ok(Self { path: path.to_owned(), file, length, room: length, places, broken: false })
     }
 
     /// Writes entries behind the others and waits until they are on disk.
-    pub fn append(&mut self, entries: &[(u64, Vec<u8>)]) -> io::Result<()> {
+    pub async fn append(&mut self, entries: &[(u64, Vec<u8>)]) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut places = Vec::with_capacity(entries.len());
         for (index, entry) in entries {
             places.push((*index, self.length + bytes.len() as u64));
             encode(Kind::Entry, self.length, entry, &mut bytes);
         }
+        let end = self.length + bytes.len() as u64;
+        if end > self.room {
+            bytes.resize(bytes.len() + ROOM as usize, 0);
+        }
+        self.unbroken(|log| log.file.write_at(&bytes, log.length))?;
+        files::disk_latency().await;
         self.unbroken(|log| {
-            let (end, size) = (log.length + bytes.len() as u64, bytes.len());
-            if end > log.room {
-                bytes.resize(size + ROOM as usize, 0);
-            }
-            log.file.write_all_at(&bytes, log.length)?;
-            log.file.sync_data()?;
+            log.file.sync()?;
             log.room = log.room.max(log.length + bytes.len() as u64);
             log.length = end;
             log.places.append(&mut places);
@@ -66,8 +61,7 @@ impl Log {
         let kept = self.places.partition_point(|(known, _)| *known < index);
         let Some((_, length)) = self.places.get(kept).copied() else { return Ok(()) };
         self.unbroken(|log| {
-            log.file.set_len(length)?;
-            log.file.sync_all()?;
+            log.file.cut(length)?;
             (log.length, log.room) = (length, length);
             log.places.truncate(kept);
             Ok(())

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use slotway_common::cluster_state::{Change, ClusterState, Migration, Phase};
 use slotway_common::fault;
 use slotway_common::platform::clock;
+use slotway_common::platform::threads::yield_now;
 use slotway_common::slot::{SLOTS, Slot};
 use slotway_common::topology::SlotRanges;
 use tokio::io::AsyncWriteExt;
-use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::super::Server;
@@ -67,7 +67,7 @@ pub(super) async fn drive(server: Rc<Server>, control: Control, id: String) {
             Stopped::Ended => break,
             Stopped::Failed { reason, parked } => {
                 let since = *failing_since.get_or_insert_with(clock::monotonic);
-                if parked || since.elapsed() > PATIENCE_WITH_CONNECTION || is_final(&reason) {
+                if parked || clock::since(since) > PATIENCE_WITH_CONNECTION || is_final(&reason) {
                     driver.abort(&reason).await;
                 } else {
                     tracing::warn!(id = driver.id, "the move begins its batch again: {reason}");
@@ -194,13 +194,13 @@ impl Driver {
         fault::point("source-ready");
         let ready_at = clock::monotonic();
         let result = self.commit(migration, slots.into_iter().collect()).await;
-        let parked = parked_at.elapsed();
+        let parked = clock::since(parked_at);
         tracing::debug!(
             id = self.id,
             count,
             copied = ?parked_at - begun_at,
             ready = ?ready_at - parked_at,
-            decided = ?ready_at.elapsed(),
+            decided = ?clock::since(ready_at),
             "a batch of slots is decided"
         );
         if result.is_ok() && self.has_traffic() {
@@ -228,7 +228,7 @@ impl Driver {
                 leaving.confirmed(link.heard.applied.get());
                 if leaving.on_the_way() < WINDOW {
                     let source = &mut leaving.source;
-                    while !source.is_copied() && source.queued() < CHUNK && started.elapsed() < SLICE {
+                    while !source.is_copied() && source.queued() < CHUNK && clock::since(started) < SLICE {
                         source.copy(&shard.engine);
                     }
                     source.send(CHUNK, &mut out);
@@ -248,7 +248,7 @@ impl Driver {
                     // More comes as long as anybody writes; what is left then goes with the park.
                     return link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()));
                 }
-                if since.elapsed() > PATIENCE_WITH_LAG
+                if clock::since(since) > PATIENCE_WITH_LAG
                     && let Some(leaving) = self.server.shard.borrow_mut().node.moves.leaving(&self.id)
                 {
                     leaving.ending = true;

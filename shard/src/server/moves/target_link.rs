@@ -7,9 +7,9 @@ use std::time::Duration;
 use slotway_common::cluster_state::{ClusterState, Migration};
 use slotway_common::handshake::Identity;
 use slotway_common::internal::Connection;
+use slotway_common::platform::net::{OwnedReadHalf, OwnedWriteHalf};
 use slotway_common::secret::Secret;
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 
