@@ -4,13 +4,18 @@
 # fix    mends what `check` finds, where a tool can
 # bench  compares with redis-server and twemproxy; BENCH="--quick" and the like are passed on
 # bench-reshard  measures moves of slots
+# simulate  clusters under random faults, for long: DURATION seconds, seeds from FROM on (at random if not given), COUNT of
+#           them at most
 # clean  removes build output (not the data directory)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BENCH ?=
+DURATION ?= 600
+FROM ?=
+COUNT ?=
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: run test check fix bench bench-reshard setup clean
+.PHONY: run test check fix bench bench-reshard simulate setup clean
 
 run:
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
@@ -50,6 +55,11 @@ bench-reshard:
 	cargo build --locked --quiet -p slotway-tests --bin bench_reshard
 	SLOTWAY_BINARIES=$(abspath $(TARGET))/release \
 	    $(TARGET)/debug/bench_reshard --json $(TARGET)/bench-reshard.json $(BENCH)
+
+# With the features that `test` builds it with.
+simulate:
+	cargo build --locked --workspace --bins
+	$(TARGET)/debug/simulate --seconds $(DURATION) $(if $(FROM),--from $(FROM)) $(if $(COUNT),--count $(COUNT))
 
 setup:
 	tests/setup.sh test $(TARGET)

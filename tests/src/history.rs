@@ -28,7 +28,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub use commands::{Keys, tag_of};
+pub use commands::{Commands, Keys, database_of, tag_of};
 pub use load::{Load, Running};
 
 use std::collections::BTreeMap;

@@ -41,7 +41,8 @@ impl Keys {
     }
 
     /// The command that reads each key at the end, with its database.
-    pub(super) fn last_reads(&self) -> Vec<(u8, Vec<String>)> {
+    #[must_use]
+    pub fn last_reads(&self) -> Vec<(u8, Vec<String>)> {
         const READS: [(&str, &str); 8] = [
             ("list", "LRANGE % 0 -1"),
             ("counter", "GET %"),
@@ -92,8 +93,14 @@ pub(super) fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
+/// The database that a client uses for all its commands.
+#[must_use]
+pub fn database_of(client: u32) -> u8 {
+    DATABASES[client as usize % DATABASES.len()]
+}
+
 /// One client's commands.
-pub(super) struct Commands {
+pub struct Commands {
     keys: Keys,
     client: u32,
     random: StdRng,
@@ -103,16 +110,21 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    pub(super) fn new(keys: Keys, client: u32) -> Commands {
-        let random = StdRng::seed_from_u64(u64::from(client) + 1);
+    /// Which commands, is drawn with the seed.
+    #[must_use]
+    pub fn new(keys: Keys, client: u32, seed: u64) -> Commands {
+        let random = StdRng::seed_from_u64(seed);
         Commands { keys, client, random, count: 0, expiring: VecDeque::new() }
     }
 
-    pub(super) fn database(&self) -> u8 {
-        DATABASES[self.client as usize % DATABASES.len()]
+    /// The words of one that appends to one of the lists, so that several of a client can meet on one key.
+    pub fn append(&mut self, list: usize) -> Vec<String> {
+        self.count += 1;
+        words(&format!("RPUSH {} {}.{}", self.keys.key("list", list % KEYS), self.client, self.count))
     }
 
-    pub(super) fn next(&mut self) -> Vec<String> {
+    /// The words of the next one.
+    pub fn draw(&mut self) -> Vec<String> {
         self.count += 1;
         let value = format!("{}.{}", self.client, self.count);
         let number = self.random.random_range(0..KEYS);

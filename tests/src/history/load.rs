@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::alone::Alone;
-use super::commands::{Commands, Keys};
+use super::commands::{Commands, Keys, database_of};
 use super::connection::Connection;
 use super::{History, LAST, Loss, Operation, Outcome};
 use crate::wait::{wait_for, wait_until};
@@ -53,9 +53,9 @@ impl Load {
         let mut threads = Vec::new();
         for client in 0..self.clients + self.pipelined {
             let depth = if client < self.clients { 1 } else { self.depth };
-            let commands = Commands::new(self.keys.clone(), client);
+            let commands = Commands::new(self.keys.clone(), client, u64::from(client) + 1);
             // Each protocol has connections of its own to the shards.
-            let connection = Connection::new(self.endpoint, commands.database(), client % 4 == 3);
+            let connection = Connection::new(self.endpoint, database_of(client), client % 4 == 3);
             let worker =
                 Worker { client, commands, connection, depth, pace: self.pace, shared: shared.clone() };
             threads
@@ -175,13 +175,13 @@ struct Worker {
 impl Worker {
     fn run(mut self) -> Vec<Operation> {
         let mut operations: Vec<Operation> = Vec::new();
-        let database = self.commands.database();
+        let database = database_of(self.client);
         while !self.shared.stop.load(Ordering::Relaxed) {
             let Some(client) = self.connection.open(&self.shared.stop) else { break };
             let first = operations.len();
             let mut broken = None;
             for _ in 0..self.depth {
-                let words = self.commands.next();
+                let words = self.commands.draw();
                 let invoked = self.shared.now();
                 if let Err(error) = client.send(&words) {
                     broken.get_or_insert(error);
