@@ -9,6 +9,8 @@ use std::thread::available_parallelism;
 /// |---|---|
 /// | 4 | a redirect on one connection had the proxy send later requests of another one's client past its earlier ones |
 /// | 13 | the same, where a new topology came before the refusals |
+///
+/// A seed means other events once clients or faults change, so what was found has tests of its own beside the code as well.
 const SEEDS: [u64; 4] = [1, 2, 4, 13];
 /// Seconds for seeds that nobody has seen.
 const SECONDS: u64 = 20;
