@@ -49,6 +49,8 @@ pub enum Error {
     ExecAbort(Cow<'static, str>),
     /// A whole line with a prefix of its own.
     Line(Cow<'static, str>),
+    /// As [`Error::Line`], with bytes of the client.
+    Whole(Vec<u8>),
 }
 
 impl Error {
@@ -67,6 +69,7 @@ impl Error {
                 line.extend_from_slice(text);
                 Cow::Owned(line)
             }
+            Self::Whole(line) => Cow::Borrowed(line),
             other => match other.text() {
                 Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
@@ -103,6 +106,7 @@ impl Error {
             Self::NoReplicas(text) => with("NOREPLICAS", text),
             Self::ExecAbort(text) => with("EXECABORT", text),
             Self::Line(text) => Cow::Borrowed(text),
+            Self::Whole(line) => line.escape_ascii().to_string().into(),
         }
     }
 }

@@ -30,6 +30,7 @@ mod set;
 mod settings;
 mod slowlog;
 mod sort;
+mod stream;
 mod string;
 mod zset;
 
@@ -132,6 +133,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| set::handler(name))
         .or_else(|| zset::handler(name))
         .or_else(|| geo::handler(name))
+        .or_else(|| stream::handler(name))
         .or_else(|| connection::handler(name))
         .or_else(|| client::handler(name))
         .or_else(|| config::handler(name))

@@ -16,6 +16,7 @@
 //! | hash | 4 | number of fields; fields, each with its value |
 //! | small sorted set | 17 | a listpack of members and scores, ascending |
 //! | sorted set | 5 | number of members; members, each with its score as a double |
+//! | stream | 19 | see [`stream`] |
 //!
 //! Read are those and what older versions wrote: lists, sets and hashes of plain strings, scores as texts, ziplists and
 //! zipmaps. Arrays, listpacks, ziplists and zipmaps are themselves written as strings. A number of 6, 14, 32 or 64 bits
@@ -45,6 +46,7 @@ mod listpack;
 mod lzf;
 mod parts;
 mod read;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -75,6 +77,8 @@ mod kind {
     pub(super) const HASH_LISTPACK: u8 = 16;
     pub(super) const ZSET_LISTPACK: u8 = 17;
     pub(super) const LIST_QUICKLIST_2: u8 = 18;
+    pub(super) const STREAM: u8 = 15;
+    pub(super) const STREAM_2: u8 = 19;
 
     /// Before each node of a [`LIST_QUICKLIST_2`]: one element, or a listpack.
     pub(super) const NODE_PLAIN: u64 = 1;

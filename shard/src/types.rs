@@ -10,16 +10,19 @@ pub mod hyperloglog;
 pub mod intset;
 pub mod item;
 pub mod list;
+pub mod listpack;
 pub mod near;
 pub mod packed;
 pub mod set;
 pub mod spine;
+pub mod stream;
 pub mod table;
 pub mod zset;
 
 pub use hash::Hash;
 pub use list::List;
 pub use set::Set;
+pub use stream::Stream;
 pub use zset::ZSet;
 
 use std::sync::Arc;
@@ -33,6 +36,7 @@ pub enum Object {
     Hash(Hash),
     Set(Set),
     ZSet(ZSet),
+    Stream(Stream),
 }
 
 // A key's record holds this in place: a pointer and its type, as the collections keep their form in the pointer.
@@ -46,11 +50,12 @@ pub trait Kind: Sized {
     fn into_object(self) -> Object;
     /// A new, empty value.
     fn empty() -> Self;
-    /// Number of elements; a key whose value becomes empty is removed.
+    /// Number of elements.
     fn len(&self) -> usize;
     /// Bytes of the allocator below this value, in constant time.
     fn heap_bytes(&self) -> usize;
 
+    /// Whether the key is to be removed, as the value has become empty.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -66,6 +71,7 @@ impl Object {
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
             Self::ZSet(_) => "zset",
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -78,6 +84,7 @@ impl Object {
             Self::Hash(hash) => hash.encoding(),
             Self::Set(set) => set.encoding(),
             Self::ZSet(zset) => zset.encoding(),
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -93,6 +100,7 @@ impl Object {
             Self::Hash(hash) => hash.heap_bytes(),
             Self::Set(set) => set.heap_bytes(),
             Self::ZSet(zset) => zset.heap_bytes(),
+            Self::Stream(stream) => stream.heap_bytes(),
         }
     }
 
@@ -105,6 +113,7 @@ impl Object {
             Self::Hash(hash) => hash.free_effort(),
             Self::Set(set) => set.free_effort(),
             Self::ZSet(zset) => zset.free_effort(),
+            Self::Stream(stream) => stream.free_effort(),
         }
     }
 
@@ -112,7 +121,8 @@ impl Object {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::String(_) => false,
+            // A stream without entries is still one: it knows its last id and its groups.
+            Self::String(_) | Self::Stream(_) => false,
             Self::List(list) => list.is_empty(),
             Self::Hash(hash) => hash.is_empty(),
             Self::Set(set) => set.is_empty(),
@@ -123,7 +133,7 @@ impl Object {
 
 /// The collections are kinds by the methods of the same names that they have.
 macro_rules! kind {
-    ($type:ident) => {
+    ($type:ident $(, $stays:ident)?) => {
         impl Kind for $type {
             #[inline]
             fn of(object: &Object) -> Option<&Self> {
@@ -158,6 +168,12 @@ macro_rules! kind {
             fn heap_bytes(&self) -> usize {
                 Self::heap_bytes(self)
             }
+
+            $(
+                fn is_empty(&self) -> bool {
+                    stringify!($stays).is_empty()
+                }
+            )?
         }
     };
 }
@@ -166,3 +182,5 @@ kind!(List);
 kind!(Hash);
 kind!(Set);
 kind!(ZSet);
+// One without entries stays.
+kind!(Stream, stays);

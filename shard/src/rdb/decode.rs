@@ -5,7 +5,7 @@ use std::sync::Arc;
 use slotway_common::number::parse_f64;
 
 use super::read::{Corrupt, Reader, Text};
-use super::{intset, kind, listpack, ziplist, zipmap};
+use super::{intset, kind, listpack, stream, ziplist, zipmap};
 use crate::engine::{Limits, Record, hash_bytes};
 use crate::types::item::{IntText, Item};
 use crate::types::list::End;
@@ -80,6 +80,7 @@ fn collection(reader: &mut Reader<'_>, kind: u8, limits: &Limits) -> Result<Obje
             let items = items_of(text.blob()?, kind)?;
             Object::ZSet(small_zset(&items, text.blob()?.len(), limits)?)
         }
+        kind::STREAM | kind::STREAM_2 => Object::Stream(stream::decode(reader, kind)?),
         _ => return Err(Corrupt),
     };
     if object.is_empty() { Err(Corrupt) } else { Ok(object) }

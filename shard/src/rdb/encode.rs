@@ -1,7 +1,7 @@
 //! Values to bytes.
 
 use super::write::Compression;
-use super::{intset, kind, listpack, write};
+use super::{intset, kind, listpack, stream, write};
 use crate::engine::Record;
 use crate::types::item::Item;
 use crate::types::{Hash, List, Object, Set, ZSet, zset};
@@ -41,6 +41,7 @@ pub fn encode_object(object: &Object, compression: Compression, out: &mut Vec<u8
         Object::Hash(value) => hash(value, compression, out),
         Object::Set(value) => set(value, compression, out),
         Object::ZSet(value) => zset(value, compression, out),
+        Object::Stream(value) => stream::encode(value, compression, out),
     }
 }
 

@@ -1,22 +1,13 @@
 //! Listpacks: what Redis keeps small hashes, small sorted sets and the nodes of lists in.
 //!
-//! The total length in bytes (u32), the number of entries (u16; 65535 if there are as many or more), the entries, and
-//! the byte 255; all little-endian. An entry is a head, for some heads a payload, and the length of both written
-//! backwards in groups of seven bits:
-//!
-//! | head | payload | what it is |
-//! |---|---|---|
-//! | `0nnnnnnn` | | the integer n (0..=127) |
-//! | `10nnnnnn` | n bytes | a byte string |
-//! | `110nnnnn b` | | the integer n·256 + b in two's complement of 13 bits |
-//! | `1110nnnn b` | n·256 + b bytes | a byte string |
-//! | `11110000` + u32 | that many bytes | a byte string |
-//! | `11110001` … `11110100` | 2, 3, 4, 8 bytes | an integer in two's complement |
+//! The total length in bytes (u32), the number of entries (u16; 65535 if there are as many or more), the entries
+//! ([`crate::types::listpack`]), and the byte 255; all little-endian.
 //!
 //! After the specification in <https://github.com/antirez/listpack>, and Redis 7.0 where it differs.
 
 use super::read::{Corrupt, integer, number};
 use crate::types::item::Item;
+use crate::types::listpack::{put, tail_len};
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
@@ -58,45 +49,7 @@ impl Writer {
     /// Adds an entry.
     #[inline]
     pub(super) fn push(&mut self, out: &mut Vec<u8>, item: Item<'_>) {
-        let start = out.len();
-        match item {
-            Item::Bytes(bytes) => {
-                match bytes.len() {
-                    len @ 0..64 => out.push(BYTES_6 | len as u8),
-                    len @ 64..4096 => out.extend_from_slice(&[BYTES_12 | (len >> 8) as u8, len as u8]),
-                    len => {
-                        out.push(BYTES_32);
-                        out.extend_from_slice(&(len as u32).to_le_bytes());
-                    }
-                }
-                out.extend_from_slice(bytes);
-            }
-            Item::Int(number) => {
-                let raw = number.to_le_bytes();
-                match number {
-                    0..128 => out.push(number as u8),
-                    -4096..4096 => {
-                        out.extend_from_slice(&[INT_13 | (number >> 8) as u8 & 0x1F, number as u8])
-                    }
-                    -0x8000..0x8000 => out.extend_from_slice(&[INT_16, raw[0], raw[1]]),
-                    -0x80_0000..0x80_0000 => out.extend_from_slice(&[INT_24, raw[0], raw[1], raw[2]]),
-                    -0x8000_0000..0x8000_0000 => {
-                        out.extend_from_slice(&[INT_32, raw[0], raw[1], raw[2], raw[3]]);
-                    }
-                    _ => {
-                        out.push(INT_64);
-                        out.extend_from_slice(&raw);
-                    }
-                }
-            }
-        }
-        let body = out.len() - start;
-        let size = tail_len(body);
-        for place in (0..size).rev() {
-            // Read from its last byte backwards: a set top bit says that another one stands before it.
-            let more = if place + 1 < size { 0x80 } else { 0 };
-            out.push((body >> (7 * place)) as u8 & 0x7F | more);
-        }
+        put(out, item);
         self.count += 1;
     }
 
@@ -109,17 +62,6 @@ impl Writer {
             header[..4].copy_from_slice(&len.to_le_bytes());
             header[4..].copy_from_slice(&count.to_le_bytes());
         }
-    }
-}
-
-/// Bytes that the length of an entry's head and payload takes. The odd edges are those of Redis.
-fn tail_len(body: usize) -> usize {
-    match body {
-        0..128 => 1,
-        128..16_383 => 2,
-        16_383..2_097_151 => 3,
-        2_097_151..268_435_455 => 4,
-        _ => 5,
     }
 }
 

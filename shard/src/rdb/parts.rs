@@ -10,7 +10,7 @@ use super::encode::{encode_object, encode_string, list, scored};
 use super::read::Corrupt;
 use super::write::Compression;
 use super::write::LaterLen;
-use super::{kind, write};
+use super::{kind, stream, write};
 use crate::engine::Limits;
 use crate::types::item::{IntText, Item};
 use crate::types::list::End;
@@ -20,11 +20,11 @@ use crate::types::{Hash, Object, Set, ZSet};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartCursor {
     /// Offset in a string, rank in a list or a sorted set, cursor of the table of a hash or a set.
-    at: u64,
+    pub(super) at: u64,
     /// Elements after that cursor that were in earlier parts already.
-    skip: u64,
+    pub(super) skip: u64,
     /// Elements (of a string bytes) in earlier parts.
-    done: u64,
+    pub(super) done: u64,
 }
 
 /// Elements that are asked of a table at once.
@@ -59,6 +59,7 @@ pub fn encode_part(
         Object::ZSet(value) => (in_order(zset(value, rank, budget, compression, out)), value.len()),
         Object::Hash(value) => (hash(value, from, budget, compression, out), value.len()),
         Object::Set(value) => (set(value, from, budget, compression, out), value.len()),
+        Object::Stream(value) => (stream::part(value, from, budget, compression, out), stream::pieces(value)),
     };
     (next.done < len as u64).then_some(next)
 }
@@ -176,6 +177,7 @@ pub fn append_part(into: &mut Object, part: Value<'_>, limits: &Limits) -> Resul
         (Object::ZSet(zset), Value::Object(Object::ZSet(part))) => {
             part.iter().all(|(member, score)| zset.set(member.text(&mut rooms.0), score, limits).is_none())
         }
+        (Object::Stream(stream), Value::Object(Object::Stream(part))) => stream::append(stream, &part),
         _ => false,
     };
     if sound { Ok(()) } else { Err(Corrupt) }

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::engine::{Limits, Record};
 use crate::types::list::End;
-use crate::types::{Hash, List, Object, Set, ZSet};
+use crate::types::stream::{Group, Id, Pending};
+use crate::types::{Hash, List, Object, Set, Stream, ZSet};
 
 /// What a value holds, whatever it is kept in.
 #[derive(Debug, PartialEq)]
@@ -20,6 +21,8 @@ enum Contents {
     Set(BTreeSet<Vec<u8>>),
     /// In their order.
     ZSet(Vec<(Vec<u8>, f64)>),
+    /// As it is encoded, which is the same for equal streams.
+    Stream(Vec<u8>),
 }
 
 fn contents(object: &Object) -> Contents {
@@ -37,6 +40,11 @@ fn contents(object: &Object) -> Contents {
         }
         Object::ZSet(zset) => {
             Contents::ZSet(zset.iter().map(|(member, score)| (member.to_vec(), score)).collect())
+        }
+        Object::Stream(_) => {
+            let mut out = Vec::new();
+            encode_object(object, Compression::None, &mut out);
+            Contents::Stream(out)
         }
     }
 }
@@ -118,6 +126,7 @@ fn object_of(kind: usize, ints: bool, elements: &[(Vec<u8>, Vec<u8>, f64)], limi
             }
             Object::Set(set)
         }
+        4 => Object::Stream(stream_of(ints, elements, limits)),
         _ => {
             let mut zset = ZSet::new();
             elements.iter().for_each(|(member, _, score)| {
@@ -126,6 +135,34 @@ fn object_of(kind: usize, ints: bool, elements: &[(Vec<u8>, Vec<u8>, f64)], limi
             Object::ZSet(zset)
         }
     }
+}
+
+/// Entries of one or two fields, some of them deleted, and groups to which they were delivered.
+fn stream_of(same_fields: bool, elements: &[(Vec<u8>, Vec<u8>, f64)], limits: &Limits) -> Stream {
+    let mut stream = Stream::new();
+    let limits = Limits { stream_node_max_entries: 7, ..*limits };
+    let mut group = Group::new(Id::new(3, 0), Some(3));
+    let consumers = [&b"one"[..], b"two", b"idle"].map(|name| group.meet(name, 77).0);
+    for (index, (field, value, _)) in elements.iter().enumerate() {
+        let id = Id::new(index as u64 * 3 + 1, index as u64 % 5);
+        let pairs: [&[u8]; 4] = [if same_fields { b"field" } else { field }, value, b"second", field];
+        stream.add(id, &pairs[..if index % 4 == 1 { 2 } else { 4 }], &limits).unwrap();
+        if index % 3 > 0 {
+            let pending = Pending {
+                id,
+                consumer: consumers[index % 2],
+                deliveries: index as u64,
+                delivered_at: 1 << 40,
+            };
+            group.deliver(pending);
+        }
+        if index % 5 == 2 {
+            stream.delete(id);
+        }
+    }
+    stream.add_group(b"group", group);
+    stream.add_group(b"new", Group::new(Id::MIN, None));
+    stream
 }
 
 trait Texts {
@@ -152,7 +189,7 @@ impl std::fmt::Debug for Sample {
 
 /// A value of any type with up to so many elements.
 fn object(most: usize) -> impl Strategy<Value = Sample> {
-    (0..5usize, any::<bool>(), prop::collection::vec((text(), text(), score()), 1..=most), limits()).prop_map(
+    (0..6usize, any::<bool>(), prop::collection::vec((text(), text(), score()), 1..=most), limits()).prop_map(
         |(kind, ints, elements, limits)| Sample { object: object_of(kind, ints, &elements, &limits), limits },
     )
 }
@@ -353,7 +390,7 @@ fn parts_of_a_large_collection_are_about_the_budget() {
             (format!("element {number}").into_bytes(), vec![number as u8; 20], f64::from(number % 100))
         })
         .collect();
-    for kind in 0..5 {
+    for kind in 0..6 {
         let object = object_of(kind, false, &elements, &limits);
         let (mut at, mut parts) = (PartCursor::default(), 0);
         loop {
@@ -366,7 +403,7 @@ fn parts_of_a_large_collection_are_about_the_budget() {
                 None => break,
             }
         }
-        assert!((10..80).contains(&parts), "{parts} parts of a {}", object.type_name());
+        assert!((10..160).contains(&parts), "{parts} parts of a {}", object.type_name());
         assert_eq!(contents(&in_parts(&object, 16 << 10, &limits).0), contents(&object));
     }
 }
@@ -375,7 +412,7 @@ fn parts_of_a_large_collection_are_about_the_budget() {
 fn a_part_of_another_type_or_with_an_element_that_was_there_is_refused() {
     let limits = Limits::default();
     let elements = [(b"a".to_vec(), b"b".to_vec(), 1.0)];
-    for (kind, other) in (0..5).flat_map(|kind| (0..5).map(move |other| (kind, other))) {
+    for (kind, other) in (0..6).flat_map(|kind| (0..6).map(move |other| (kind, other))) {
         let mut into = object_of(kind, false, &elements, &limits);
         let bytes = encoded(&object_of(other, false, &elements, &limits));
         let added = append_part(&mut into, decode(&bytes, &limits).unwrap().0, &limits);
@@ -388,7 +425,7 @@ fn a_zero_keeps_its_sign_in_a_sorted_set_that_is_not_packed() {
     // Once lost where the member that forbids packing comes after it.
     let elements = [(vec![b'x'; 65], Vec::new(), 1.0), (b"a".to_vec(), Vec::new(), -0.0)];
     let limits = Limits::default();
-    let Object::ZSet(back) = decoded(&encoded(&object_of(4, false, &elements, &limits)), &limits) else {
+    let Object::ZSet(back) = decoded(&encoded(&object_of(5, false, &elements, &limits)), &limits) else {
         panic!("another type");
     };
     assert!(back.score(b"a").is_some_and(f64::is_sign_negative));

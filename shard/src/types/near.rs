@@ -42,7 +42,7 @@ impl Object {
             Object::Set(set) => set.near(element),
             Object::ZSet(zset) => zset.near(element),
             Object::List(list) => list.near(),
-            Object::String(_) => None,
+            Object::String(_) | Object::Stream(_) => None,
         }
     }
 }

@@ -114,6 +114,12 @@ impl<L: Leaf> Spine<L> {
         size_class(self.branches.capacity() * size_of::<Branch<L>>()) + self.heap
     }
 
+    /// Number of leaves, and of leaves and branches.
+    pub fn node_counts(&self) -> (usize, usize) {
+        let leaves = self.branches.iter().map(|branch| branch.leaves.len()).sum();
+        (leaves, leaves + self.branches.len())
+    }
+
     /// The first leaf's place.
     pub fn first(&self) -> Option<LeafPlace> {
         (!self.is_empty()).then_some(LeafPlace { branch: 0, leaf: 0 })

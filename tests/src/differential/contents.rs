@@ -87,9 +87,31 @@ pub fn held(client: &mut Client, key: &[u8]) -> Result<String> {
         "+set" => sorted(&client.call(&[&b"SMEMBERS"[..], key])?, 1),
         "+hash" => sorted(&flat(&client.call(&[&b"HGETALL"[..], key])?), 2),
         "+zset" => client.call(&[&b"ZRANGE"[..], key, b"0", b"-1", b"WITHSCORES"])?.to_string(),
+        "+stream" => stream(client, key)?,
         other => other.to_owned(),
     };
     Ok(format!("{kind} {value}"))
+}
+
+/// All of a stream but its times.
+fn stream(client: &mut Client, key: &[u8]) -> Result<String> {
+    let entries = client.call(&[&b"XRANGE"[..], key, b"-", b"+"])?;
+    let groups = client.call(&[&b"XINFO"[..], b"GROUPS", key])?;
+    // What XINFO says before it comes to the first and the last entry, without the number of nodes.
+    let facts = flat(&client.call(&[&b"XINFO"[..], b"STREAM", key])?);
+    let facts = facts.as_array().unwrap_or_default().get(6..14).unwrap_or_default();
+    let mut told = format!("{entries} {groups} {}", Value::Array(facts.to_vec()));
+    for group in groups.as_array().unwrap_or_default() {
+        let group = flat(group);
+        let name = group.as_array().and_then(|facts| facts.get(1)?.as_bytes()).unwrap_or_default();
+        let all = [&b"XPENDING"[..], key, name, b"-", b"+", b"100000"];
+        for pending in client.call(&all)?.as_array().unwrap_or_default() {
+            if let Some([id, consumer, _, deliveries]) = pending.as_array() {
+                told.push_str(&format!(" {id} {consumer} {deliveries}"));
+            }
+        }
+    }
+    Ok(told)
 }
 
 fn flat(value: &Value) -> Value {

@@ -57,6 +57,8 @@ pub struct Generator {
     pending: Vec<Request>,
     /// What DUMP gave, with the kind of key that each was the value of.
     dumps: VecDeque<(char, Vec<u8>)>,
+    /// The time in the last id made for a new entry of a stream.
+    last_ms: u64,
 }
 
 /// Dumps that are kept to be restored.
@@ -97,16 +99,18 @@ impl Generator {
             Group::Bitmap,
             Group::HyperLogLog,
             Group::Geo,
+            Group::Stream,
         ];
         let rows = command::TABLE
             .iter()
             .filter(|row| row.support == Support::Full && !row.is_container() && !row.hidden)
-            .filter(|row| !row.flags.contains(Flags::BLOCKING) && !LEFT_OUT.contains(&row.name))
+            .filter(|row| !row.flags.contains(Flags::BLOCKING) || row.group == Group::Stream)
+            .filter(|row| !LEFT_OUT.contains(&row.name))
             .filter(|row| (families.contains(&row.group) && row.has_keys()) || MORE.contains(&row.name))
             .filter(|row| only.is_empty() || only.iter().any(|family| family == row.group.name()))
             .map(|row| (row, command::arguments(row.arguments)))
             .collect();
-        Self { random, one_slot_calls, rows, pending: Vec::new(), dumps: VecDeque::new() }
+        Self { random, one_slot_calls, rows, pending: Vec::new(), dumps: VecDeque::new(), last_ms: 1 }
     }
 
     /// Takes note of a value's dump, which will be restored some time.
@@ -117,6 +121,7 @@ impl Generator {
             Some(2 | 11) => 't',
             Some(3 | 5 | 12 | 17) => 'z',
             Some(4 | 9 | 13 | 16) => 'h',
+            Some(15 | 19) => 'x',
             _ => return,
         };
         self.dumps.truncate(DUMPS - 1);
@@ -214,6 +219,9 @@ impl Generator {
         if argument.optional && !self.random.random_ratio(2, 5) {
             return;
         }
+        if call.row.group == Group::Stream && self.of_stream_blocks(argument, call, out) {
+            return;
+        }
         let times = if let (ArgumentKind::Key, Some(number)) = (&argument.kind, call.numkeys.take()) {
             number
         } else if call.row.name == "pfadd" && argument.multiple && self.random.random_ratio(1, 10) {
@@ -275,13 +283,14 @@ impl Generator {
             Group::Bitmap => *['b', 'b', 's'].choose(&mut self.random).unwrap_or(&'b'),
             Group::HyperLogLog => 'p',
             Group::Geo => 'g',
+            Group::Stream => 'x',
             _ if call.row.name.starts_with("sort") => {
                 *['l', 'l', 't', 'z'].choose(&mut self.random).unwrap_or(&'l')
             }
-            _ => *['s', 'l', 't', 'z', 'h', 'b', 'p', 'g'].choose(&mut self.random).unwrap_or(&'s'),
+            _ => *['s', 'l', 't', 'z', 'h', 'b', 'p', 'g', 'x'].choose(&mut self.random).unwrap_or(&'s'),
         };
         let kind = if self.random.random_ratio(1, 25) {
-            *['s', 'l', 't', 'z', 'h', 'n', 'b', 'p', 'g'].choose(&mut self.random).unwrap_or(&'s')
+            *['s', 'l', 't', 'z', 'h', 'n', 'b', 'p', 'g', 'x'].choose(&mut self.random).unwrap_or(&'s')
         } else {
             own
         };
@@ -370,6 +379,7 @@ impl Generator {
             Group::Bitmap => self.of_bitmaps(name, call, wrong),
             Group::Geo => self.of_places(name, wrong),
             Group::HyperLogLog => self.of_hyperloglogs(name),
+            Group::Stream => self.of_streams(name, call, wrong),
             Group::Generic if call.row.name.starts_with("sort") && name == "pattern" => {
                 Some(self.of_sort(call))
             }
@@ -446,6 +456,116 @@ impl Generator {
         Some(match name {
             "subcommand" => self.one_of(&["GETREG", "decode", "ENCODING", "encoding", "TODENSE", "nosuch"]),
             "element" => self.random.random_range(0..100_000).to_string().into_bytes(),
+            _ => return None,
+        })
+    }
+
+    /// Arguments of streams that depend on each other or must not be; false for all others.
+    fn of_stream_blocks(
+        &mut self,
+        argument: &Argument,
+        call: &mut CallInProgress,
+        out: &mut Vec<Vec<u8>>,
+    ) -> bool {
+        match (argument.name.as_str(), &argument.kind) {
+            // Nothing waits here.
+            ("milliseconds", _) => {}
+            ("streams", _) => {
+                let number = self.random.random_range(1..4);
+                out.push(self.letters("streams"));
+                for _ in 0..number {
+                    let key = self.key(call);
+                    out.push(key);
+                }
+                for _ in 0..number {
+                    let special = if call.row.name == "xread" { "$" } else { ">" };
+                    let often = if call.row.name == "xread" { 8 } else { 2 };
+                    let id =
+                        if self.random.random_ratio(1, often) { special.into() } else { self.known_id() };
+                    out.push(id);
+                }
+            }
+            // By the clock only where the entry does not stay.
+            ("id_or_auto", _) if !self.random.random_ratio(1, 40) => {
+                let id = self.new_id();
+                out.push(id);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The id of a new entry, above all before it most of the time.
+    fn new_id(&mut self) -> Vec<u8> {
+        if self.random.random_ratio(1, 25) {
+            return self.known_id();
+        }
+        self.last_ms += self.random.random_range(0..3);
+        let ms = self.last_ms;
+        match self.random.random_range(0..4) {
+            0 => format!("{ms}-*"),
+            1 => ms.to_string(),
+            _ => format!("{ms}-{}", self.random.random_range(0..4)),
+        }
+        .into_bytes()
+    }
+
+    /// An id as it may be there, or none.
+    fn known_id(&mut self) -> Vec<u8> {
+        let low = self.last_ms.saturating_sub(if self.random.random_bool(0.7) { 60 } else { 2000 });
+        let ms = self.random.random_range(low..=self.last_ms);
+        match self.random.random_range(0..30) {
+            0 => self.one_of(&[
+                "",
+                "-",
+                "+",
+                "abc",
+                "0-0",
+                "1-",
+                "-1",
+                "5-a",
+                "18446744073709551615-18446744073709551615",
+                "18446744073709551616",
+                "(5",
+                "007",
+                "5-*",
+                "$",
+                ">",
+            ]),
+            1..4 => b"0".to_vec(),
+            4..15 => ms.to_string().into_bytes(),
+            _ => format!("{ms}-{}", self.random.random_range(0..3)).into_bytes(),
+        }
+    }
+
+    fn of_streams(&mut self, name: &str, call: &CallInProgress, wrong: bool) -> Option<Vec<u8>> {
+        Some(match name {
+            "start" | "end" => match self.random.random_range(0..6) {
+                0 | 1 if name == "start" => b"-".to_vec(),
+                0 | 1 => b"+".to_vec(),
+                2 => [b"(", &self.known_id()[..]].concat(),
+                _ => self.known_id(),
+            },
+            "id" | "last-id" | "lastid" | "max_deleted_entry_id" => self.known_id(),
+            "threshold" if self.random.random_ratio(1, 4) => self.known_id(),
+            "threshold" if wrong => self.odd_number(),
+            "threshold" => self.random.random_range(0..400).to_string().into_bytes(),
+            // The time that passes between both servers must not matter.
+            "min-idle-time" if wrong => self.one_of(&["", "abc", "-1", "1.5"]),
+            "min-idle-time" => self.one_of(&["0", "0", "0", "3600000"]),
+            "ms" => self.one_of(&["0", "7200000", "-5", "x"]),
+            "unix-time-milliseconds" => self.one_of(&["0", "1000", "-1", "99999999999999", "x"]),
+            "group" | "groupname" => format!("g{}", self.random.random_range(0..3)).into_bytes(),
+            "consumer" | "consumername" => format!("c{}", self.random.random_range(0..4)).into_bytes(),
+            "entries_read" | "entries_added" if !wrong => {
+                self.random.random_range(-1..300).to_string().into_bytes()
+            }
+            // Redis may get the memory for a huge number of ids or not.
+            "count" if call.row.name == "xautoclaim" => {
+                self.random.random_range(-1..8).to_string().into_bytes()
+            }
+            "field" => self.one_of(&["a", "a", "a", "b", "field", "12", ""]),
+            "value" if self.random.random_ratio(1, 30) => vec![b'v'; self.random.random_range(0..2000)],
             _ => return None,
         })
     }
@@ -610,6 +730,8 @@ fn incomparable(request: &Request) -> Vec<&[u8]> {
     match request.name() {
         // Which members go is each server's choice.
         "spop" => argument(1).into_iter().collect(),
+        // Each server has its own clock.
+        "xadd" if position("*").is_some() => argument(1).into_iter().collect(),
         // Redis unpacks a sorted set when it is sorted. Elements of equal weight come out in any order.
         "sort" | "sort_ro" => {
             let stored = position("store").and_then(|store| argument(store + 1));
