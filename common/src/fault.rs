@@ -15,6 +15,23 @@ pub fn point(name: &'static str) {
     let _ = name;
 }
 
+/// A place at which the file system may be made to refuse.
+///
+/// As [`point`], with a file that says `error <number>`: that error of the system comes back, this time and from then on.
+///
+/// # Errors
+/// When a test wants one.
+#[inline]
+pub fn io(name: &'static str) -> std::io::Result<()> {
+    #[cfg(feature = "faults")]
+    return armed::io(name);
+    #[cfg(not(feature = "faults"))]
+    {
+        let _ = name;
+        Ok(())
+    }
+}
+
 /// Whether the bug of this name is planted: the environment's `SLOTWAY_PLANTED` names it, separated by commas from others.
 #[inline]
 #[must_use]
@@ -36,10 +53,13 @@ mod armed {
 
     use rustix::process::{Signal, getpid, kill_process};
 
-    pub(super) fn point(name: &'static str) {
+    fn directory() -> Option<&'static PathBuf> {
         static DIRECTORY: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let directory = DIRECTORY.get_or_init(|| std::env::var_os("SLOTWAY_FAULTS").map(PathBuf::from));
-        let Some(path) = directory.as_ref().map(|directory| directory.join(name)) else { return };
+        DIRECTORY.get_or_init(|| std::env::var_os("SLOTWAY_FAULTS").map(PathBuf::from)).as_ref()
+    }
+
+    pub(super) fn point(name: &'static str) {
+        let Some(path) = directory().map(|directory| directory.join(name)) else { return };
         let Ok(action) = std::fs::read_to_string(&path) else { return };
         // Of several processes that come here at once, one does it.
         if std::fs::remove_file(&path).is_err() {
@@ -56,6 +76,15 @@ mod armed {
                 std::thread::sleep(Duration::from_millis(milliseconds));
             }
             _ => tracing::warn!("{}: not a fault: {action}", path.display()),
+        }
+    }
+
+    pub(super) fn io(name: &'static str) -> std::io::Result<()> {
+        let Some(path) = directory().map(|directory| directory.join(name)) else { return Ok(()) };
+        let Ok(action) = std::fs::read_to_string(&path) else { return Ok(()) };
+        match action.strip_prefix("error ").and_then(|number| number.trim().parse().ok()) {
+            Some(number) => Err(std::io::Error::from_raw_os_error(number)),
+            None => Ok(()),
         }
     }
 

@@ -3,8 +3,8 @@
 //! The table ([`Name`]) has the parameters of Redis 7.0 under their names, with its types, ranges and defaults. Each row says
 //! what setting it does ([`Support`]): it works, it works from the
 //! start only, it is accepted and ignored, or it is fixed.
-//! What is fixed can still be read, and "set" to the value that it has, so that tools which set `save ""` or
-//! `appendonly no` go on working, while nobody is told that data is saved when it is not.
+//! What is fixed can still be read, and "set" to the value that it has, so that tools which set `activedefrag no` or
+//! `protected-mode no` go on working, while nobody is told that something is in force when it is not.
 
 mod output_limits;
 mod parameter;
@@ -137,6 +137,15 @@ impl Settings {
             Value::OutputLimits(limits) => *limits,
             _ => OutputLimits::default(),
         }
+    }
+
+    /// `save`: pairs of seconds and changes.
+    #[must_use]
+    pub fn save_points(&self) -> Vec<(i64, i64)> {
+        let text = self.text(Name::Save);
+        let text = String::from_utf8_lossy(&text);
+        let numbers: Vec<i64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        numbers.as_chunks::<2>().0.iter().map(|[seconds, changes]| (*seconds, *changes)).collect()
     }
 
     /// `latency-tracking-info-percentiles`.

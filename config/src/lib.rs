@@ -3,6 +3,7 @@
 
 pub mod abort;
 pub mod apply;
+pub mod check;
 pub mod control;
 pub mod drain;
 pub mod edit;

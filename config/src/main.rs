@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use slotway_common::cluster_file::ClusterFile;
 use slotway_common::command_line;
-use slotway_config::{abort, drain, rebalance, reshard, status, up};
+use slotway_config::{abort, check, drain, rebalance, reshard, status, up};
 
 /// Starts and inspects a Slotway cluster.
 #[derive(Parser)]
@@ -20,6 +20,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Examine the log of a node that does not run: its files, what they hold, and the first damage with file and offset.
+    ///
+    /// Changes nothing. Exit codes: 0 sound, 3 damaged, 2 a bad flag or no log there, 1 anything else.
+    Check {
+        /// The node's directory, or the `log` directory in it.
+        directory: PathBuf,
+        /// Copy what is sound, up to the first damage, to this new directory.
+        #[arg(long, value_name = "DIRECTORY")]
+        salvage: Option<PathBuf>,
+    },
     /// Start every process of a cluster file that runs on this machine, and stop them on Ctrl-C.
     Up {
         #[arg(default_value = "config/cluster.yaml")]
@@ -128,6 +138,7 @@ fn main() -> ExitCode {
         Err(error) => command_line::fail::<Arguments>(1, error),
     };
     let ended = match arguments.command {
+        Command::Check { directory, salvage } => check::run(&directory, salvage.as_deref()),
         Command::Up { file: path } => {
             let file = read(&path);
             runtime.block_on(up::run(&path, file))

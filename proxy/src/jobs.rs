@@ -9,6 +9,7 @@ mod info;
 mod keyspace;
 mod latency;
 mod memory;
+mod persistence;
 mod scan;
 mod server;
 mod slowlog;
@@ -68,6 +69,9 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "monitor" => server::monitor(worker, job, reply).await,
         "pfselftest" => server::selftest(worker, reply).await,
         "shutdown" => server::shutdown(worker, job, reply),
+        "bgsave" | "bgrewriteaof" => persistence::in_background(worker, job, reply).await,
+        "save" => persistence::save(worker, reply).await,
+        "lastsave" => persistence::lastsave(worker, reply).await,
         "debug" => debug::debug(worker, job, reply).await,
         _ => Err(command::unsupported(job.command)),
     }

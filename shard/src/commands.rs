@@ -25,6 +25,7 @@ mod latency;
 mod lcs;
 mod list;
 mod memory;
+mod persistence;
 mod server;
 mod set;
 mod settings;
@@ -34,7 +35,7 @@ mod stream;
 mod string;
 mod zset;
 
-use slotway_common::command::{COUNT, Command, TABLE};
+use slotway_common::command::{COUNT, Command, Flags, Route, TABLE};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
@@ -106,6 +107,40 @@ impl Handlers {
         Self(handlers)
     }
 
+    /// While the data is being read: what may not run answers so.
+    #[must_use]
+    pub fn while_loading() -> Self {
+        Self::refusing(
+            |row| {
+                !row.flags.contains(Flags::LOADING)
+                    && row.route != Route::Internal
+                    && !row.flags.contains(Flags::NO_AUTH)
+            },
+            |_| Err(Error::Loading),
+        )
+    }
+
+    /// When the log has failed: what writes answers so.
+    #[must_use]
+    pub fn without_writes() -> Self {
+        Self::refusing(Command::is_write, |call| {
+            let reason = call.node.log.failure().unwrap_or_default();
+            Err(Error::Line(
+                format!("MISCONF nothing is written any more, because the log cannot be: {reason}").into(),
+            ))
+        })
+    }
+
+    fn refusing(refused: impl Fn(&Command) -> bool, with: Handler) -> Self {
+        let mut handlers = Self::new();
+        for row in TABLE.iter().filter(|row| refused(row)) {
+            if let Some(handler) = handlers.0.get_mut(usize::from(row.id)).and_then(Option::as_mut) {
+                *handler = with;
+            }
+        }
+        handlers
+    }
+
     #[must_use]
     #[inline]
     pub fn get(&self, command: &Command) -> Option<Handler> {
@@ -141,6 +176,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| slowlog::handler(name))
         .or_else(|| latency::handler(name))
         .or_else(|| memory::handler(name))
+        .or_else(|| persistence::handler(name))
         .or_else(|| cluster::handler(name))
         .or_else(|| debug::handler(name))
         .or_else(|| server::handler(name))

@@ -14,6 +14,7 @@ mod raft;
 mod runtime;
 mod thread;
 
+pub(crate) use files::record;
 pub use in_memory::Proposals;
 pub use thread::{Running, SNAPSHOT_EVERY, Start, start};
 
@@ -47,6 +48,7 @@ pub(crate) struct Request {
 pub struct Control {
     state: watch::Receiver<Arc<ClusterState>>,
     requests: mpsc::UnboundedSender<Request>,
+    cluster: Arc<str>,
 }
 
 impl Control {
@@ -54,7 +56,17 @@ impl Control {
         state: watch::Receiver<Arc<ClusterState>>,
         requests: mpsc::UnboundedSender<Request>,
     ) -> Self {
-        Self { state, requests }
+        Self { state, requests, cluster: Arc::from("") }
+    }
+
+    fn of_cluster(self, cluster: String) -> Self {
+        Self { cluster: cluster.into(), ..self }
+    }
+
+    /// The id of the cluster that the node's directory belonged to at the start; empty if it did not belong to one.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     /// A node of a cluster whose nodes are all in this process, for tests: its proposals are applied at once.

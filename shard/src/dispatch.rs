@@ -11,6 +11,7 @@ use slotway_common::slot::{Slot, slot_of};
 
 use crate::commands::Call;
 use crate::engine::Key;
+use crate::log::Ran;
 use crate::monitor::is_secret;
 use crate::node::Shard;
 use crate::session::{ReplyMode, Session};
@@ -88,8 +89,14 @@ pub fn execute(
     shard.engine.settle();
     if shard.engine.has_notes() {
         // A command that failed may have changed something all the same.
-        let ran = result.is_ok().then_some((command, args, session.db));
-        session.slowed |= shard.node.moves.record(&mut shard.engine, ran);
+        let ran = Ran {
+            command,
+            args,
+            db: session.db,
+            slot: prepared.first_key.map(|key| key.slot),
+            is_repeatable: result.is_ok() && command.is_write(),
+        };
+        session.slowed |= shard.note_changes(Some(&ran));
     }
     if let Err(error) = result {
         out.truncate(start);
@@ -120,7 +127,7 @@ fn run(
     if let Some(FirstKey { position, slot, hash, has_more }) = key {
         check_slot(shard, session, slot, command, &args)?;
         if has_more {
-            check_other_slots(shard, session, command, &args)?;
+            check_other_slots(shard, session, slot, command, &args)?;
         }
         shard.engine.count_operation(slot);
         first_key = Some((position, Key { bytes: args.at(position), slot, hash }));
@@ -149,12 +156,17 @@ fn run(
 fn check_other_slots(
     shard: &mut Shard,
     session: &mut Session,
+    first: Slot,
     command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
     let Ok(keys) = command::keys(command, args) else { return Ok(()) };
     for position in keys.positions().skip(1) {
-        check_slot(shard, session, slot_of(args.at(position)), command, args)?;
+        let slot = slot_of(args.at(position));
+        check_slot(shard, session, slot, command, args)?;
+        if slot != first {
+            shard.engine.expect_several_slots();
+        }
     }
     Ok(())
 }

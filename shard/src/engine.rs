@@ -31,7 +31,7 @@ use slotway_common::slot::{SLOTS, Slot};
 pub use access::{AccessClock, Policy};
 pub use edit::Edit;
 pub use expire::SweepReport;
-pub use journal::{Note, NotedKey};
+pub use journal::{Note, NotedKey, Notes, Watcher};
 pub use key::{Key, hash_bytes, set_hash_seed};
 pub use lazy_free::LazyFree;
 pub use limits::Limits;
@@ -387,15 +387,15 @@ impl Engine {
         place: Place,
     ) -> Result<Option<Edit<'_, T>>, Error> {
         let emptied = Emptied { db, slot: key.slot, hash: key.hash };
-        let tracked = self.is_tracked(key.slot);
+        let watched = self.watched(key.slot);
         let Some(database) = self.slots.get_mut(usize::from(key.slot)).and_then(|slot| slot.database_mut(db))
         else {
             return Ok(None);
         };
         let Some((record, bytes)) = database.record_and_bytes(place) else { return Ok(None) };
         let value = record.value_mut().and_then(T::of_mut).ok_or(Error::WrongType)?;
-        if tracked {
-            self.journal.written(db, key);
+        if watched != 0 {
+            self.journal.written(watched, db, key);
         }
         Ok(Some(Edit::new(value, bytes, &mut self.emptied, emptied)))
     }
@@ -468,12 +468,14 @@ impl Engine {
         change: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
         let space = self.slots.get_mut(usize::from(slot))?;
-        let tracked = space.tracked;
+        let watched = space.watched;
         let database = space.database_mut(db)?;
         let (result, expires) = database.change(place, change)?;
-        if tracked && let Some(record) = database.at(place) {
+        if watched != 0
+            && let Some(record) = database.at(place)
+        {
             let key = Key { bytes: record.key(), slot, hash: record.hash() };
-            self.journal.written(db, &key);
+            self.journal.written(watched, db, &key);
         }
         match expires {
             1 => self.totals[db].add(slot, 0, 1),
@@ -615,7 +617,7 @@ impl Engine {
             for index in (0..DATABASES).filter(|index| db.is_none_or(|db| db == *index)) {
                 let Some(database) = space.take_database(index) else { continue };
                 removed += database.len() as u64;
-                if space.tracked {
+                if space.watched != 0 {
                     self.journal.note(Note::Flushed { slot, db: index });
                 }
                 self.totals[index].remove(slot, database.len() as u64, database.expires());
@@ -630,7 +632,7 @@ impl Engine {
         self.settle();
         for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {
             let (first, second) = (space.take_database(a), space.take_database(b));
-            if space.tracked && (first.is_some() || second.is_some()) {
+            if space.watched != 0 && (first.is_some() || second.is_some()) {
                 self.journal.note(Note::Swapped { slot, a, b });
             }
             for (from, to, database) in [(a, b, first), (b, a, second)] {

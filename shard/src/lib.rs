@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod figures;
 pub mod latency;
+pub mod log;
 pub mod metrics;
 pub mod migration;
 pub mod monitor;

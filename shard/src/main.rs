@@ -16,6 +16,7 @@ use slotway_common::settings::Name;
 use slotway_common::{command_line, logs, shutdown};
 use slotway_shard::control;
 use slotway_shard::engine::{Engine, LazyFree};
+use slotway_shard::log::{self, Lock};
 use slotway_shard::metrics::ShardCells;
 use slotway_shard::node::{Node, Shard};
 use slotway_shard::server;
@@ -39,7 +40,45 @@ struct Arguments {
     exit_with_stdin: bool,
 }
 
+/// Examine a node's log.
+#[derive(Parser)]
+#[command(name = "slotway-shard")]
+struct Check {
+    /// The node's directory, or the `log` directory in it.
+    #[arg(long)]
+    check: PathBuf,
+    /// Copy what is sound to this new directory.
+    #[arg(long)]
+    salvage: Option<PathBuf>,
+}
+
+/// Exit code of a log that is damaged.
+const DAMAGED: i32 = 3;
+
+fn check() -> ! {
+    let Check { check: given, salvage } = command_line::parse();
+    let inside = given.join("log");
+    let directory = if inside.join("manifest").exists() { inside } else { given };
+    let report = log::check::examine(&directory).unwrap_or_else(|error| refuse(error));
+    print!("{}", report.text());
+    let damage = report.damage();
+    if let Some(to) = salvage {
+        match report.salvage(&directory, &to) {
+            Ok(left_out) => {
+                println!("what is sound is in {}", to.display());
+                left_out.iter().for_each(|line| println!("left out: {line}"));
+            }
+            Err(error) => command_line::fail::<Check>(1, error),
+        }
+    }
+    println!("{}", damage.as_deref().unwrap_or("sound"));
+    std::process::exit(if damage.is_some() { DAMAGED } else { 0 })
+}
+
 fn main() {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "--check") {
+        check();
+    }
     let arguments: Arguments = command_line::parse();
     logs::start();
     let file = ClusterFile::read(&arguments.cluster).unwrap_or_else(|error| refuse(error));
@@ -58,6 +97,7 @@ fn refuse(reason: impl std::fmt::Display) -> ! {
 
 fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> {
     let (shard, node) = file.node(&arguments.node).context("no such node")?;
+    let _lock = Lock::take(&node.directory).map_err(anyhow::Error::msg)?;
     let metrics = Arc::new(Metrics::new());
     let cells = Arc::new(ShardCells::default());
     metrics.register(&[], cells.clone());
@@ -72,6 +112,7 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
             .with_context(|| format!("client address {}", node.client))?;
         let identity = Identity { cluster: file.cluster.clone(), node: node.id.clone() };
         let incarnation = u64::from_le_bytes(random::secret_bytes());
+        let (loaded, is_loaded) = tokio::sync::oneshot::channel();
         let (control, _running) = control::start(control::Start {
             identity: identity.clone(),
             secret: secret.clone(),
@@ -81,9 +122,12 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
             incarnation,
             snapshot_every: control::SNAPSHOT_EVERY,
             pulse: health.watch("control", Duration::from_secs(10)),
+            is_loaded,
         })
         .await
         .map_err(anyhow::Error::msg)?;
+        let log_directory = node.directory.join("log");
+        let opened = log::open(&log_directory, &node.id, control.cluster()).map_err(anyhow::Error::msg)?;
         let mut engine = Engine::new(LazyFree::start()?);
         engine.memory.refresh();
         let mut node_state = Node::new(identity, Some(secret), incarnation, cells.clone());
@@ -103,7 +147,10 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
         settings::take_effect(&mut engine, &mut node_state);
         tracing::info!("{} serves {} on {}", node.id, file.cluster, node.client);
         let shard = Shard { engine, node: node_state };
-        server::run(shard, listener, cells, health, requests, control).await?;
+        let data = server::Data { opened, directory: log_directory, loaded };
+        server::run(shard, listener, cells, health, requests, control, data)
+            .await
+            .map_err(anyhow::Error::msg)?;
         Ok(())
     })
 }

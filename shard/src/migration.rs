@@ -18,12 +18,11 @@ pub use target::{Applied, Target, TargetError};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use slotway_common::command::Command;
-use slotway_common::resp::Args;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
-use crate::engine::{DbIndex, Engine, SlotSpace};
+use crate::engine::{Engine, Notes, SlotSpace};
+use crate::log::Ran;
 
 /// Bytes that may be on their way to a target before writers to moving slots have to wait.
 const CONGESTED: usize = 4 * 1024 * 1024;
@@ -177,15 +176,10 @@ impl Moves {
 
     /// Takes note of what has been changed in moving slots; see [`Source::record`]. True when the writer should slow
     /// down.
-    pub fn record(
-        &mut self,
-        engine: &mut Engine,
-        ran: Option<(&'static Command, Args<'_>, DbIndex)>,
-    ) -> bool {
-        let (notes, instead) = engine.take_notes();
+    pub fn record(&mut self, engine: &Engine, notes: &Notes, ran: Option<&Ran<'_>>) -> bool {
         let mut slow = false;
         for leaving in &mut self.leaving {
-            leaving.source.record(engine, &notes, ran, instead.as_deref());
+            leaving.source.record(engine, notes, ran);
             slow |= leaving.is_congested();
         }
         slow

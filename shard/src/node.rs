@@ -21,6 +21,7 @@ use slotway_common::topology::{SlotMap, Topology};
 use crate::commands::Handlers;
 use crate::engine::Engine;
 use crate::latency::Latency;
+use crate::log::{Loading, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
 use crate::monitor::Monitors;
@@ -204,7 +205,17 @@ pub struct Node {
     serving_index: usize,
     /// Why it does not serve them, in one line.
     not_serving: Option<String>,
+    /// What commands do now: while the data is being read, or when the log has failed, some only refuse.
     pub handlers: Rc<Handlers>,
+    /// What commands do otherwise.
+    pub all_handlers: Rc<Handlers>,
+    /// How far reading the log is, while it is being read.
+    pub loading: Option<Loading>,
+    /// How long that took, and the keys that it has brought.
+    pub loaded: Option<(Duration, u64)>,
+    pub log: Log,
+    /// The id of the cluster that what was read belongs to.
+    pub log_cluster: Option<String>,
     pub clients: Clients,
     pub settings: NodeSettings,
     pub hot: HotSettings,
@@ -227,6 +238,7 @@ impl Node {
     /// A node that has not heard of the cluster's state yet.
     #[must_use]
     pub fn new(identity: Identity, secret: Option<Secret>, incarnation: u64, cells: Arc<ShardCells>) -> Self {
+        let all_handlers = Rc::new(Handlers::new());
         let topology = Topology { version: 0, cluster: identity.cluster.clone(), shards: Vec::new() };
         Self {
             identity,
@@ -243,7 +255,12 @@ impl Node {
             shard_index: usize::MAX,
             serving_index: usize::MAX,
             not_serving: Some("the cluster has not been founded yet".to_owned()),
-            handlers: Rc::new(Handlers::new()),
+            handlers: all_handlers.clone(),
+            all_handlers,
+            loading: None,
+            loaded: None,
+            log: Log::default(),
+            log_cluster: None,
             clients: Clients::default(),
             settings: NodeSettings::default(),
             hot: HotSettings::default(),
@@ -292,6 +309,7 @@ impl Node {
     pub fn check_serving(&self, internal: bool) -> Result<(), Error> {
         match &self.not_serving {
             None => Ok(()),
+            Some(_) if self.loading.is_some() => Err(Error::Loading),
             Some(_) if !internal => Err(Error::ClusterDown("Hash slot not served".into())),
             Some(reason) => Err(Error::ClusterDown(
                 format!("shard '{}' at {} is down: {reason}", self.shard, self.address).into(),
@@ -324,6 +342,19 @@ impl Node {
     /// Notes for the metrics how long so many slots were parked.
     pub fn observe_park(&self, parked: Duration, slots: u64) {
         self.cells.slot_park_duration.observe_many(parked.as_nanos() as u64, slots);
+    }
+
+    /// Begins or ends the time in which only commands are served that need no data.
+    pub fn set_loading(&mut self, loading: Option<Loading>) {
+        self.handlers =
+            if loading.is_some() { Rc::new(Handlers::while_loading()) } else { self.all_handlers.clone() };
+        self.loading = loading;
+    }
+
+    /// Writes what INFO and errors say of a log that has failed into force: nothing more is written.
+    pub fn stop_writing(&mut self, reason: String) {
+        self.log.fail(reason);
+        self.handlers = Rc::new(Handlers::without_writes());
     }
 
     /// True when a command is held back by CLIENT PAUSE.

@@ -3,7 +3,9 @@
 
 mod ahead;
 mod connection;
+mod held;
 mod import;
+mod logging;
 mod moves;
 mod tick;
 
@@ -20,6 +22,7 @@ use slotway_common::shutdown;
 use tokio::task::LocalSet;
 
 use ahead::Ahead;
+pub use logging::Data;
 
 use crate::control::Control;
 use crate::metrics::ShardCells;
@@ -40,6 +43,10 @@ struct Server {
     ahead: RefCell<Ahead>,
     /// The cluster's committed state, if this process follows one.
     control: Option<Control>,
+    /// Clients whose replies are held until the log has what they tell of.
+    waiting: RefCell<logging::Waiting>,
+    /// The log has got further, or has failed.
+    log_news: tokio::sync::Notify,
 }
 
 /// Bytes read at once from a connection.
@@ -48,7 +55,7 @@ const READ_SIZE: usize = 32 * 1024;
 /// Serves clients as the cluster's state says, until `requests` asks to stop or SHUTDOWN is called, then writes out what is owed.
 ///
 /// # Errors
-/// When the listening socket breaks.
+/// When the listening socket breaks, or what the node has stored cannot be used, in one line.
 pub async fn run(
     shard: Shard,
     listener: TcpListener,
@@ -56,14 +63,16 @@ pub async fn run(
     health: Arc<Health>,
     requests: shutdown::Requests,
     control: Control,
-) -> io::Result<()> {
-    run_watched(shard, listener, cells, health, requests, control, drop).await
+    data: impl Into<Option<Data>>,
+) -> Result<(), String> {
+    run_watched(shard, listener, cells, health, requests, control, data.into(), drop).await
 }
 
 /// As [`run`]; tells a test how to look at what the server holds.
 ///
 /// # Errors
-/// When the listening socket breaks.
+/// As [`run`].
+#[allow(clippy::too_many_arguments, reason = "all that a server is made of")]
 pub async fn run_watched(
     shard: Shard,
     listener: TcpListener,
@@ -71,13 +80,16 @@ pub async fn run_watched(
     health: Arc<Health>,
     mut requests: shutdown::Requests,
     control: Control,
+    data: Option<Data>,
     tell: impl FnOnce(Window),
-) -> io::Result<()> {
+) -> Result<(), String> {
     let server = Rc::new(Server {
         shard: RefCell::new(shard),
         scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
         ahead: RefCell::default(),
         control: Some(control.clone()),
+        waiting: RefCell::default(),
+        log_news: tokio::sync::Notify::new(),
     });
     tell(Window(Rc::downgrade(&server)));
     let tasks = LocalSet::new();
@@ -85,16 +97,23 @@ pub async fn run_watched(
         .run_until(async {
             let pulse = health.watch("data", Duration::from_secs(10));
             let ticker = tokio::task::spawn_local(tick::run(server.clone(), cells, pulse));
-            let follower = tokio::task::spawn_local(moves::follow(server.clone(), control, health.clone()));
+            logging::start(&server, &health);
+            let following = async {
+                if let Some(data) = data {
+                    logging::load(&server, data, &health).await?;
+                }
+                moves::follow(server.clone(), control, health.clone()).await
+            };
             tokio::select! {
                 reason = requests.next() => tracing::info!("{reason}: stopping"),
                 _ = ticker => tracing::info!("SHUTDOWN: stopping"),
-                result = accept(&server, &listener) => return result,
+                result = accept(&server, &listener) => return result.map_err(|error| error.to_string()),
+                refused = following => return refused,
             }
-            follower.abort();
             health.set_not_ready("stopping");
             drop(listener);
             server.drain().await;
+            server.shard.borrow_mut().node.log.close();
             Ok(())
         })
         .await

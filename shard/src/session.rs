@@ -42,6 +42,10 @@ pub struct Session {
     pub slowed: bool,
     /// The connection becomes the stream of a move with this id when the replies so far are written.
     pub import: Option<String>,
+    /// It waits until so many bases of the log have ended.
+    pub saving: Option<u64>,
+    /// No more of its requests run: one of the two before.
+    pub suspended: bool,
     /// Closed when the replies so far are written.
     pub closing: bool,
 }
@@ -61,8 +65,24 @@ impl Session {
             reply_mode: ReplyMode::On,
             slowed: false,
             import: None,
+            saving: None,
+            suspended: false,
             closing: false,
         }
+    }
+}
+
+impl Session {
+    /// The connection becomes the stream of a move.
+    pub fn become_stream(&mut self, id: String) {
+        self.import = Some(id);
+        self.suspended = true;
+    }
+
+    /// Nothing more is run, and this request not answered, until so many bases of the log have ended.
+    pub fn wait_for_save(&mut self, bases: u64) {
+        self.saving = Some(bases);
+        self.suspended = true;
     }
 }
 

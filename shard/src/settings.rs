@@ -13,6 +13,7 @@ use slotway_common::settings::{Name, Settings, StoredText};
 use slotway_common::slot::SLOTS;
 
 use crate::engine::{Engine, Limits, Policy};
+use crate::log::Fsync;
 use crate::node::{HotSettings, Node};
 
 /// What `SLOTWAY SETTINGS` answers.
@@ -96,6 +97,12 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
     engine.clock.policy = Policy::named(values.choice(Name::MaxmemoryPolicy)).unwrap_or_default();
     engine.clock.log_factor = values.number(Name::LfuLogFactor) as u32;
     engine.clock.decay_minutes = values.number(Name::LfuDecayTime) as u32;
+    let appendonly = values.is(Name::Appendonly);
+    let fsync = match values.choice(Name::Appendfsync) {
+        "always" => Fsync::Always,
+        "no" => Fsync::No,
+        _ => Fsync::EverySecond,
+    };
     let owned = node.assigned() as u64;
     engine.memory.limit = share(values.bytes(Name::Maxmemory), owned);
 
@@ -119,6 +126,25 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .filter(|threshold| *threshold > 0)
         .map(Duration::from_millis);
     node.latency.set_tracking(values.is(Name::LatencyTracking));
+    follow_log(engine, node, appendonly, fsync);
+}
+
+/// Switches the log on or off. Nothing is known of the cluster before the first state, and nothing has been stored.
+fn follow_log(engine: &mut Engine, node: &mut Node, on: bool, fsync: Fsync) {
+    node.log.set_fsync(fsync);
+    if node.log.place().is_none() || node.loading.is_some() || !node.state.is_founded() {
+        return;
+    }
+    if on && !node.log.is_on() && node.log.failure().is_none() {
+        let (cluster, hash_seed) = (node.state.id.clone(), node.state.hash_seed);
+        if let Err(reason) = node.log.switch_on(engine, &cluster, hash_seed, fsync) {
+            tracing::error!("the log cannot be begun: {reason}");
+            node.stop_writing(reason);
+        }
+    } else if !on && node.log.is_on() {
+        node.log.switch_off(engine);
+        node.handlers = node.all_handlers.clone();
+    }
 }
 
 /// This shard's part of the cluster's `maxmemory`, in proportion to its slots; 0 stays 0, no limit.

@@ -25,6 +25,13 @@
 //! | 7 swapped | two database numbers (u8): they changed places |
 //! | 8 end | none: the slot has been sent whole; effects may follow |
 //! | 9 prepare | digest (u64), number of slots; of each slot its number (u16) and the number of keys of each of 16 databases |
+//! | 10 head | of a file of the log, see [`crate::log`] |
+//! | 11 mark | of a file of the log |
+//! | 12 complete | of a file of the log |
+//! | 13 staged | of the log: what a move brings |
+//! | 14 arrived | of the log: a batch of a move is here whole |
+//! | 15 attached | of the log: a slot that a move has brought is served here |
+//! | 19 detached | of the log: the slot is served elsewhere |
 //! | 16 applied | the highest sequence number applied (u64) |
 //! | 17 ready | none: what was prepared is complete and kept |
 //! | 18 failed | the reason as text |
@@ -35,12 +42,14 @@
 
 mod entry;
 mod frame;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod varint;
 
-pub use entry::{Entries, Entry, Head, put_entry, put_part};
-pub use frame::{Digest, Frame, Frames, HEADER, Kind, LONGEST, put_frame};
+pub use entry::{Entries, Entry, Head, put_effect, put_entry, put_part};
+pub use frame::{Digest, Frame, Frames, HEADER, Kind, LONGEST, MAGIC, put_frame};
+pub use sink::{Sink, SinkError};
 pub use varint::{Fields, put_bytes, put_number};
 
 /// What is wrong with a stream.

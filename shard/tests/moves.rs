@@ -182,7 +182,7 @@ fn serve(addresses: &[String], proposals: &Proposals) {
             let shard = Shard { engine: Engine::new(LazyFree::start().unwrap()), node };
             let listener = net::listen(&addresses[index], 100).unwrap();
             let requests = shutdown::Requests::listen(false).unwrap();
-            server::run(shard, listener, cells, Health::new(), requests, control).await.unwrap();
+            server::run(shard, listener, cells, Health::new(), requests, control, None).await.unwrap();
         };
         tokio::join!(shard(0, "a"), shard(1, "b"));
     });

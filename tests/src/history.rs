@@ -74,7 +74,7 @@ impl Outcome {
     pub fn of(reply: Value) -> Outcome {
         let Value::Error(text) = &reply else { return Outcome::Reply(reply) };
         let text = String::from_utf8_lossy(text).into_owned();
-        if text.starts_with("CLUSTERDOWN ") || text.starts_with("TRYAGAIN ") {
+        if ["CLUSTERDOWN ", "TRYAGAIN ", "LOADING "].iter().any(|prefix| text.starts_with(prefix)) {
             Outcome::Refused(text)
         } else if text.starts_with("ERR the connection to shard ") && text.ends_with("may have been executed")
         {

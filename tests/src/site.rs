@@ -23,6 +23,8 @@ pub struct Site {
     ups: Vec<Up>,
     faults: Folder,
     moves: u32,
+    /// The nodes keep logs, so that killing one loses nothing.
+    has_log: bool,
 }
 
 impl Site {
@@ -37,8 +39,9 @@ impl Site {
             ("SLOTWAY_FAULTS".to_owned(), faults.path().display().to_string()),
             ("SLOTWAY_PLANTED".to_owned(), planted.to_owned()),
         ];
+        let has_log = plan.settings.iter().any(|(name, value)| name == "appendonly" && value == "yes");
         let cluster = Cluster::start_under(plan, &environment).expect("the cluster starts");
-        let site = Site { cluster, ups: Vec::new(), faults, moves: 0 };
+        let site = Site { cluster, ups: Vec::new(), faults, moves: 0, has_log };
         wait_until("the starts of all nodes are committed", || {
             site.state().shards.iter().flat_map(|shard| &shard.nodes).all(|node| node.incarnation != 0)
         });
@@ -102,6 +105,12 @@ impl Site {
     /// Stops or continues a process.
     pub fn signal(&self, id: &str, name: &str) {
         process::signal(self.process(id), name);
+    }
+
+    /// Disarms a fault that may not have happened.
+    pub fn disarm(&self, point: &str) {
+        // It may have happened.
+        let _ = std::fs::remove_file(self.fault(point));
     }
 
     /// Starts what does not run, and waits until it serves.
@@ -197,7 +206,7 @@ impl Site {
     }
 
     /// Begins a move, has the process that comes to a point of it killed there, starts it again, and gives the move as it
-    /// ended then, and what was lost: the keys of the slots that the killed shard is left with.
+    /// ended then, and what was lost: the keys of the slots that the killed shard is left with, or none if there are logs.
     ///
     /// # Panics
     /// When no process is killed, or the move does not end.
@@ -219,7 +228,7 @@ impl Site {
         eprintln!("{point}: {dead} died; {id} is {:?} with {done} slots moved", ended.phase);
         let state = self.state();
         let (shard, _) = state.node(&dead).expect("the killed node belongs to the cluster");
-        let slots = shard.slots.slots().collect();
+        let slots = if self.has_log { Vec::new() } else { shard.slots.slots().collect() };
         (ended, Loss { slots, from, until })
     }
 

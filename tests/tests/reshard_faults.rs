@@ -1,5 +1,5 @@
 //! Processes fail at every step of a move: every slot keeps one owner, the move ends and can be made again, and nothing
-//! is lost but the keys of a killed process, which has them in memory only.
+//! is lost; without a log nothing but the keys of a killed process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
@@ -51,6 +51,31 @@ fn a_source_that_dies_costs_nothing_but_its_own_keys() {
 #[test]
 fn a_target_that_dies_costs_nothing_but_its_own_keys() {
     let mut site = Site::start(&Plan::default(), "start-told-late");
+    killed_at(&mut site, "target-begun", "a", "b");
+    killed_at(&mut site, "target-applying", "b", "c");
+    killed_at(&mut site, "target-prepared", "c", "a");
+    killed_at(&mut site, "target-handed-over", "a", "b");
+    killed_at(&mut site, "adopted", "b", "c");
+}
+
+fn with_log() -> Plan {
+    Plan { settings: vec![("appendonly".to_owned(), "yes".to_owned())], ..Plan::default() }
+}
+
+#[test]
+fn a_source_with_a_log_that_dies_costs_nothing() {
+    let mut site = Site::start(&with_log(), "start-told-late");
+    killed_at(&mut site, "source-begun", "a", "b");
+    killed_at(&mut site, "source-copying", "b", "c");
+    killed_at(&mut site, "source-copied", "c", "a");
+    killed_at(&mut site, "source-parked", "a", "b");
+    killed_at(&mut site, "source-ready", "b", "c");
+    killed_at(&mut site, "source-committed", "c", "a");
+}
+
+#[test]
+fn a_target_with_a_log_that_dies_costs_nothing() {
+    let mut site = Site::start(&with_log(), "start-told-late");
     killed_at(&mut site, "target-begun", "a", "b");
     killed_at(&mut site, "target-applying", "b", "c");
     killed_at(&mut site, "target-prepared", "c", "a");

@@ -12,6 +12,8 @@ use crate::platform::clock;
 pub struct Health {
     start: Instant,
     readiness: Mutex<Result<(), String>>,
+    /// What is broken for good.
+    broken: Mutex<Option<String>>,
     watched: Mutex<Vec<Watched>>,
 }
 
@@ -33,6 +35,7 @@ impl Health {
         Arc::new(Health {
             start: clock::monotonic(),
             readiness: Mutex::new(Err("starting".to_owned())),
+            broken: Mutex::default(),
             watched: Mutex::default(),
         })
     }
@@ -47,6 +50,11 @@ impl Health {
         *self.readiness.lock().unwrap_or_else(PoisonError::into_inner) = Err(reason.into());
     }
 
+    /// From now on `/healthz` and `/readyz` answer 503 with this reason, one line: only another process can do better.
+    pub fn set_broken(&self, reason: impl Into<String>) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| reason.into());
+    }
+
     /// Watches a thread that calls [`Pulse::beat`] more often than every `limit`.
     pub fn watch(&self, thread: &'static str, limit: Duration) -> Pulse {
         let pulse = Pulse { start: self.start, last: Arc::default() };
@@ -59,8 +67,11 @@ impl Health {
         pulse
     }
 
-    /// The reason if a watched thread is late.
+    /// The reason if a watched thread is late, or something is broken.
     pub fn alive(&self) -> Result<(), String> {
+        if let Some(reason) = &*self.broken.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err(reason.clone());
+        }
         let now = milliseconds_since(self.start);
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         for Watched { thread, limit, last } in watched.iter() {

@@ -4,7 +4,6 @@ pub(super) const ACL: &str = "there is one user, whose password is requirepass";
 pub(super) const BLOCKING: &str = "there are no commands that wait for data";
 pub(super) const MODULES: &str = "there are no modules";
 pub(super) const OPERATOR: &str = "slots are moved with the cluster file and the slotway command";
-pub(super) const PERSISTENCE: &str = "data is kept in memory only";
 pub(super) const PUBSUB: &str = "there are no channels";
 pub(super) const REPLICATION: &str = "there is no replication";
 pub(super) const SCRIPTS: &str = "there are no scripts and functions";

@@ -5,7 +5,7 @@ use super::flags::Flags;
 use super::group::Group;
 use super::key_spec::key;
 use super::key_spec::uses::{OW_UPDATE, RO};
-use super::later::{ACL, MODULES, OPERATOR, PERSISTENCE, REPLICATION};
+use super::later::{ACL, MODULES, OPERATOR, REPLICATION};
 use super::route::Merge;
 use super::row::Command;
 use super::table::rows;
@@ -37,9 +37,9 @@ rows! { Server:
     "acl|whoami", 2, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "",
         "Returns the name of the connection's user."; later(ACL);
     "bgrewriteaof", 1, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "1.0.0", "O(1)", "",
-        "Rewrites the log in the background."; later(PERSISTENCE);
+        "Rewrites the log in the background."; proxy();
     "bgsave", -1, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "1.0.0", "O(1)", "[SCHEDULE^3.2.2]",
-        "Writes a snapshot in the background."; later(PERSISTENCE);
+        "Writes a snapshot in the background."; proxy();
     "command", -1, [LOADING STALE], "2.8.13", "O(N), N commands", "",
         "Describes all commands, and holds the commands about commands."; acl(Categories::CONNECTION) tips(&["nondeterministic_output_order"]) proxy();
     "command|count", 2, [LOADING STALE], "2.8.13", "O(1)", "",
@@ -82,7 +82,7 @@ rows! { Server:
     "info", -1, [LOADING STALE], "1.0.0", "O(1)", "[section*]",
         "Describes the server and its statistics."; acl(Categories::DANGEROUS) tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]) proxy();
     "lastsave", 1, [LOADING STALE FAST], "1.0.0", "O(1)", "",
-        "Returns the time of the last snapshot."; acl(Categories::ADMIN.with(Categories::DANGEROUS)) tips(&["nondeterministic_output"]) later(PERSISTENCE);
+        "Returns the time of the last snapshot."; acl(Categories::ADMIN.with(Categories::DANGEROUS)) tips(&["nondeterministic_output"]) proxy();
     "latency", -2, [], "2.8.13", "Depends on the subcommand", "", "Holds the commands about slow events."; proxy();
     "latency|doctor", 2, [ADMIN NOSCRIPT LOADING STALE], "2.8.13", "O(1)", "",
         "Explains what was slow, in words."; tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]) proxy();
@@ -136,7 +136,7 @@ rows! { Server:
     "role", 1, [NOSCRIPT LOADING STALE FAST], "2.8.12", "O(1)", "",
         "Tells the server's role in replication."; acl(Categories::ADMIN.with(Categories::DANGEROUS)) later(REPLICATION);
     "save", 1, [ADMIN NOSCRIPT NO_ASYNC_LOADING NO_MULTI], "1.0.0", "O(N), N keys", "",
-        "Writes a snapshot and waits for it."; later(PERSISTENCE);
+        "Writes a snapshot and waits for it."; proxy();
     "shutdown", -1, [ADMIN NOSCRIPT LOADING STALE NO_MULTI ALLOW_BUSY], "1.0.0", "O(N), N keys to be saved",
         "[nosave_save(NOSAVE|SAVE)] [NOW^7.0.0] [FORCE^7.0.0] [ABORT^7.0.0]",
         "Stops the server."; proxy();

@@ -12,7 +12,6 @@ const LONG: i64 = i64::MAX;
 const BYTES: u64 = i64::MAX as u64;
 const MIB: u64 = 1024 * 1024;
 
-const NO_PERSISTENCE: &str = "data is kept in memory only";
 const NO_REPLICATION: &str = "there is no replication";
 const NO_TLS: &str = "there is no TLS";
 const ADDRESSES: &str = "addresses are set in the cluster file";
@@ -167,9 +166,9 @@ parameters! {
     TlsReplication "tls-replication": Bool => "no", Fixed(NO_TLS);
 
     // Persistence.
-    Save "save": SavePoints => "", Fixed(NO_PERSISTENCE);
-    Appendonly "appendonly": Bool => "no", Fixed(NO_PERSISTENCE);
-    Appendfsync "appendfsync": Choice(&["everysec", "always", "no"]) => "everysec", Ignored;
+    Save "save": SavePoints => "", Live;
+    Appendonly "appendonly": Bool => "no", Live;
+    Appendfsync "appendfsync": Choice(&["everysec", "always", "no"]) => "everysec", Live;
     Appendfilename "appendfilename": Text => "appendonly.aof", Constant;
     Appenddirname "appenddirname": Text => "appendonlydir", Constant;
     AofDisableAutoGc "aof-disable-auto-gc": Bool => "no", Ignored;
@@ -177,8 +176,8 @@ parameters! {
     AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync": Bool => "yes", Ignored;
     AofTimestampEnabled "aof-timestamp-enabled": Bool => "no", Ignored;
     AofUseRdbPreamble "aof-use-rdb-preamble": Bool => "yes", Ignored;
-    AutoAofRewriteMinSize "auto-aof-rewrite-min-size": Memory(0, BYTES) => "67108864", Ignored;
-    AutoAofRewritePercentage "auto-aof-rewrite-percentage": Integer(0, INT) => "100", Ignored;
+    AutoAofRewriteMinSize "auto-aof-rewrite-min-size": Memory(0, BYTES) => "67108864", Live;
+    AutoAofRewritePercentage "auto-aof-rewrite-percentage": Integer(0, INT) => "100", Live;
     NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite": Bool => "no", Ignored;
     Dbfilename "dbfilename": Text => "dump.rdb", Protected;
     Dir "dir": Text => "", Protected;

@@ -55,11 +55,11 @@ fn a_set_changes_everything_or_nothing() {
 #[test]
 fn what_is_fixed_can_be_set_to_the_value_it_has() {
     let mut settings = Settings::new();
-    assert_eq!(set(&mut settings, &[b"save", b"", b"appendonly", b"NO"]), Ok(vec![]));
+    assert_eq!(set(&mut settings, &[b"activedefrag", b"NO"]), Ok(vec![]));
     assert_eq!(
-        set(&mut settings, &[b"appendonly", b"yes"]),
+        set(&mut settings, &[b"activedefrag", b"yes"]),
         Err(
-            "ERR CONFIG SET failed (possibly related to argument 'appendonly') - data is kept in memory only"
+            "ERR CONFIG SET failed (possibly related to argument 'activedefrag') - memory in use is not moved"
                 .into()
         )
     );
@@ -117,7 +117,7 @@ fn a_file_can_set_what_can_be_set_at_the_start_only() {
     assert!(check("databases", "32").is_err());
     assert_eq!(check("nosuch", "1"), Err("there is no setting `nosuch`".into()));
     assert_eq!(
-        check("save", "900 1"),
-        Err("setting `save` cannot be `900 1`: data is kept in memory only".into())
+        check("activedefrag", "yes"),
+        Err("setting `activedefrag` cannot be `yes`: memory in use is not moved".into())
     );
 }

@@ -51,7 +51,7 @@ pub(super) fn shutdown(worker: &Rc<Worker>, job: &Job, _reply: &mut Reply<'_>) -
         return Err(Error::err("No shutdown in progress."));
     }
     if save {
-        return Err(Error::err("nothing can be saved: data is kept in memory only"));
+        return Err(Error::err("this stops the proxy, which has nothing to save: use SAVE"));
     }
     tracing::info!("SHUTDOWN from a client");
     worker.context.stop.notify_one();

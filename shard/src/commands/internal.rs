@@ -127,7 +127,7 @@ fn import(call: &mut Call<'_>) -> Result<(), Error> {
     if id.is_empty() {
         return Err(Error::Syntax);
     }
-    call.session.import = Some(id);
+    call.session.become_stream(id);
     call.reply.ok();
     Ok(())
 }

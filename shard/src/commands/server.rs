@@ -75,8 +75,8 @@ fn shutdown(call: &mut Call<'_>) -> Result<(), Error> {
     if abort {
         return Err(Error::err("No shutdown in progress."));
     }
-    if save {
-        return Err(Error::err("nothing can be saved: data is kept in memory only"));
+    if save && !call.node.log.is_on() {
+        return Err(Error::err("there is no log to save to: appendonly is no"));
     }
     tracing::info!("SHUTDOWN from {}", call.session.client.address);
     call.node.stopping = true;

@@ -122,7 +122,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     let count = if call.args.len() == 3 { Some(items::positive(call.args.at(2))?) } else { None };
     let (key, limits) = (call.key(1), call.engine.limits);
     let mut rng = items::generator(call.engine);
-    let is_tracked = call.engine.is_tracked(key.slot);
+    let is_watched = call.engine.is_watched(key.slot);
     let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? else {
         match count {
             Some(_) => call.reply.set(0),
@@ -143,7 +143,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     call.reply.set(popped);
     let left = set.len() - popped;
     let mut removed = Vec::new();
-    if !is_tracked && popped >= left.saturating_mul(POPPED_FOR_ONE_LEFT) {
+    if !is_watched && popped >= left.saturating_mul(POPPED_FOR_ONE_LEFT) {
         let mut kept = Set::new();
         while kept.len() < left
             && let Some(member) = set.random(&mut rng).map(Item::to_vec)
@@ -158,13 +158,15 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
             let Some(member) = set.random(&mut rng).map(Item::to_vec) else { break };
             set.remove(&member);
             call.reply.bulk(&member);
-            if is_tracked {
+            if is_watched {
                 removed.push(member);
             }
         }
     }
     drop(set);
-    repeat_as_removal(call, &removed);
+    if !removed.is_empty() {
+        repeat_as_removal(call, &removed);
+    }
     call.engine.dirty(popped as u64);
     Ok(())
 }

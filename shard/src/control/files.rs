@@ -11,7 +11,7 @@
 //! synced. Everything is written by one thread in the order in which it was asked for.
 
 mod appended;
-pub mod record;
+pub(crate) mod record;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -56,6 +56,8 @@ pub struct Start {
     pub incarnation: u64,
     /// Entries of the log between two snapshots.
     pub snapshot_every: u64,
+    /// Told when this process could serve: only then is its start proposed.
+    pub is_loaded: oneshot::Receiver<()>,
     /// Shows that the thread lives.
     pub pulse: Pulse,
 }
@@ -71,7 +73,7 @@ pub async fn start(start: Start) -> Result<(Control, Running), String> {
     let log = LogStore::new(files.clone(), contents.vote, contents.purged, contents.entries);
     let machine = Machine::new(files, contents.owner, contents.snapshot)?;
     let (requests, received) = mpsc::unbounded_channel();
-    let control = Control::new(machine.published(), requests);
+    let control = Control::new(machine.published(), requests).of_cluster(machine.cluster());
     let peers = Peers { identity: start.identity.clone(), secret: start.secret.clone(), log, machine };
     let (began, result) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
@@ -131,7 +133,7 @@ async fn raft(start: &Start, peers: &Peers) -> Result<Raft, String> {
 }
 
 async fn run(
-    start: Start,
+    mut start: Start,
     group: Arc<Group>,
     listener: TcpListener,
     mut requests: mpsc::UnboundedReceiver<Request>,
@@ -143,8 +145,14 @@ async fn run(
         }
         std::future::pending::<()>().await;
     };
+    let is_loaded = std::mem::replace(&mut start.is_loaded, oneshot::channel().1);
     let begin = async {
-        tokio::join!(founding::begin(&group, &start.file), announce(&group, start.incarnation));
+        let announced = async {
+            if is_loaded.await.is_ok() {
+                announce(&group, start.incarnation).await;
+            }
+        };
+        tokio::join!(founding::begin(&group, &start.file), announced);
         std::future::pending::<()>().await;
     };
     let pulse = async {

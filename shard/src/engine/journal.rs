@@ -1,13 +1,14 @@
-//! What was changed in slots that are being copied.
+//! What was changed, for the log and for those who copy slots.
 //!
-//! A slot that is tracked notes every change of a key, whoever makes it: a command, expiry or eviction. Whoever copies
-//! the slot takes the notes after each command and turns them into what its stream needs.
+//! While there is a log every slot notes that something in it was changed, whoever does it: a command, expiry or
+//! eviction. A slot that is being copied notes the keys as well, and so does every slot for a command on several slots.
+//! Whoever logs and copies takes the notes after each command and turns them into what a stream needs.
 
 use slotway_common::slot::Slot;
 
 use super::{DbIndex, Engine, Key};
 
-/// A key in a tracked slot.
+/// A key in a noted slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotedKey {
     pub slot: Slot,
@@ -16,7 +17,7 @@ pub struct NotedKey {
     pub key: Box<[u8]>,
 }
 
-/// A change in a tracked slot.
+/// A change in a noted slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A command may have changed the key, or made or removed it.
@@ -29,19 +30,60 @@ pub enum Note {
     Swapped { slot: Slot, a: DbIndex, b: DbIndex },
 }
 
+/// Who wants to know of the changes in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watcher {
+    /// The slot is on its way to another shard.
+    Move,
+    /// The slot is being copied into a new base of the log.
+    Copy,
+}
+
+/// Bits of [`super::SlotSpace`]: who watches it. Zero: nobody, and nothing is noted.
+pub(super) const LOGGED: u8 = 1;
+const MOVING: u8 = 2;
+const COPIED: u8 = 4;
+
+impl Watcher {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Move => MOVING,
+            Self::Copy => COPIED,
+        }
+    }
+}
+
 /// The changes since they were last taken.
 #[derive(Debug, Default)]
 pub struct Journal {
     notes: Vec<Note>,
+    /// A key was written, noted or not.
+    written: bool,
+    /// The command in progress has keys in several slots: which of them it writes must be noted.
+    several_slots: bool,
     /// What the command in progress is to be repeated as, where its own arguments would not repeat it.
     instead: Option<Vec<Vec<u8>>>,
+    /// New slots are noted from the start.
+    is_logged: bool,
+}
+
+/// What [`Engine::take_notes`] gives.
+#[derive(Debug, Default)]
+pub struct Notes {
+    pub notes: Vec<Note>,
+    /// Some key was written. It is among the notes only if its slot is copied or the command has keys in several slots.
+    pub written: bool,
+    /// The command had keys in several slots.
+    pub several_slots: bool,
+    /// What the command is to be repeated as, if not by its own arguments.
+    pub instead: Option<Vec<Vec<u8>>>,
 }
 
 impl Journal {
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.notes.is_empty()
+        !self.written && self.notes.is_empty()
     }
 
     #[cold]
@@ -49,8 +91,17 @@ impl Journal {
         self.notes.push(note);
     }
 
+    /// A key of a slot that `watched` watch was written.
+    #[inline]
+    pub(super) fn written(&mut self, watched: u8, db: DbIndex, key: &Key<'_>) {
+        self.written = true;
+        if watched != LOGGED || self.several_slots {
+            self.note_key(db, key);
+        }
+    }
+
     #[cold]
-    pub(super) fn written(&mut self, db: DbIndex, key: &Key<'_>) {
+    fn note_key(&mut self, db: DbIndex, key: &Key<'_>) {
         self.notes.push(Note::Written(NotedKey {
             slot: key.slot,
             db,
@@ -58,20 +109,44 @@ impl Journal {
             key: key.bytes.into(),
         }));
     }
+
+    /// Who watches a slot that has just come.
+    pub(super) fn for_new_slots(&self) -> u8 {
+        if self.is_logged { LOGGED } else { 0 }
+    }
 }
 
 impl Engine {
-    /// Begins or ends noting the changes in a slot.
-    pub fn track(&mut self, slot: Slot, tracked: bool) {
+    /// Begins or ends noting the changes in all slots.
+    pub fn log_changes(&mut self, on: bool) {
+        self.journal.is_logged = on;
+        for space in &mut self.slots {
+            space.watched = if on { space.watched | LOGGED } else { space.watched & !LOGGED };
+        }
+    }
+
+    /// Begins or ends noting the keys that are changed in a slot.
+    pub fn watch(&mut self, slot: Slot, watcher: Watcher, on: bool) {
         if let Some(space) = self.slots.get_mut(usize::from(slot)) {
-            space.tracked = tracked;
+            space.watched = if on { space.watched | watcher.bit() } else { space.watched & !watcher.bit() };
         }
     }
 
     #[must_use]
     #[inline]
-    pub fn is_tracked(&self, slot: Slot) -> bool {
-        self.slots.get(usize::from(slot)).is_some_and(|space| space.tracked)
+    pub fn is_watched(&self, slot: Slot) -> bool {
+        self.watched(slot) != 0
+    }
+
+    #[inline]
+    pub(super) fn watched(&self, slot: Slot) -> u8 {
+        self.slots.get(usize::from(slot)).map_or(0, |space| space.watched)
+    }
+
+    /// The next command has keys in several slots.
+    #[inline]
+    pub fn expect_several_slots(&mut self) {
+        self.journal.several_slots = true;
     }
 
     /// True when there are changes that nobody has taken.
@@ -81,30 +156,48 @@ impl Engine {
         !self.journal.is_empty()
     }
 
-    /// The changes since the last call, in their order, and what the command in progress is to be repeated as if not by
-    /// its own arguments.
-    pub fn take_notes(&mut self) -> (Vec<Note>, Option<Vec<Vec<u8>>>) {
-        (std::mem::take(&mut self.journal.notes), self.journal.instead.take())
+    /// True when all that there is to take is that a command has written keys of one slot that nobody copies, by its own
+    /// arguments. That is taken then.
+    #[inline]
+    pub fn take_plain_write(&mut self) -> bool {
+        let journal = &mut self.journal;
+        let plain = journal.notes.is_empty() && !journal.several_slots && journal.instead.is_none();
+        if plain {
+            journal.written = false;
+        }
+        plain
+    }
+
+    /// The changes since the last call, in their order.
+    pub fn take_notes(&mut self) -> Notes {
+        let journal = &mut self.journal;
+        Notes {
+            notes: std::mem::take(&mut journal.notes),
+            written: std::mem::take(&mut journal.written),
+            several_slots: std::mem::take(&mut journal.several_slots),
+            instead: journal.instead.take(),
+        }
     }
 
     /// Says how the command in progress is to be repeated: it chose something at random. Does nothing for a slot that
-    /// is not tracked.
+    /// nobody watches.
     pub fn repeat_as(&mut self, slot: Slot, command: impl FnOnce() -> Vec<Vec<u8>>) {
-        if self.is_tracked(slot) {
+        if self.is_watched(slot) {
             self.journal.instead = Some(command());
         }
     }
 
     #[inline]
     pub(super) fn note_written(&mut self, db: DbIndex, slot: Slot, hash: u64, bytes: &[u8]) {
-        if self.is_tracked(slot) {
-            self.journal.written(db, &Key { bytes, slot, hash });
+        let watched = self.watched(slot);
+        if watched != 0 {
+            self.journal.written(watched, db, &Key { bytes, slot, hash });
         }
     }
 
     #[inline]
     pub(super) fn note_gone(&mut self, db: DbIndex, slot: Slot, hash: u64, key: &[u8]) {
-        if self.is_tracked(slot) {
+        if self.is_watched(slot) {
             self.journal.note(Note::Gone(NotedKey { slot, db, hash, key: key.into() }));
         }
     }

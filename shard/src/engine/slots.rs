@@ -9,8 +9,8 @@ pub struct SlotSpace {
     /// Database 0, which nearly everybody uses alone.
     zero: Database,
     others: Option<Box<[Option<Box<Database>>; DATABASES]>>,
-    /// Its changes are noted in the engine's journal.
-    pub(super) tracked: bool,
+    /// Who wants its changes noted in the engine's journal; 0: nobody.
+    pub(super) watched: u8,
     /// Nothing here may change: the slot is about to be handed over.
     pub(super) parked: bool,
 }

@@ -63,7 +63,7 @@ impl Engine {
         self.change(db, key.slot, place, change)
     }
 
-    /// Takes everything out that a slot holds. It is left empty, open and not tracked.
+    /// Takes everything out that a slot holds. It is left empty and open, and nobody copies it.
     #[must_use]
     pub fn detach(&mut self, slot: Slot) -> SlotSpace {
         self.settle();
@@ -71,6 +71,9 @@ impl Engine {
         let space = std::mem::take(space);
         if let Some(operations) = self.operations.get_mut(usize::from(slot)) {
             *operations = 0;
+        }
+        if let Some(left) = self.slots.get_mut(usize::from(slot)) {
+            left.watched = self.journal.for_new_slots();
         }
         for (db, database) in space.databases() {
             self.totals[db].remove(slot, database.len() as u64, database.expires());
@@ -87,7 +90,7 @@ impl Engine {
         }
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             *place = space;
-            (place.tracked, place.parked) = (false, false);
+            (place.watched, place.parked) = (self.journal.for_new_slots(), false);
         }
     }
 
@@ -117,6 +120,20 @@ impl Engine {
             }
         }
         keys
+    }
+
+    /// True when there is no key in any slot.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        (0..DATABASES).all(|db| self.totals(db).keys() == 0)
+    }
+
+    /// What a log held is here: keys expire again, and counting begins.
+    pub fn loaded(&mut self) {
+        self.keeps_expired = false;
+        self.stats = super::Stats::default();
+        self.changes = 0;
+        self.set_now(slotway_common::platform::clock::now_ms());
     }
 
     /// From now on no key expires here by itself: whoever feeds this engine says which keys go.

@@ -9,6 +9,7 @@ use slotway_common::settings::Name;
 use slotway_common::slot::{SLOTS, Slot};
 
 use super::{Closed, Leaving, Outgoing, Progress};
+use crate::engine::Watcher;
 use crate::node::Shard;
 use crate::settings;
 
@@ -20,17 +21,23 @@ impl Shard {
             return;
         }
         let (before, was) = self.follow(state);
+        let serves = self.node.not_serving().is_none();
+        let begins = serves && was == usize::MAX;
         for slot in 0..SLOTS {
             let owned = before.shard_of(slot) == Some(was);
             let owns = self.node.owns(slot);
-            if owned && !owns {
-                self.let_go(slot);
+            // At the start the log may still hold what another shard has taken over meanwhile.
+            let left_over = begins && !owns && self.engine.slot(slot).keys() > 0;
+            if owned && !owns || left_over {
+                self.let_go(slot, state, serves);
             } else if owns && !owned {
                 self.take_over(slot, state);
             }
         }
         fault::point("adopted");
-        self.end_moves(state);
+        if serves {
+            self.end_moves(state);
+        }
         let my_name = state.node(&self.node.identity.node).map(|(shard, _)| shard.name.as_str());
         let to_here = state.migrations.iter().filter(|found| Some(found.target.as_str()) == my_name);
         self.node.moves.outgoing = state
@@ -49,9 +56,16 @@ impl Shard {
     }
 
     /// The slot is another shard's now.
-    fn let_go(&mut self, slot: Slot) {
+    fn let_go(&mut self, slot: Slot, state: &ClusterState, serves: bool) {
         let space = self.engine.detach(slot);
         self.engine.free(space);
+        // A process that serves no more, because there is a later one, has no say in what the directory holds.
+        if serves {
+            let migration = state.migrations.iter().chain(state.ended.iter().rev());
+            let id =
+                migration.filter(|found| found.moved.contains(slot)).map(|found| found.id.clone()).next();
+            self.node.log.handed(&mut self.engine, slot, &id.unwrap_or_default(), false);
+        }
         self.node.moves.gate.open(slot);
         self.node.moves.stats.slots_left += 1;
     }
@@ -59,8 +73,10 @@ impl Shard {
     /// The slot is this shard's now.
     fn take_over(&mut self, slot: Slot, state: &ClusterState) {
         match self.node.moves.arrived.remove(&slot) {
-            Some((id, space)) if state.migration(&id).is_some_and(|found| found.moved.contains(slot)) => {
+            // A move that the state has forgotten was committed: nothing else could have made the slot this shard's.
+            Some((id, space)) if state.migration(&id).is_none_or(|found| found.moved.contains(slot)) => {
                 self.engine.attach(slot, space);
+                self.node.log.handed(&mut self.engine, slot, &id, true);
                 self.node.moves.stats.slots_arrived += 1;
             }
             // What is left of an earlier move.
@@ -93,7 +109,7 @@ impl Shard {
         for leaving in ended {
             // What was not committed stays, and is served again: the move has been aborted.
             for slot in leaving.source.slots().iter().copied().filter(|slot| owns(*slot)) {
-                engine.track(slot, false);
+                engine.watch(slot, Watcher::Move, false);
                 engine.park(slot, false);
                 node.moves.gate.open(slot);
             }

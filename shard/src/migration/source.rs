@@ -17,9 +17,10 @@ use slotway_common::fault;
 use slotway_common::resp::Args;
 use slotway_common::slot::Slot;
 
-use crate::engine::{DATABASES, DbIndex, Engine, Key, Note, NotedKey, Record, prefix_of};
+use crate::engine::{DATABASES, DbIndex, Engine, Key, Note, NotedKey, Notes, Record, prefix_of};
+use crate::log::Ran;
 use crate::rdb::{self, Compression};
-use crate::stream::{Digest, Head, Kind, put_bytes, put_entry, put_frame, put_number, put_part};
+use crate::stream::{Digest, Head, Kind, put_bytes, put_effect, put_entry, put_frame, put_number, put_part};
 
 /// Values with more bytes than this travel in parts of about this size.
 const PART: usize = 64 * 1024;
@@ -63,6 +64,9 @@ pub struct Source {
     sequence: u64,
     digest: Digest,
     scratch: Vec<u8>,
+    /// What is copied is a base of the log: of slots that have been copied nothing more is sent, and their ends tell this
+    /// number, that of the last frame of the log which the copy has in it.
+    as_of: Option<u64>,
     /// Keys and bytes of their values that the copy has passed.
     pub keys: u64,
     pub bytes: u64,
@@ -80,11 +84,37 @@ impl Source {
             sequence,
             digest,
             scratch: Vec::new(),
+            as_of: None,
             keys: 0,
             bytes: 0,
         };
         source.begin_slot();
         source
+    }
+
+    /// A copy of these slots as a base of the log.
+    #[must_use]
+    pub fn of_base(slots: Vec<Slot>) -> Self {
+        Self { as_of: Some(0), ..Self::new(slots, 0, Digest::default()) }
+    }
+
+    /// Says which frame of the log is the last one so far.
+    pub fn set_as_of(&mut self, sequence: u64) {
+        self.as_of = Some(sequence);
+    }
+
+    /// The slot in progress.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot> {
+        self.slots.get(self.place.slot).copied()
+    }
+
+    /// Begins the slot in progress again, if it is this one: it holds something else altogether.
+    pub fn begin_again(&mut self, slot: Slot) {
+        if self.slot() == Some(slot) {
+            self.place = Place { db: 0, prefix: 0, ..self.place };
+            self.begin_slot();
+        }
     }
 
     #[must_use]
@@ -152,7 +182,8 @@ impl Source {
         match next {
             Some(db) => self.place = Place { db, prefix: 0, ..self.place },
             None => {
-                self.push(Kind::End, 0, slot, Vec::new());
+                let as_of = self.as_of.map_or_else(Vec::new, |as_of| as_of.to_le_bytes().to_vec());
+                self.push(Kind::End, 0, slot, as_of);
                 self.place = Place { slot: self.place.slot + 1, db: 0, prefix: 0 };
                 self.begin_slot();
             }
@@ -168,20 +199,17 @@ impl Source {
     /// Whether the copy has passed this place; `None` for a slot that does not belong to the batch.
     fn is_sent(&self, slot: Slot, db: DbIndex, hash: u64) -> Option<bool> {
         let position = self.slots.binary_search(&slot).ok()?;
+        if self.as_of.is_some() && position != self.place.slot {
+            return None;
+        }
         let here = Place { slot: position, db, prefix: prefix_of(hash) };
         let key = |place: Place| (place.slot, place.db, place.prefix);
         Some(key(here) < key(self.place))
     }
 
-    /// Takes note of what a command, expiry or eviction has changed. `ran` is the command with the database it ran on,
-    /// if it is one that can be repeated; `instead` what it must be repeated as if not as it is.
-    pub fn record(
-        &mut self,
-        engine: &Engine,
-        notes: &[Note],
-        ran: Option<(&'static Command, Args<'_>, DbIndex)>,
-        instead: Option<&[Vec<u8>]>,
-    ) {
+    /// Takes note of what a command, expiry or eviction has changed; `ran` is the command.
+    pub fn record(&mut self, engine: &Engine, noted: &Notes, ran: Option<&Ran<'_>>) {
+        let notes = &noted.notes;
         for note in notes {
             match note {
                 Note::Gone(key) => self.gone(key),
@@ -198,19 +226,14 @@ impl Source {
             })
             .collect();
         let Some(first) = written.first() else { return };
-        if let Some((command, args, db)) = ran
-            && self.is_repeatable(notes, command, &args, db)
+        if let Some(ran) = ran.filter(|ran| ran.is_repeatable)
+            && self.is_repeatable(notes, ran.command, &ran.args, ran.db)
         {
-            let mut payload = engine.now().to_le_bytes().to_vec();
-            match instead {
-                Some(words) => {
-                    put_number(words.len() as u64, &mut payload);
-                    words.iter().for_each(|word| put_bytes(word, &mut payload));
-                }
-                None => {
-                    put_number(args.len() as u64, &mut payload);
-                    args.iter().for_each(|word| put_bytes(word, &mut payload));
-                }
+            let db = ran.db;
+            let mut payload = Vec::new();
+            match &noted.instead {
+                Some(words) => put_effect(engine.now(), words.iter().map(Vec::as_slice), &mut payload),
+                None => put_effect(engine.now(), ran.args.iter(), &mut payload),
             }
             let in_progress = self.slots.get(self.place.slot) == Some(&first.slot);
             if !(in_progress && fault::planted("effect-dropped")) {
@@ -257,7 +280,7 @@ impl Source {
 
     fn swapped(&mut self, slot: Slot, a: DbIndex, b: DbIndex) {
         let Ok(position) = self.slots.binary_search(&slot) else { return };
-        if position < self.place.slot {
+        if position < self.place.slot && self.as_of.is_none() {
             self.push(Kind::Swapped, 0, slot, vec![a as u8, b as u8]);
         } else if position == self.place.slot {
             // What has been sent is in no order any more: once more from the start.

@@ -14,7 +14,7 @@ use slotway_common::topology::SlotRanges;
 
 use super::*;
 use crate::dispatch::{self, Prepared};
-use crate::engine::{DATABASES, Key, LazyFree};
+use crate::engine::{DATABASES, Key, LazyFree, Watcher};
 use crate::metrics::ShardCells;
 use crate::node::{Node, Shard};
 use crate::session::{Client, Session};
@@ -219,7 +219,7 @@ impl Pair {
     }
 
     fn begin(&mut self) {
-        slots().iter().for_each(|slot| self.source.engine.track(*slot, true));
+        slots().iter().for_each(|slot| self.source.engine.watch(*slot, Watcher::Move, true));
         let source = Source::new(slots(), 0, Digest::default());
         self.source.node.moves.leaving.push(Leaving::new("1".to_owned(), source));
     }
@@ -232,7 +232,7 @@ impl Pair {
             Step::Sweep => {
                 self.source.engine.sweep_expired(std::time::Duration::from_secs(1));
                 if self.source.engine.has_notes() {
-                    self.source.node.moves.record(&mut self.source.engine, None);
+                    self.source.note_changes(None);
                 }
             }
             Step::Copy => {

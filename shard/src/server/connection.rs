@@ -11,14 +11,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use slotway_common::command::Command;
+use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::platform::net::TcpStream;
-use slotway_common::resp::{Args, Limits, Parser};
+use slotway_common::resp::{Args, Limits, Parser, Reply};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::Server;
 use super::ahead::End;
+use super::held::Held;
 use super::import;
 use crate::dispatch::{self, Prepared};
 use crate::node::Shard;
@@ -45,6 +47,9 @@ pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Clie
         input: Vec::new(),
         output: Vec::new(),
         written: 0,
+        held: Held::default(),
+        waits_for: 0,
+        ran: 0,
         paused: None,
         server,
     };
@@ -64,6 +69,12 @@ pub(super) struct Connection {
     output: Vec<u8>,
     /// Bytes of `output` that are written already.
     written: usize,
+    /// What of `output` has to wait for the log.
+    held: Held,
+    /// The frame of the log that the client was last put down for.
+    waits_for: u64,
+    /// Requests that have run in this turn.
+    ran: usize,
     /// Runs while CLIENT PAUSE holds the next command back.
     paused: Option<Pin<Box<Sleep>>>,
 }
@@ -91,10 +102,16 @@ impl Connection {
                 return Poll::Ready(());
             }
             self.take_pushed();
+            if self.session.saving.is_some() && !self.has_saved() {
+                return self.poll_held(context);
+            }
             match self.poll_write(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
+            }
+            if !self.held.is_empty() && self.is_full_of_held() {
+                return Poll::Pending;
             }
             if self.session.closing
                 || self.session.import.is_some()
@@ -120,7 +137,7 @@ impl Connection {
                         continue;
                     }
                 }
-                if !self.output.is_empty() {
+                if self.output.len() > self.written && self.held.is_empty() {
                     continue;
                 }
             }
@@ -138,7 +155,7 @@ impl Connection {
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.poll_write(context) {
             Poll::Ready(Err(_)) => return Poll::Ready(()),
-            Poll::Ready(Ok(())) if self.session.closing => return Poll::Ready(()),
+            Poll::Ready(Ok(())) if self.session.closing && self.held.is_empty() => return Poll::Ready(()),
             _ => {}
         }
         if self.input.is_empty() {
@@ -164,8 +181,9 @@ impl Connection {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.output.len() {
-            let rest = &self.output[self.written..];
+        let free = if self.held.is_empty() { self.output.len() } else { self.release() };
+        while self.written < free {
+            let rest = &self.output[self.written..free];
             match Pin::new(&mut self.stream).poll_write(context, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
@@ -181,6 +199,10 @@ impl Connection {
                 }
             }
         }
+        if !self.held.is_empty() {
+            self.session.client.output_bytes.set(self.output.len() - self.written);
+            return Poll::Ready(Ok(()));
+        }
         self.written = 0;
         if self.output.capacity() > KEEP {
             self.output = Vec::new();
@@ -189,6 +211,62 @@ impl Connection {
         }
         self.session.client.output_bytes.set(0);
         Poll::Ready(Ok(()))
+    }
+
+    /// How much of the output may be written; the task is woken when it is more.
+    #[cold]
+    fn release(&mut self) -> usize {
+        let server = self.server.clone();
+        let node = &server.shard.borrow().node;
+        match node.log.failure() {
+            Some(reason) => self.held.fail(&mut self.output, self.session.protocol, reason),
+            None => {
+                if let Some(sequence) = self.held.release(node.log.released())
+                    && self.waits_for != sequence
+                {
+                    self.waits_for = sequence;
+                    server.waiting.borrow_mut().add(sequence, self.session.client.clone());
+                }
+            }
+        }
+        if self.written > KEEP {
+            self.output.drain(..self.written);
+            self.held.shift(self.written);
+            self.written = 0;
+        }
+        self.held.free(self.output.len())
+    }
+
+    /// Answers SAVE when the base that it waits for has ended.
+    #[cold]
+    fn has_saved(&mut self) -> bool {
+        let server = self.server.clone();
+        let node = &server.shard.borrow().node;
+        let is_over = node.log.failure().is_some() || !node.log.is_on();
+        if self.session.saving.is_some_and(|wanted| node.log.bases_ended() < wanted) && !is_over {
+            return false;
+        }
+        (self.session.saving, self.session.suspended) = (None, false);
+        let mut reply = Reply::new(&mut self.output, self.session.protocol);
+        match node.log.last_save_error() {
+            None if !is_over => reply.ok(),
+            reason => {
+                let reason = reason.unwrap_or_else(|| "the log has ended".to_owned());
+                reply.error(&Error::err(format!("nothing was saved: {reason}")));
+            }
+        }
+        true
+    }
+
+    /// Whether so much is held that nothing more is run. While the connection is to close, everything must go first.
+    #[cold]
+    fn is_full_of_held(&self) -> bool {
+        let shard = self.server.shard.borrow();
+        self.session.closing
+            || self.session.import.is_some()
+            || shard.node.stopping
+            || self.output.len() - self.written > WRITE_AT
+            || shard.node.log.is_behind()
     }
 
     /// Reads once and runs what is whole; `false` at the end of the stream.
@@ -251,6 +329,26 @@ impl Connection {
     fn run(&mut self, input: &[u8]) -> (usize, Stop) {
         let server = self.server.clone();
         let shard = &mut *server.shard.borrow_mut();
+        let from = self.output.len();
+        self.ran = 0;
+        let ended = self.run_on(shard, input);
+        if shard.node.log.is_on() && self.output.len() > from {
+            self.hold(shard, from);
+        }
+        ended
+    }
+
+    /// Holds what was answered from there on until the log has all that was done so far.
+    fn hold(&mut self, shard: &Shard, from: usize) {
+        let log = &shard.node.log;
+        let sequence = log.sequence();
+        if sequence > log.released() && !crate::log::replies_at_once() {
+            self.held.add(from, sequence, self.ran);
+        }
+    }
+
+    fn run_on(&mut self, shard: &mut Shard, input: &[u8]) -> (usize, Stop) {
+        let server = self.server.clone();
         let ahead = &mut *server.ahead.borrow_mut();
         let now = clock::now_ms();
         shard.engine.set_now(now);
@@ -293,7 +391,8 @@ impl Connection {
                     time,
                 );
                 used += frame.length;
-                if self.session.import.is_some() {
+                self.ran += 1;
+                if self.session.suspended {
                     return self.stop(used, Stop::Closing);
                 }
                 if self.session.closing {
@@ -328,6 +427,7 @@ impl Connection {
                         );
                     }
                     used += length;
+                    self.ran += 1;
                     if self.session.closing {
                         return self.stop(input.len(), Stop::Closing);
                     }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::Server;
 use super::connection::Connection;
+use super::logging;
 use crate::engine::SlotSpace;
 use crate::migration::{Applied, Closed, Target};
 use crate::node::Shard;
@@ -68,9 +69,19 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
     fault::point("target-begun");
     let mut frames = Frames::new();
     frames.buffer().append(&mut connection.input);
+    let mut batch = Batch { server: server.clone(), switched: None };
     loop {
+        if target.slots() == 0 {
+            // A new base of the log would not have in it what is in the middle of arriving.
+            while server.shard.borrow().node.log.is_base_wanted() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
         let applied_before = frames.last();
         let prepared = apply(&server, &mut target, &mut frames, id)?;
+        if target.slots() > 0 {
+            batch.begin();
+        }
         if frames.last() > applied_before {
             fault::point("target-applying");
             let answer = answers.put(Kind::Applied, &frames.last().to_le_bytes());
@@ -79,7 +90,11 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
         match prepared {
             Some(slots) => {
                 fault::point("target-prepared");
+                batch.check()?;
                 hand_over(&server, &mut target, &slots, id)?;
+                batch.end();
+                // From here on the source may have it decided that the slots are this shard's.
+                logging::synced(&server).await?;
                 fault::point("target-handed-over");
                 let answer = answers.put(Kind::Ready, &[]);
                 connection.stream.write_all(&answer).await.map_err(|error| error.to_string())?;
@@ -104,6 +119,46 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
             Ok(_) => {}
             Err(error) => return Err(error.to_string()),
         }
+    }
+}
+
+/// A batch that is arriving, as far as the log is concerned.
+struct Batch {
+    server: Rc<Server>,
+    /// What [`crate::log::Log::switched`] said when it began.
+    switched: Option<u64>,
+}
+
+impl Batch {
+    fn begin(&mut self) {
+        if self.switched.is_none() {
+            let log = &mut self.server.shard.borrow_mut().node.log;
+            log.count_staging(true);
+            self.switched = Some(log.switched());
+        }
+    }
+
+    /// Refuses a batch of which the log has a part only.
+    fn check(&self) -> Result<(), String> {
+        let now = self.server.shard.borrow().node.log.switched();
+        if self.switched.is_some_and(|before| before != now) {
+            return Err("the target's log was switched on or off".to_owned());
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if self.switched.take().is_some()
+            && let Ok(mut shard) = self.server.shard.try_borrow_mut()
+        {
+            shard.node.log.count_staging(false);
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -151,7 +206,7 @@ fn apply(
         let Some(frame) = frames.take().map_err(|error| error.to_string())? else { return Ok(None) };
         match target.apply(&frame, before, &mut shard.node).map_err(|error| error.to_string())? {
             Applied::Prepared(slots) => return Ok(Some(slots)),
-            Applied::Going => {}
+            Applied::Going => shard.node.log.staged(id, &frame),
         }
         if clock::since(started) > SLICE {
             return has_room(shard, id).map(|()| None);
@@ -176,6 +231,7 @@ fn hand_over(server: &Server, target: &mut Target, slots: &[Slot], id: &str) -> 
     if let Some(control) = &server.control {
         check(&control.state(), shard, id)?;
     }
+    shard.node.log.arrived(id, slots);
     for slot in slots {
         let space: SlotSpace = target.hand_over(*slot);
         if let Some((_, old)) = shard.node.moves.arrived.insert(*slot, (id.to_owned(), space)) {

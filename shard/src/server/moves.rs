@@ -15,12 +15,24 @@ use super::Server;
 use crate::control::Control;
 
 /// Follows the committed state for as long as the process runs, and tells `health` whether it serves.
-pub(super) async fn follow(server: Rc<Server>, mut control: Control, health: Arc<Health>) {
+///
+/// # Errors
+/// When what the node has stored belongs to another cluster.
+pub(super) async fn follow(
+    server: Rc<Server>,
+    mut control: Control,
+    health: Arc<Health>,
+) -> Result<(), String> {
     let mut driven: BTreeSet<String> = BTreeSet::new();
     loop {
         let state = control.state();
         {
             let shard = &mut *server.shard.borrow_mut();
+            if let Some(other) =
+                shard.node.log_cluster.as_ref().filter(|id| state.is_founded() && **id != state.id)
+            {
+                return Err(format!("the log belongs to cluster {other}, and this is cluster {}", state.id));
+            }
             shard.adopt(&state);
             match shard.node.not_serving() {
                 None => health.set_ready(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slotway_common::admin::Pulse;
 use slotway_common::platform::clock;
+use slotway_common::settings::Name;
 
 use super::Server;
 use crate::metrics::ShardCells;
@@ -71,6 +72,7 @@ impl Server {
             let closed = close_slow_readers(shard, bytes, time.as_millis() as i64, now);
             shard.node.stats.closed_for_output += closed;
         }
+        save_if_due(shard);
         cells.publish(&shard.engine, &shard.node);
     }
 
@@ -84,10 +86,34 @@ impl Server {
         shard.engine.set_now(now);
         let unfinished = shard.engine.sweep_expired(SLICE).unfinished;
         if shard.engine.has_notes() {
-            shard.node.moves.record(&mut shard.engine, None);
+            shard.note_changes(None);
         }
         shard.node.latency.event("expire-cycle", clock::since(started), now);
         unfinished
+    }
+}
+
+/// Asks for a new base when the log has grown, or so much has changed as `save` says.
+fn save_if_due(shard: &mut Shard) {
+    let Shard { engine, node } = shard;
+    let (values, log) = (&node.settings.values, &mut node.log);
+    if !log.is_on() || log.is_saving() || log.failure().is_some() || !log.may_retry() {
+        return;
+    }
+    let (base, all) = log.sizes();
+    let percentage = values.number(Name::AutoAofRewritePercentage) as u64;
+    let growth = all.saturating_sub(base).saturating_mul(100) / base.max(1);
+    let has_grown = percentage > 0 && all > values.bytes(Name::AutoAofRewriteMinSize) && growth >= percentage;
+    let changes = log.changes_since_save(engine);
+    let saved_at = log.saved_at().max(node.started_at / 1000);
+    let age = engine.now() / 1000 - saved_at;
+    let is_due = values
+        .save_points()
+        .iter()
+        .any(|(seconds, wanted)| age >= *seconds && changes >= u64::try_from(*wanted).unwrap_or(u64::MAX));
+    if has_grown || is_due {
+        tracing::info!("a new base of the log is begun: it has {all} bytes, and its base {base}");
+        log.want_base(true);
     }
 }
 

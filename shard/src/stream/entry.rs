@@ -85,6 +85,14 @@ pub fn put_entry(
     put_bytes(scratch, out);
 }
 
+/// Appends the payload of an effect: a command to repeat, with the time that it saw.
+#[inline]
+pub fn put_effect<'a>(now: i64, words: impl ExactSizeIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&now.to_le_bytes());
+    put_number(words.len() as u64, out);
+    words.for_each(|word| put_bytes(word, out));
+}
+
 /// Appends a part of a value, the payload of a frame of its own.
 pub fn put_part(head: &Head<'_>, number: u64, value: &[u8], out: &mut Vec<u8>) {
     head.put(out);

@@ -6,7 +6,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::StreamError;
 use crate::engine::{DATABASES, DbIndex};
 
-const MAGIC: [u8; 4] = *b"SLS1";
+/// The bytes that every frame begins with.
+pub const MAGIC: [u8; 4] = *b"SLS1";
 
 /// Bytes of a frame before its payload.
 pub const HEADER: usize = 28;
@@ -16,43 +17,57 @@ pub const LONGEST: u32 = 2_000_000_000;
 
 /// What a frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
-    Begin,
-    Values,
-    Part,
-    Effect,
-    Deleted,
-    Flushed,
-    Swapped,
-    End,
-    Prepare,
-    Applied,
-    Ready,
-    Failed,
+    Begin = 1,
+    Values = 2,
+    Part = 3,
+    Effect = 4,
+    Deleted = 5,
+    Flushed = 6,
+    Swapped = 7,
+    End = 8,
+    Prepare = 9,
+    // What only the files of the log have: what a file is, how far it was on disk, how a base ends,
+    Head = 10,
+    Mark = 11,
+    Complete = 12,
+    // a frame of a stream that brings slots here, a batch of such that is complete, and slots that came and went.
+    Staged = 13,
+    Arrived = 14,
+    Attached = 15,
+    Detached = 19,
+    // What only the sink of a stream sends.
+    Applied = 16,
+    Ready = 17,
+    Failed = 18,
 }
 
-const KINDS: [(u8, Kind); 12] = [
-    (1, Kind::Begin),
-    (2, Kind::Values),
-    (3, Kind::Part),
-    (4, Kind::Effect),
-    (5, Kind::Deleted),
-    (6, Kind::Flushed),
-    (7, Kind::Swapped),
-    (8, Kind::End),
-    (9, Kind::Prepare),
-    (16, Kind::Applied),
-    (17, Kind::Ready),
-    (18, Kind::Failed),
+const KINDS: [Kind; 19] = [
+    Kind::Begin,
+    Kind::Values,
+    Kind::Part,
+    Kind::Effect,
+    Kind::Deleted,
+    Kind::Flushed,
+    Kind::Swapped,
+    Kind::End,
+    Kind::Prepare,
+    Kind::Head,
+    Kind::Mark,
+    Kind::Complete,
+    Kind::Staged,
+    Kind::Arrived,
+    Kind::Attached,
+    Kind::Applied,
+    Kind::Ready,
+    Kind::Failed,
+    Kind::Detached,
 ];
 
 impl Kind {
-    fn number(self) -> u8 {
-        KINDS.iter().find(|(_, kind)| *kind == self).map_or(0, |(number, _)| *number)
-    }
-
-    fn of(number: u8) -> Option<Self> {
-        KINDS.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        KINDS.get(usize::from(number).checked_sub(1)?).copied()
     }
 }
 
@@ -87,7 +102,7 @@ pub fn put_frame(
 ) {
     let start = out.len();
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[kind.number(), db as u8]);
+    out.extend_from_slice(&[kind as u8, db as u8]);
     out.extend_from_slice(&slot.to_le_bytes());
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());

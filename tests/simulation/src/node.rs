@@ -36,6 +36,9 @@ async fn serve(common: &Common, id: &str) -> Result<(), Error> {
     let incarnation = u64::from_le_bytes(random::secret_bytes());
     let health = Health::new();
     let listener = net::listen(&place.client.to_string(), server::BACKLOG)?;
+    // Nodes here keep no logs: there is nothing to read before they can serve.
+    let (loaded, is_loaded) = tokio::sync::oneshot::channel();
+    let _ = loaded.send(());
     let (control, _running) = control::start(control::Start {
         identity: identity.clone(),
         secret: common.secret.clone(),
@@ -44,6 +47,7 @@ async fn serve(common: &Common, id: &str) -> Result<(), Error> {
         directory: place.directory.clone(),
         incarnation,
         snapshot_every: SNAPSHOT_EVERY,
+        is_loaded,
         pulse: health.watch("control", Duration::from_secs(10)),
     })
     .await
@@ -59,9 +63,10 @@ async fn serve(common: &Common, id: &str) -> Result<(), Error> {
         let process = Process { incarnation, window, control: control.clone() };
         common.processes.borrow_mut().insert(id.to_owned(), process);
     };
+    let requests = Requests::never();
     let served =
-        pin!(server::run_watched(data, listener, cells, health, Requests::never(), control.clone(), tell));
-    unless_paused(common, id, served).await?;
+        pin!(server::run_watched(data, listener, cells, health, requests, control.clone(), None, tell));
+    unless_paused(common, id, served).await.map_err(Error::msg)?;
     Ok(())
 }
 

@@ -15,6 +15,18 @@ const DATABASES: usize = 3;
 /// # Errors
 /// When a connection breaks.
 pub fn difference(oracle: &mut Client, subject: &mut Client) -> Result<Option<String>> {
+    compare(oracle, subject, true)
+}
+
+/// As [`difference`], but for how values are stored: one that was read back is stored as a new one would be.
+///
+/// # Errors
+/// When a connection breaks.
+pub fn difference_of_values(oracle: &mut Client, subject: &mut Client) -> Result<Option<String>> {
+    compare(oracle, subject, false)
+}
+
+fn compare(oracle: &mut Client, subject: &mut Client, encodings: bool) -> Result<Option<String>> {
     for db in 0..DATABASES {
         for client in [&mut *oracle, &mut *subject] {
             client.call(&["SELECT", &db.to_string()])?;
@@ -25,7 +37,7 @@ pub fn difference(oracle: &mut Client, subject: &mut Client) -> Result<Option<St
             return Ok(Some(format!("db {db}: only {holder} has {}", key.escape_ascii())));
         }
         for key in &expected {
-            let (expected, given) = (value(oracle, key)?, value(subject, key)?);
+            let (expected, given) = (value(oracle, key, encodings)?, value(subject, key, encodings)?);
             if expected != given {
                 return Ok(Some(format!(
                     "db {db}, key {}:\n  redis:   {expected}\n  slotway: {given}",
@@ -67,8 +79,9 @@ fn keys(client: &mut Client) -> Result<BTreeSet<Vec<u8>>> {
 }
 
 /// Everything that can be asked about a key, as a text.
-fn value(client: &mut Client, key: &[u8]) -> Result<String> {
-    let encoding = client.call(&[&b"OBJECT"[..], b"ENCODING", key])?;
+fn value(client: &mut Client, key: &[u8], encodings: bool) -> Result<String> {
+    let encoding = client.call(&[&b"OBJECT"[..], b"ENCODING", key])?.to_string();
+    let encoding = if encodings { encoding } else { String::new() };
     let expires = client.call(&[&b"PEXPIRETIME"[..], key])?.as_int().unwrap_or(0);
     // Relative times were taken at slightly different moments.
     let expires = expires.saturating_add(5000) / 10_000;

@@ -62,40 +62,68 @@ pub(super) fn memory(facts: &Facts<'_>, section: &mut Section) {
 }
 
 pub(super) fn persistence(facts: &Facts<'_>, section: &mut Section) {
+    let log = &facts.node.log;
+    section.add("loading", u8::from(facts.node.loading.is_some()));
     section.add_all(&[
-        ("loading", "0"),
         ("async_loading", "0"),
         ("current_cow_peak", "0"),
         ("current_cow_size", "0"),
         ("current_cow_size_age", "0"),
         ("current_fork_perc", "0.00"),
-        ("current_save_keys_processed", "0"),
-        ("current_save_keys_total", "0"),
     ]);
-    section.add("rdb_changes_since_last_save", facts.engine.changes());
-    section.add("rdb_bgsave_in_progress", 0);
-    section.add("rdb_last_save_time", facts.node.started_at / 1000);
+    let (saved, to_save) = log.save_progress();
+    section.add("current_save_keys_processed", saved);
+    section.add("current_save_keys_total", to_save);
+    let is_saving = u8::from(log.is_saving());
+    let status = |good: bool| if good { "ok" } else { "err" };
+    let (last, current) = log.save_seconds();
+    let (bases, delayed, is_syncing) = log.counts();
+    section.add("rdb_changes_since_last_save", log.changes_since_save(facts.engine));
+    section.add("rdb_bgsave_in_progress", is_saving);
+    let saved_at = log.saved_at();
+    section.add("rdb_last_save_time", if saved_at > 0 { saved_at } else { facts.node.started_at / 1000 });
+    section.add("rdb_last_bgsave_status", status(log.is_last_save_good()));
+    section.add("rdb_last_bgsave_time_sec", last);
+    section.add("rdb_current_bgsave_time_sec", current);
+    section.add("rdb_saves", bases);
+    section.add("rdb_last_cow_size", 0);
+    section.add("rdb_last_load_keys_expired", 0);
+    section.add("rdb_last_load_keys_loaded", facts.node.loaded.map_or(0, |(_, keys)| keys));
+    section.add("aof_enabled", u8::from(log.is_on()));
+    section.add("aof_rewrite_in_progress", is_saving);
+    section.add("aof_rewrite_scheduled", u8::from(log.is_base_wanted()));
+    section.add("aof_last_rewrite_time_sec", last);
+    section.add("aof_current_rewrite_time_sec", current);
+    section.add("aof_last_bgrewrite_status", status(log.is_last_save_good()));
+    section.add("aof_rewrites", bases);
+    section.add("aof_rewrites_consecutive_failures", u8::from(!log.is_last_save_good()));
+    section.add("aof_last_write_status", status(log.failure().is_none()));
     section.add_all(&[
-        ("rdb_last_bgsave_status", "ok"),
-        ("rdb_last_bgsave_time_sec", "-1"),
-        ("rdb_current_bgsave_time_sec", "-1"),
-        ("rdb_saves", "0"),
-        ("rdb_last_cow_size", "0"),
-        ("rdb_last_load_keys_expired", "0"),
-        ("rdb_last_load_keys_loaded", "0"),
-        ("aof_enabled", "0"),
-        ("aof_rewrite_in_progress", "0"),
-        ("aof_rewrite_scheduled", "0"),
-        ("aof_last_rewrite_time_sec", "-1"),
-        ("aof_current_rewrite_time_sec", "-1"),
-        ("aof_last_bgrewrite_status", "ok"),
-        ("aof_rewrites", "0"),
-        ("aof_rewrites_consecutive_failures", "0"),
-        ("aof_last_write_status", "ok"),
         ("aof_last_cow_size", "0"),
         ("module_fork_in_progress", "0"),
         ("module_fork_last_cow_size", "0"),
     ]);
+    if log.is_on() {
+        let (base, all) = log.sizes();
+        section.add("aof_current_size", all);
+        section.add("aof_base_size", base);
+        section.add("aof_pending_rewrite", u8::from(log.is_base_wanted()));
+        section.add("aof_buffer_length", log.waiting_bytes());
+        section.add("aof_pending_bio_fsync", u8::from(is_syncing));
+        section.add("aof_delayed_fsync", delayed);
+    }
+    if let Some(loading) = &facts.node.loading {
+        let loaded = loading.loaded_bytes.load(std::sync::atomic::Ordering::Relaxed);
+        let total = loading.total_bytes;
+        let seconds = (facts.now / 1000 - loading.since).max(0) as u64;
+        section.add("loading_start_time", loading.since);
+        section.add("loading_total_bytes", total);
+        section.add("loading_rdb_used_mem", 0);
+        section.add("loading_loaded_bytes", loaded);
+        section.add("loading_loaded_perc", format!("{:.2}", loaded as f64 * 100.0 / total.max(1) as f64));
+        let left = total.saturating_sub(loaded) * seconds.max(1) / loaded.max(1);
+        section.add("loading_eta_seconds", left);
+    }
 }
 
 pub(super) fn keyspace(facts: &Facts<'_>, section: &mut Section) {

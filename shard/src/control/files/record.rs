@@ -29,11 +29,13 @@ pub enum Kind {
     /// What a snapshot covers, then its state.
     Meta = b'M' as isize,
     State = b'S' as isize,
+    /// Of the log of the data.
+    Manifest = b'L' as isize,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Head, Self::Entry, Self::Vote, Self::Owner, Self::Meta, Self::State]
+        [Self::Head, Self::Entry, Self::Vote, Self::Owner, Self::Meta, Self::State, Self::Manifest]
             .into_iter()
             .find(|kind| *kind as isize == isize::from(byte))
     }

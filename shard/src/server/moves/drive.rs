@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::super::Server;
 use super::target_link::Link;
 use crate::control::{Control, ProposeError};
+use crate::engine::Watcher;
 use crate::migration::{Leaving, Source};
 use crate::stream::Digest;
 
@@ -162,7 +163,7 @@ impl Driver {
     ) -> Result<(), Stopped> {
         {
             let shard = &mut *self.server.shard.borrow_mut();
-            slots.iter().for_each(|slot| shard.engine.track(*slot, true));
+            slots.iter().for_each(|slot| shard.engine.watch(*slot, Watcher::Move, true));
             let source = Source::new(slots.clone(), self.sequence, self.digest);
             shard.node.moves.leaving.push(Leaving::new(self.id.clone(), source));
         }
@@ -358,7 +359,7 @@ impl Driver {
         }
         let leaving = shard.node.moves.leaving.remove(position);
         for slot in leaving.source.slots() {
-            shard.engine.track(*slot, false);
+            shard.engine.watch(*slot, Watcher::Move, false);
             shard.engine.park(*slot, false);
             shard.node.moves.gate.open(*slot);
         }

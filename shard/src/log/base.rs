@@ -1,0 +1,233 @@
+//! Writing a new base while the slots are served, with the copier that moves slots ([`crate::migration::Source`]).
+//!
+//! The log goes on in a new increment first, so that the base and what comes from there on is all that is needed. Slots
+//! that are empty then are not copied: the increments have all that they get. The others are copied one by one, and the
+//! end of each tells up to which frame of the log the copy has it. A thread writes the file.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use slotway_common::fault;
+use slotway_common::platform::{clock, threads};
+use slotway_common::slot::{SLOTS, Slot};
+
+use super::file::{self, Head};
+use super::manifest::Named;
+use super::writer::{Installed, Job, Shared};
+use super::{Log, frame};
+use crate::engine::{Engine, Watcher};
+use crate::migration::Source;
+use crate::stream::Kind;
+
+/// Bytes that are copied into memory at once, and that may wait for the disk.
+const CHUNK: usize = 256 * 1024;
+const WAITING: usize = 4 * 1024 * 1024;
+/// Bytes after which the file is synced while it is written, so that its last sync is short.
+const SYNC_EVERY: u64 = 32 * 1024 * 1024;
+
+/// A base in the making.
+pub struct Copying {
+    pub(super) source: Source,
+    watched: Option<Slot>,
+    to: Sender<Vec<u8>>,
+    waiting: Arc<AtomicUsize>,
+    failed: Arc<AtomicBool>,
+    pub(super) keys: u64,
+}
+
+/// How far a base has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to copy.
+    Going,
+    /// The disk is behind.
+    Waiting,
+    /// Everything is copied, or the file cannot be written: the writer has the rest.
+    Ended,
+}
+
+impl Log {
+    /// True while slots are in the middle of arriving: their frames are in the increments that a base would replace.
+    #[must_use]
+    pub fn is_staging(&self) -> bool {
+        self.staging > 0
+    }
+
+    /// True while a base is being made, or is about to be.
+    #[must_use]
+    pub fn is_saving(&self) -> bool {
+        self.status.wanted || self.copying.is_some() || self.status.is_installing(self.shared())
+    }
+
+    /// True when a base is about to be begun: nothing that arrives may begin then.
+    #[must_use]
+    pub fn is_base_wanted(&self) -> bool {
+        self.status.wanted
+    }
+
+    /// Asks for a new base.
+    pub fn want_base(&mut self, automatic: bool) {
+        self.status.wanted = true;
+        self.status.automatic = automatic;
+        self.wanted.notify_one();
+    }
+
+    /// Begins a new base.
+    ///
+    /// # Errors
+    /// When its file cannot be made. The log goes on with the old one.
+    pub fn begin_base(&mut self, engine: &mut Engine, node: &str, cluster: &str) -> io::Result<()> {
+        self.status.wanted = false;
+        let Some(shared) = self.shared().cloned() else { return Ok(()) };
+        let Some((directory, _)) = self.place.clone() else { return Ok(()) };
+        self.status.begun(&shared, self.changes_so_far(engine));
+        self.hand_over();
+        shared.push(Job::Rotate);
+        let slots: Vec<Slot> = (0..SLOTS).filter(|slot| engine.slot(*slot).keys() > 0).collect();
+        let mut source = Source::of_base(slots);
+        source.set_as_of(self.sequence());
+        let (to, pieces) = channel();
+        let (waiting, failed): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
+        let writing = Writing {
+            directory,
+            node: node.to_owned(),
+            cluster: cluster.to_owned(),
+            shared,
+            waiting: waiting.clone(),
+            failed: failed.clone(),
+        };
+        threads::spawn("log-base", move || writing.run(&pieces))?;
+        let watched = source.slot();
+        if let Some(slot) = watched {
+            engine.watch(slot, Watcher::Copy, true);
+        }
+        let keys = (0..crate::engine::DATABASES).map(|db| engine.totals(db).keys()).sum();
+        self.copying = Some(Copying { source, watched, to, waiting, failed, keys });
+        Ok(())
+    }
+
+    /// Copies for about `slice`.
+    pub fn copy_base(&mut self, engine: &mut Engine, slice: Duration) -> Progress {
+        let sequence = self.sequence();
+        let Some(copying) = &mut self.copying else { return Progress::Ended };
+        if copying.failed.load(Ordering::Acquire) {
+            self.stop_copying(engine, "");
+            return Progress::Ended;
+        }
+        let (started, source) = (clock::monotonic(), &mut copying.source);
+        let mut out = Vec::new();
+        while started.elapsed() < slice && copying.waiting.load(Ordering::Relaxed) < WAITING {
+            source.set_as_of(sequence);
+            if !source.is_copied() {
+                source.copy(engine);
+            }
+            if source.slot() != copying.watched {
+                for (slot, on) in [(copying.watched, false), (source.slot(), true)] {
+                    if let Some(slot) = slot {
+                        engine.watch(slot, Watcher::Copy, on);
+                    }
+                }
+                copying.watched = source.slot();
+                fault::point("log-copy");
+            }
+            if source.queued() >= CHUNK || source.is_copied() {
+                out.reserve(CHUNK);
+                let more = source.send(CHUNK, &mut out);
+                copying.waiting.fetch_add(out.len(), Ordering::Relaxed);
+                // It fails when the thread has ended, which `failed` tells.
+                let _ = copying.to.send(std::mem::take(&mut out));
+                if !more && source.is_copied() {
+                    self.copying = None;
+                    return Progress::Ended;
+                }
+            }
+        }
+        if copying.waiting.load(Ordering::Relaxed) < WAITING { Progress::Going } else { Progress::Waiting }
+    }
+
+    /// Gives the base up that is in the making.
+    pub(super) fn stop_copying(&mut self, engine: &mut Engine, why: &str) {
+        if let Some(copying) = self.copying.take() {
+            if let Some(slot) = copying.watched {
+                engine.watch(slot, Watcher::Copy, false);
+            }
+            if !why.is_empty() {
+                copying.failed.store(true, Ordering::Release);
+                tracing::warn!("no new base of the log is made: {why}");
+            }
+        }
+    }
+}
+
+/// The thread's side.
+struct Writing {
+    directory: PathBuf,
+    node: String,
+    cluster: String,
+    shared: Arc<Shared>,
+    waiting: Arc<AtomicUsize>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Writing {
+    fn run(self, pieces: &Receiver<Vec<u8>>) {
+        let saved_at = clock::now_ms() / 1000;
+        // The thread that names increments may be busy: a base has its number from the time.
+        let name = format!("base.{:013}", clock::now_ms());
+        let path = self.directory.join(&name);
+        match self.write(&name, pieces) {
+            Ok(bytes) => {
+                let named = Named { file: name, bytes: Some(bytes) };
+                self.shared.push(Job::Install(Installed { named, saved_at }));
+            }
+            Err(error) => {
+                self.failed.store(true, Ordering::Release);
+                // What is left of it is dropped at the next start otherwise.
+                let _ = std::fs::remove_file(&path);
+                self.shared.push(Job::GiveUp(format!("{}: {error}", path.display())));
+            }
+        }
+    }
+
+    fn write(&self, name: &str, pieces: &Receiver<Vec<u8>>) -> io::Result<u64> {
+        fault::io("log-base-error")?;
+        let head = Head::new(&self.node, &self.cluster, name);
+        let (mut file, mut offset): (File, u64) = file::create(&self.directory, &head, 0)?;
+        let mut last = 0;
+        let mut synced = offset;
+        for piece in pieces {
+            fault::io("log-base-error")?;
+            let mut rest = piece.as_slice();
+            while let Ok(frame) = frame::parse(rest) {
+                last = frame.sequence;
+                rest = rest.get(frame.length()..).unwrap_or_default();
+            }
+            file.write_all(&piece)?;
+            offset += piece.len() as u64;
+            self.waiting.fetch_sub(piece.len(), Ordering::Relaxed);
+            if offset - synced > SYNC_EVERY {
+                file.sync_data()?;
+                synced = offset;
+            }
+            if self.failed.load(Ordering::Acquire) {
+                return Err(io::Error::other("it was given up"));
+            }
+        }
+        if self.failed.load(Ordering::Acquire) {
+            return Err(io::Error::other("it was given up"));
+        }
+        let mut end = Vec::new();
+        frame::put(Kind::Complete, 0, 0, last + 1, &[], &mut end);
+        frame::seal(&mut end);
+        file.write_all(&end)?;
+        fault::point("log-base-fsync");
+        file.sync_all()?;
+        file::sync_directory(&self.directory)?;
+        Ok(offset + end.len() as u64)
+    }
+}

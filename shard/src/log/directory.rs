@@ -1,0 +1,116 @@
+//! The directory: whose it is, that one process uses it, and that its files are those of the manifest.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::OpenError;
+use super::manifest::{Manifest, data_files};
+
+/// A node's directory, for one process. Let go of when this is dropped, or the process ends.
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When another process has it, or it cannot be written to.
+    pub fn take(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join("lock");
+        let io = |error| OpenError::Io { path: path.clone(), error };
+        std::fs::create_dir_all(directory).map_err(io)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+}
+
+/// A directory with a log that is to be read.
+pub struct Opened {
+    pub(super) directory: PathBuf,
+    pub(super) manifest: Manifest,
+}
+
+impl Opened {
+    /// The id of the cluster that it belongs to.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.manifest.cluster
+    }
+
+    /// The seed of the hashes by which its base is ordered.
+    #[must_use]
+    pub fn hash_seed(&self) -> u64 {
+        self.manifest.hash_seed
+    }
+}
+
+/// Looks what a directory has; None if it has no log that counts. Changes nothing.
+///
+/// # Errors
+/// When it is not this node's, or not what was written.
+pub fn open(directory: &Path, node: &str, cluster: &str) -> Result<Option<Opened>, OpenError> {
+    if !directory.exists() {
+        return Ok(None);
+    }
+    let Some(manifest) = Manifest::read(directory)? else {
+        let files =
+            data_files(directory).map_err(|error| OpenError::Io { path: directory.to_owned(), error })?;
+        // The first increment is made before the manifest that names it.
+        let beyond_its_head = |path: &PathBuf| path.metadata().is_ok_and(|data| data.len() > 1024);
+        if files.len() > 1 || files.iter().any(beyond_its_head) {
+            return Err(OpenError::NoManifest { path: directory.to_owned() });
+        }
+        return Ok(None);
+    };
+    let other = |ours: String, theirs: String| OpenError::Other { path: directory.to_owned(), ours, theirs };
+    if manifest.node != node {
+        return Err(other(format!("node {node}"), format!("node {}", manifest.node)));
+    }
+    if !cluster.is_empty() && manifest.cluster != cluster {
+        return Err(other(format!("cluster {cluster}"), format!("cluster {}", manifest.cluster)));
+    }
+    if manifest.off || !manifest.complete {
+        let why =
+            if manifest.off { "was switched off" } else { "had just been switched on and has no base yet" };
+        tracing::warn!("{}: the log {why}; it is not read", directory.display());
+        return Ok(None);
+    }
+    Ok(Some(Opened { directory: directory.to_owned(), manifest }))
+}
+
+/// Makes the directory of a new log. What an earlier log has left is no part of it, and goes once the new manifest is
+/// there.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn prepare(directory: &Path, mut manifest: Manifest) -> Result<Manifest, OpenError> {
+    let io = |error| OpenError::Io { path: directory.to_owned(), error };
+    std::fs::create_dir_all(directory).map_err(io)?;
+    if let Some(parent) = directory.parent() {
+        super::file::sync_directory(parent).map_err(io)?;
+    }
+    for path in data_files(directory).map_err(io)? {
+        let number = path.extension().and_then(|number| number.to_str()?.parse::<u64>().ok());
+        manifest.next = manifest.next.max(number.unwrap_or(0) + 1);
+    }
+    Ok(manifest)
+}
+
+/// Drops what no manifest names, once the manifest is on disk.
+pub(super) fn drop_leftovers(directory: &Path, manifest: &Manifest) {
+    let Ok(files) = data_files(directory) else { return };
+    for path in files {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !manifest.files().any(|named| named.file == name) {
+            match std::fs::remove_file(&path) {
+                Ok(()) => tracing::info!("{}: left by an earlier process, dropped", path.display()),
+                Err(error) => tracing::warn!("{} is no part of the log, and stays: {error}", path.display()),
+            }
+        }
+    }
+}

@@ -1,0 +1,561 @@
+//! The thread that writes the log, and the one that syncs it once a second.
+//!
+//! The data thread hands frames over with their last number and learns up to which number they have been written and
+//! synced ([`Shared`]). What several clients wait for is written and synced together, since the thread takes all that has
+//! gathered each time. A write or sync that fails is the last thing it does: nobody knows then what is on disk.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use slotway_common::fault;
+use slotway_common::platform::{clock, threads};
+use tokio::sync::Notify;
+
+use super::file::{self, Head};
+use super::frame;
+use super::manifest::{Manifest, Named};
+
+/// When what was written is synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before a client gets its reply.
+    Always,
+    /// Once a second.
+    #[default]
+    EverySecond,
+    /// When the system thinks fit.
+    No,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// A sync that has taken so long holds up everything that is to be written.
+const LATE: Duration = Duration::from_secs(2);
+/// Buffers up to this size are used again.
+const KEEP: usize = 1024 * 1024;
+
+/// What the thread is asked to do, in this order.
+pub(super) enum Job {
+    /// Frames without checksums, and the number of the last one.
+    Frames(Vec<u8>, u64),
+    Policy(Fsync),
+    /// Sync all that came before.
+    Sync,
+    /// Go on in a new increment.
+    Rotate,
+    /// A base is on disk that has in it what the increments before the last rotation say.
+    Install(Installed),
+    /// The base that was begun comes to nothing.
+    GiveUp(String),
+    /// Sync, say in the manifest that all is on disk, and end. With true the log is switched off.
+    Close(bool),
+}
+
+/// A base that was written.
+pub(super) struct Installed {
+    pub(super) named: Named,
+    pub(super) saved_at: i64,
+}
+
+/// What the threads share.
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    /// The numbers of the last frames that were written, and that are on disk.
+    pub(super) written: AtomicU64,
+    pub(super) synced: AtomicU64,
+    /// Bytes that wait to be written.
+    pub(super) queued: AtomicUsize,
+    /// Bytes of all increments that the manifest names, and of the base.
+    pub(super) increment_bytes: AtomicU64,
+    pub(super) base_bytes: AtomicU64,
+    pub(super) saved_at: AtomicI64,
+    /// Bases that were put into force, and that came to nothing.
+    pub(super) installed: AtomicU64,
+    pub(super) given_up: AtomicU64,
+    /// Syncs that took too long.
+    pub(super) delayed: AtomicU64,
+    pub(super) syncing: AtomicBool,
+    failure: OnceLock<String>,
+    last_given_up: Mutex<Option<String>>,
+    /// Something of this has changed.
+    pub(super) news: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Empty buffers to be used again.
+    spare: Vec<Vec<u8>>,
+    waits: bool,
+}
+
+impl Shared {
+    fn new(sequence: u64) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            written: AtomicU64::new(sequence),
+            synced: AtomicU64::new(sequence),
+            queued: AtomicUsize::new(0),
+            increment_bytes: AtomicU64::new(0),
+            base_bytes: AtomicU64::new(0),
+            saved_at: AtomicI64::new(0),
+            installed: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
+            syncing: AtomicBool::new(false),
+            failure: OnceLock::new(),
+            last_given_up: Mutex::default(),
+            news: Notify::new(),
+        })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a job over.
+    pub(super) fn push(&self, job: Job) {
+        let mut queue = self.queue();
+        queue.jobs.push_back(job);
+        let waits = std::mem::take(&mut queue.waits);
+        drop(queue);
+        if waits {
+            self.work.notify_one();
+        }
+    }
+
+    /// Hands frames over; gives an empty buffer for the next ones.
+    pub(super) fn push_frames(&self, bytes: Vec<u8>, last: u64) -> Vec<u8> {
+        self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
+        let mut queue = self.queue();
+        queue.jobs.push_back(Job::Frames(bytes, last));
+        let spare = queue.spare.pop().unwrap_or_default();
+        let waits = std::mem::take(&mut queue.waits);
+        drop(queue);
+        if waits {
+            self.work.notify_one();
+        }
+        spare
+    }
+
+    /// Why nothing is written any more.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Why the last base came to nothing, if it was the last one.
+    pub(super) fn last_given_up(&self) -> Option<String> {
+        self.last_given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn fail(&self, reason: String) {
+        tracing::error!("the log cannot be written, so nothing more is: {reason}");
+        // Only the first reason is of interest.
+        let _ = self.failure.set(reason);
+        self.news.notify_one();
+    }
+
+    fn gave_up(&self, reason: Option<String>) {
+        *self.last_given_up.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+/// A running writer. Dropping it closes the log.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Where the log goes on.
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
+    pub(super) manifest: Manifest,
+    /// The number of the last frame there is.
+    pub(super) sequence: u64,
+}
+
+impl Writer {
+    /// Begins a new increment, names it in the manifest, and starts the thread.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub(super) fn start(place: Place, fsync: Fsync) -> io::Result<Self> {
+        let Place { directory, mut manifest, sequence } = place;
+        let shared = Shared::new(sequence);
+        let closed = manifest.increments.iter().filter_map(|named| named.bytes).sum();
+        shared.increment_bytes.store(closed, Ordering::Relaxed);
+        shared
+            .base_bytes
+            .store(manifest.base.as_ref().and_then(|named| named.bytes).unwrap_or(0), Ordering::Relaxed);
+        shared.saved_at.store(manifest.saved_at, Ordering::Relaxed);
+        let open = Increment::create(&directory, &mut manifest, sequence)?;
+        manifest.write(&directory)?;
+        let syncer = Syncer::start(shared.clone())?;
+        let closed_before = manifest.increments.len() - 1;
+        let mut log = Open {
+            directory,
+            manifest,
+            shared: shared.clone(),
+            increment: open,
+            fsync,
+            last_sync: clock::monotonic(),
+            syncer,
+            sequence,
+            keep_from: closed_before,
+        };
+        let thread = threads::spawn("log", move || log.run())?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Writes and syncs what is left and ends. With `off` the manifest says that the log was switched off.
+    pub(super) fn close(mut self, off: bool) {
+        self.end(off);
+    }
+
+    fn end(&mut self, off: bool) {
+        if let Some(thread) = self.thread.take() {
+            self.shared.push(Job::Close(off));
+            // A panic of it has been told on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+/// The increment that is being written to.
+struct Increment {
+    file: Arc<File>,
+    head: Head,
+    offset: u64,
+    /// Up to here it is on disk, as the last mark in it says.
+    marked: u64,
+}
+
+impl Increment {
+    /// Makes one and adds it to the manifest, which is still to be written.
+    fn create(directory: &Path, manifest: &mut Manifest, sequence: u64) -> io::Result<Self> {
+        fault::io("log-create-error")?;
+        let name = manifest.name("increment");
+        let head = Head::new(&manifest.node, &manifest.cluster, &name);
+        let (file, offset) = file::create(directory, &head, sequence)?;
+        manifest.increments.push(Named { file: name, bytes: None });
+        Ok(Self { file: Arc::new(file), head, offset, marked: offset })
+    }
+}
+
+/// The thread's side.
+struct Open {
+    directory: PathBuf,
+    manifest: Manifest,
+    shared: Arc<Shared>,
+    increment: Increment,
+    fsync: Fsync,
+    last_sync: Instant,
+    syncer: Syncer,
+    /// The number of the last frame that was written.
+    sequence: u64,
+    /// The increments from this one on are those since the last rotation.
+    keep_from: usize,
+}
+
+impl Open {
+    fn run(&mut self) {
+        loop {
+            let jobs = self.wait();
+            match self.work(jobs) {
+                Ok(true) => self.shared.news.notify_one(),
+                Ok(false) => return,
+                Err(error) => {
+                    let path = self.directory.join(&self.increment.head.name);
+                    self.shared.fail(format!("{}: {error}", path.display()));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something to do, or a sync is due.
+    fn wait(&mut self) -> VecDeque<Job> {
+        let shared = self.shared.clone();
+        let mut queue = shared.queue();
+        loop {
+            if !queue.jobs.is_empty() {
+                return std::mem::take(&mut queue.jobs);
+            }
+            queue.waits = true;
+            if self.fsync == Fsync::EverySecond && self.is_dirty() {
+                let left = SECOND.saturating_sub(self.last_sync.elapsed());
+                if left.is_zero() && !self.syncer.is_busy() {
+                    queue.waits = false;
+                    return VecDeque::new();
+                }
+                let left = left.max(Duration::from_millis(10));
+                queue = shared.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.shared.synced.load(Ordering::Acquire) < self.sequence
+    }
+
+    /// False when the log is closed.
+    fn work(&mut self, jobs: VecDeque<Job>) -> io::Result<bool> {
+        let mut sync = false;
+        for job in jobs {
+            match job {
+                Job::Frames(bytes, last) => self.write(bytes, last)?,
+                Job::Policy(fsync) => {
+                    sync |= fsync == Fsync::Always;
+                    self.fsync = fsync;
+                }
+                Job::Sync => sync = true,
+                Job::Rotate => self.rotate()?,
+                Job::Install(installed) => self.install(installed)?,
+                Job::GiveUp(reason) => {
+                    tracing::error!("the log keeps its old base: {reason}");
+                    self.shared.gave_up(Some(reason));
+                    self.shared.given_up.fetch_add(1, Ordering::Release);
+                }
+                Job::Close(off) => {
+                    self.sync()?;
+                    if let Some(last) = self.manifest.increments.last_mut() {
+                        last.bytes = Some(self.increment.offset);
+                    }
+                    self.manifest.off = off;
+                    self.manifest.write(&self.directory)?;
+                    return Ok(false);
+                }
+            }
+        }
+        if sync || self.fsync == Fsync::Always {
+            self.sync()?;
+        } else if self.fsync == Fsync::EverySecond && self.is_dirty() && self.last_sync.elapsed() >= SECOND {
+            if !self.syncer.is_busy() {
+                self.last_sync = clock::monotonic();
+                self.syncer.begin(self.increment.file.clone(), self.increment.offset, self.sequence);
+            } else if self.syncer.busy_for() > LATE {
+                tracing::warn!("a sync of the log takes more than {} s: writes wait for it", LATE.as_secs());
+                self.shared.delayed.fetch_add(1, Ordering::Relaxed);
+                self.syncer.wait();
+            }
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self, mut bytes: Vec<u8>, last: u64) -> io::Result<()> {
+        frame::seal(&mut bytes);
+        let increment = &mut self.increment;
+        let on_disk = self.syncer.offset_on_disk();
+        if on_disk > increment.marked {
+            let mark = file::mark(increment.head.nonce, on_disk, self.sequence);
+            (&*increment.file).write_all(&mark)?;
+            increment.offset += mark.len() as u64;
+            increment.marked = on_disk;
+        }
+        fault::point("log-write");
+        fault::io("log-write-error")?;
+        (&*increment.file).write_all(&bytes)?;
+        increment.offset += bytes.len() as u64;
+        self.sequence = last;
+        let shared = &self.shared;
+        shared.written.store(last, Ordering::Release);
+        shared.increment_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        shared.queued.fetch_sub(bytes.len(), Ordering::Relaxed);
+        if bytes.capacity() <= KEEP {
+            bytes.clear();
+            let mut queue = shared.queue();
+            if queue.spare.len() < 4 {
+                queue.spare.push(bytes);
+            }
+        }
+        if self.fsync == Fsync::Always && fault::planted("reply-before-fsync") {
+            shared.synced.store(last, Ordering::Release);
+        }
+        if self.fsync != Fsync::Always {
+            shared.news.notify_one();
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncer.wait();
+        if self.shared.synced.load(Ordering::Acquire) < self.sequence {
+            fault::point("log-fsync");
+            fault::io("log-fsync-error")?;
+            self.increment.file.sync_data()?;
+            fault::point("log-fsynced");
+            self.syncer.set_offset_on_disk(self.increment.offset);
+            self.shared.synced.store(self.sequence, Ordering::Release);
+            self.last_sync = clock::monotonic();
+        }
+        Ok(())
+    }
+
+    /// What comes next goes to a new increment. All before it is on disk then.
+    fn rotate(&mut self) -> io::Result<()> {
+        fault::point("log-rotate");
+        self.sync()?;
+        if let Some(last) = self.manifest.increments.last_mut() {
+            last.bytes = Some(self.increment.offset);
+        }
+        self.keep_from = self.manifest.increments.len();
+        let next = Increment::create(&self.directory, &mut self.manifest, self.sequence)?;
+        fault::point("log-rotated");
+        self.manifest.write(&self.directory)?;
+        self.increment = next;
+        self.syncer.set_offset_on_disk(0);
+        Ok(())
+    }
+
+    /// Puts a base into force, and drops what it stands for.
+    fn install(&mut self, installed: Installed) -> io::Result<()> {
+        // The base has in it what was done up to the ends of its slots; the increments must not know less.
+        self.sync()?;
+        let old: Vec<Named> = self
+            .manifest
+            .base
+            .replace(installed.named)
+            .into_iter()
+            .chain(self.manifest.increments.drain(..self.keep_from))
+            .collect();
+        self.keep_from = 0;
+        self.manifest.saved_at = installed.saved_at;
+        self.manifest.complete = true;
+        fault::point("log-install");
+        self.manifest.write(&self.directory)?;
+        for named in old {
+            fault::point("log-drop");
+            // What stays is dropped at the next start.
+            if let Err(error) = std::fs::remove_file(self.directory.join(&named.file)) {
+                tracing::warn!("{} is no part of the log any more, and stays: {error}", named.file);
+            }
+        }
+        let shared = &self.shared;
+        let base = self.manifest.base.as_ref().and_then(|named| named.bytes).unwrap_or(0);
+        shared.base_bytes.store(base, Ordering::Relaxed);
+        let closed: u64 = self.manifest.increments.iter().filter_map(|named| named.bytes).sum();
+        shared.increment_bytes.store(closed + self.increment.offset, Ordering::Relaxed);
+        shared.saved_at.store(installed.saved_at, Ordering::Relaxed);
+        shared.gave_up(None);
+        shared.installed.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The thread that syncs once a second, so that writing need not wait for it.
+struct Syncer {
+    state: Arc<(Mutex<SyncState>, Condvar)>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct SyncState {
+    task: Option<(Arc<File>, u64, u64)>,
+    busy_since: Option<Instant>,
+    on_disk: u64,
+    stop: bool,
+}
+
+impl Syncer {
+    fn start(shared: Arc<Shared>) -> io::Result<Self> {
+        let state: Arc<(Mutex<SyncState>, Condvar)> = Arc::default();
+        let (theirs, theirs_shared) = (state.clone(), shared.clone());
+        let thread = threads::spawn("log-sync", move || sync_when_asked(&theirs, &theirs_shared))?;
+        Ok(Self { state, shared, thread: Some(thread) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, SyncState> {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, file: Arc<File>, offset: u64, sequence: u64) {
+        let mut state = self.state();
+        state.task = Some((file, offset, sequence));
+        state.busy_since = Some(clock::monotonic());
+        self.shared.syncing.store(true, Ordering::Relaxed);
+        self.state.1.notify_all();
+    }
+
+    fn is_busy(&self) -> bool {
+        self.state().busy_since.is_some()
+    }
+
+    fn busy_for(&self) -> Duration {
+        self.state().busy_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Waits until no sync is under way.
+    fn wait(&self) {
+        let mut state = self.state();
+        while state.busy_since.is_some() {
+            state = self.state.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn offset_on_disk(&self) -> u64 {
+        self.state().on_disk
+    }
+
+    fn set_offset_on_disk(&self, offset: u64) {
+        self.state().on_disk = offset;
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.state().stop = true;
+        self.state.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been told on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn sync_when_asked(state: &(Mutex<SyncState>, Condvar), shared: &Shared) {
+    let lock = || state.0.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let mut found = lock();
+        let (file, offset, sequence) = loop {
+            if let Some(task) = found.task.take() {
+                break task;
+            }
+            if found.stop {
+                return;
+            }
+            found = state.1.wait(found).unwrap_or_else(PoisonError::into_inner);
+        };
+        drop(found);
+        fault::point("log-fsync");
+        let result = fault::io("log-fsync-error").and_then(|()| file.sync_data());
+        let mut found = lock();
+        found.busy_since = None;
+        shared.syncing.store(false, Ordering::Relaxed);
+        match result {
+            Ok(()) => {
+                found.on_disk = offset;
+                shared.synced.fetch_max(sequence, Ordering::Release);
+            }
+            Err(error) => shared.fail(error.to_string()),
+        }
+        drop(found);
+        state.1.notify_all();
+        shared.news.notify_one();
+    }
+}

@@ -1,0 +1,86 @@
+//! Replies that are held until the log has what they tell of.
+
+use std::collections::VecDeque;
+
+use slotway_common::error::Error;
+use slotway_common::resp::{Protocol, Reply};
+
+/// What a connection holds back, by the places in its output.
+#[derive(Default)]
+pub(super) struct Held(VecDeque<Part>);
+
+/// Output from `from` on, of so many requests, waits for a frame of the log.
+struct Part {
+    from: usize,
+    sequence: u64,
+    replies: usize,
+}
+
+impl Held {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Holds what comes from here on until the log has that frame.
+    pub(super) fn add(&mut self, from: usize, sequence: u64, replies: usize) {
+        match self.0.back_mut() {
+            Some(last) if last.sequence == sequence => last.replies += replies,
+            _ => self.0.push_back(Part { from, sequence, replies }),
+        }
+    }
+
+    /// Lets go of what the log has; gives the frame that the next part waits for.
+    pub(super) fn release(&mut self, released: u64) -> Option<u64> {
+        while self.0.front().is_some_and(|part| part.sequence <= released) {
+            self.0.pop_front();
+        }
+        self.0.front().map(|part| part.sequence)
+    }
+
+    /// How much of `length` bytes of output may be written.
+    pub(super) fn free(&self, length: usize) -> usize {
+        self.0.front().map_or(length, |part| part.from)
+    }
+
+    /// So many bytes from the start of the output have been written and are gone.
+    pub(super) fn shift(&mut self, bytes: usize) {
+        for part in &mut self.0 {
+            part.from = part.from.saturating_sub(bytes);
+        }
+    }
+
+    /// The log has failed: what is held is answered with errors.
+    pub(super) fn fail(&mut self, output: &mut Vec<u8>, protocol: Protocol, reason: &str) {
+        let Some(first) = self.0.front() else { return };
+        output.truncate(first.from);
+        let text = format!("MISCONF the log failed before this was safe, so it may be lost: {reason}");
+        let error = Error::Line(text.into());
+        for _ in 0..self.0.iter().map(|part| part.replies).sum() {
+            Reply::new(output, protocol).error(&error);
+        }
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_goes_out_up_to_the_first_part_that_is_not_safe() {
+        let mut held = Held::default();
+        held.add(10, 5, 1);
+        held.add(20, 7, 2);
+        held.add(30, 7, 1);
+        assert_eq!(held.free(40), 10);
+        held.shift(10);
+        assert_eq!((held.free(30), held.release(4)), (0, Some(5)));
+        assert_eq!((held.release(6), held.free(30)), (Some(7), 10));
+        let mut output = b"+OK\r\n12345rest".to_vec();
+        held.fail(&mut output, Protocol::Resp2, "why");
+        let line = "-MISCONF the log failed before this was safe, so it may be lost: why\r\n";
+        assert_eq!(output, format!("+OK\r\n12345{}", line.repeat(3)).into_bytes());
+        assert!(held.is_empty());
+    }
+}

@@ -1,0 +1,247 @@
+//! What the data thread does for the log beside running commands: reads it at the start, hands frames to the thread that
+//! writes them, lets replies go that were held for them, and copies the slots into a new base.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use slotway_common::admin::Health;
+use slotway_common::fault;
+use slotway_common::platform::clock;
+use tokio::sync::oneshot;
+use tokio::task::{spawn_local, yield_now};
+use tokio::time::sleep;
+
+use super::Server;
+use crate::engine::{DATABASES, set_hash_seed};
+use crate::log::{self, Loader, Opened, Progress, Watched};
+use crate::session::Client;
+
+/// Longest time that one slice of copying keeps clients waiting.
+const SLICE: Duration = Duration::from_micros(500);
+/// Time that clients get after each slice while there are some.
+const REST: Duration = Duration::from_millis(1);
+/// Commands a second above which clients get it.
+const TRAFFIC: f64 = 500.0;
+/// Between two looks at something that takes its time.
+const LOOK: Duration = Duration::from_millis(1);
+/// Between two lines that tell how far reading is.
+const TELL: Duration = Duration::from_secs(1);
+
+/// The log of a process that keeps one.
+pub struct Data {
+    /// What there is to be read.
+    pub opened: Option<Opened>,
+    /// Where the log is or will be.
+    pub directory: PathBuf,
+    /// Told when everything has been read.
+    pub loaded: oneshot::Sender<()>,
+}
+
+/// Clients whose replies are held, by the frame that they wait for.
+#[derive(Default)]
+pub(super) struct Waiting(VecDeque<(u64, Rc<Client>)>);
+
+impl Waiting {
+    pub(super) fn add(&mut self, sequence: u64, client: Rc<Client>) {
+        self.0.push_back((sequence, client));
+    }
+
+    /// Wakes those whose frames are safe.
+    fn wake(&mut self, released: u64) {
+        while self.0.front().is_some_and(|(sequence, _)| *sequence <= released) {
+            if let Some((_, client)) = self.0.pop_front() {
+                client.wake();
+            }
+        }
+    }
+}
+
+/// Reads what there is. Then the process may serve.
+///
+/// # Errors
+/// When the directory cannot be used, in one line.
+pub(super) async fn load(server: &Rc<Server>, data: Data, health: &Health) -> Result<(), String> {
+    let Data { opened, directory, loaded } = data;
+    let node = server.shard.borrow().node.identity.node.clone();
+    server.shard.borrow_mut().node.log.set_place(&directory, &node);
+    if let Some(opened) = opened {
+        read(server, opened, health).await?;
+    }
+    // The control thread waits for it, if it still runs.
+    let _ = loaded.send(());
+    Ok(())
+}
+
+async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<(), String> {
+    let started = clock::monotonic();
+    let cluster = opened.cluster().to_owned();
+    set_hash_seed(opened.hash_seed());
+    let mut loader = Loader::start(opened, clock::now_ms()).map_err(|error| error.to_string())?;
+    let progress = loader.progress();
+    let limits = {
+        let shard = &mut *server.shard.borrow_mut();
+        shard.node.set_loading(Some(progress.clone()));
+        shard.engine.keep_expired();
+        let limits = shard.engine.limits;
+        // What was allowed once is repeated whatever is allowed now.
+        shard.engine.limits.max_string = usize::MAX;
+        limits
+    };
+    let mut told = started;
+    loop {
+        let done = progress.loaded_bytes.load(Ordering::Relaxed);
+        let percent = done * 100 / progress.total_bytes.max(1);
+        health.set_not_ready(format!("the data is being read: {percent} %"));
+        if told.elapsed() >= TELL {
+            told = clock::monotonic();
+            tracing::info!("{percent} % of the data has been read: {done} of {} bytes", progress.total_bytes);
+        }
+        let more = loader.step(&server.shard).await.map_err(|error| error.to_string())?;
+        if server.shard.borrow().node.stopping {
+            return Ok(());
+        }
+        if !more {
+            break;
+        }
+        yield_now().await;
+    }
+    let shard = &mut *server.shard.borrow_mut();
+    let keys: u64 = (0..DATABASES).map(|db| shard.engine.totals(db).keys()).sum();
+    let took = started.elapsed();
+    shard.engine.limits = limits;
+    shard.engine.memory.refresh();
+    shard.node.set_loading(None);
+    shard.node.loaded = Some((took, keys));
+    shard.node.log_cluster = Some(cluster);
+    tracing::info!("{keys} keys were read from {} bytes in {took:.1?}", progress.total_bytes);
+    Ok(())
+}
+
+/// Hands over what has gathered, once for all clients whose commands ran in the same turn.
+pub(super) async fn hand_over(server: Rc<Server>) {
+    let handover = server.shard.borrow().node.log.handover.clone();
+    loop {
+        handover.notified().await;
+        server.shard.borrow_mut().node.log.hand_over();
+    }
+}
+
+/// Follows the log: lets go what was held, and ends writing when it has failed.
+pub(super) async fn follow(server: Rc<Server>, health: Arc<Health>) {
+    loop {
+        let watched: Option<Watched> = server.shard.borrow().node.log.watched();
+        let Some(watched) = watched else {
+            sleep(Duration::from_millis(10)).await;
+            server.waiting.borrow_mut().wake(u64::MAX);
+            continue;
+        };
+        let is_same = server.shard.borrow().node.log.is_on();
+        tokio::select! {
+            () = log::Log::news(watched) => {}
+            () = sleep(Duration::from_millis(100)), if is_same => {}
+        }
+        let released = {
+            let shard = &mut *server.shard.borrow_mut();
+            shard.node.log.look_after_base();
+            match shard.node.log.failure().map(str::to_owned) {
+                Some(reason) => {
+                    health.set_broken(format!("the log cannot be written: {reason}"));
+                    shard.node.stop_writing(reason);
+                    u64::MAX
+                }
+                None => shard.node.log.released(),
+            }
+        };
+        server.waiting.borrow_mut().wake(released);
+        server.log_news.notify_waiters();
+    }
+}
+
+/// Waits until all that was done so far is on disk, whatever `appendfsync` says.
+///
+/// # Errors
+/// Why it will not be.
+pub(super) async fn synced(server: &Server) -> Result<(), String> {
+    let sequence = server.shard.borrow_mut().node.log.sync();
+    loop {
+        let news = server.log_news.notified();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        {
+            let log = &server.shard.borrow().node.log;
+            if let Some(reason) = log.failure() {
+                return Err(format!("the log cannot be written: {reason}"));
+            }
+            if log.synced() >= sequence {
+                return Ok(());
+            }
+        }
+        news.await;
+    }
+}
+
+/// Makes new bases when they are wanted.
+pub(super) async fn save(server: Rc<Server>) {
+    let wanted = server.shard.borrow().node.log.wanted.clone();
+    loop {
+        wanted.notified().await;
+        // Frames that bring slots here would be lost with the increments that they are in.
+        while is_arriving(&server) {
+            sleep(LOOK).await;
+        }
+        {
+            let shard = &mut *server.shard.borrow_mut();
+            if !shard.node.log.is_on() || !shard.node.log.is_base_wanted() {
+                continue;
+            }
+            let (node, cluster) = (shard.node.identity.node.clone(), shard.node.state.id.clone());
+            if let Err(error) = shard.node.log.begin_base(&mut shard.engine, &node, &cluster) {
+                tracing::error!("no new base of the log is begun: {error}");
+                continue;
+            }
+        }
+        let started = clock::monotonic();
+        loop {
+            let (progress, has_traffic) = {
+                let shard = &mut *server.shard.borrow_mut();
+                let progress = shard.node.log.copy_base(&mut shard.engine, SLICE);
+                (progress, shard.node.stats.rates.latest_commands_per_second() > TRAFFIC)
+            };
+            fault::point("log-copying");
+            match progress {
+                Progress::Ended => break,
+                Progress::Waiting => sleep(LOOK).await,
+                Progress::Going if has_traffic => sleep(REST).await,
+                Progress::Going => yield_now().await,
+            }
+        }
+        tracing::info!("all slots are copied to a new base of the log, in {:.1?}", started.elapsed());
+        while server.shard.borrow().node.log.is_saving() && server.shard.borrow().node.log.failure().is_none()
+        {
+            server.shard.borrow_mut().node.log.look_after_base();
+            if server.shard.borrow().node.log.is_base_wanted() {
+                // The next one was asked for meanwhile.
+                server.shard.borrow().node.log.wanted.notify_one();
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        server.shard.borrow().node.clients.wake_all();
+    }
+}
+
+fn is_arriving(server: &Server) -> bool {
+    let node = &server.shard.borrow().node;
+    node.log.is_on() && (node.log.is_staging() || !node.moves.arrived.is_empty())
+}
+
+/// Starts what runs as long as the process does.
+pub(super) fn start(server: &Rc<Server>, health: &Arc<Health>) {
+    spawn_local(hand_over(server.clone()));
+    spawn_local(follow(server.clone(), health.clone()));
+    spawn_local(save(server.clone()));
+}
