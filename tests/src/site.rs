@@ -137,8 +137,8 @@ impl Site {
     /// When no node answers.
     #[must_use]
     pub fn state(&self) -> ClusterState {
-        let dead = self.dead();
         wait_for("a node tells the state", || {
+            let dead = self.dead();
             let living = self.nodes().into_iter().filter(|node| !dead.contains(node));
             living
                 .filter_map(|node| ControlPort::open(self.cluster.layout(), &node).ok()?.state().ok())
@@ -152,8 +152,9 @@ impl Site {
     /// # Panics
     /// When no outcome is known for a long time.
     pub fn propose(&self, change: &Change) -> Outcome {
-        let dead = self.dead();
         wait_for("a change is decided", || {
+            // A node may die of an armed fault at any time.
+            let dead = self.dead();
             let living = self.nodes().into_iter().find(|node| !dead.contains(node))?;
             ControlPort::open(self.cluster.layout(), &living).ok()?.propose(change.clone()).ok()
         })

@@ -56,6 +56,9 @@ impl Watcher {
 /// The changes since they were last taken.
 #[derive(Debug, Default)]
 pub struct Journal {
+    /// Something of the rest is set. It is taken after the command that set it, also one that has changed nothing in the
+    /// end: what it said of itself must not be taken for the next one's.
+    pending: bool,
     notes: Vec<Note>,
     /// A key was written, noted or not.
     written: bool,
@@ -83,18 +86,19 @@ impl Journal {
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        !self.written && self.notes.is_empty()
+        !self.pending
     }
 
     #[cold]
     pub(super) fn note(&mut self, note: Note) {
+        self.pending = true;
         self.notes.push(note);
     }
 
     /// A key of a slot that `watched` watch was written.
     #[inline]
     pub(super) fn written(&mut self, watched: u8, db: DbIndex, key: &Key<'_>) {
-        self.written = true;
+        (self.pending, self.written) = (true, true);
         if watched != LOGGED || self.several_slots {
             self.note_key(db, key);
         }
@@ -146,7 +150,7 @@ impl Engine {
     /// The next command has keys in several slots.
     #[inline]
     pub fn expect_several_slots(&mut self) {
-        self.journal.several_slots = true;
+        (self.journal.pending, self.journal.several_slots) = (true, true);
     }
 
     /// True when there are changes that nobody has taken.
@@ -161,9 +165,12 @@ impl Engine {
     #[inline]
     pub fn take_plain_write(&mut self) -> bool {
         let journal = &mut self.journal;
-        let plain = journal.notes.is_empty() && !journal.several_slots && journal.instead.is_none();
+        let plain = journal.written
+            && journal.notes.is_empty()
+            && !journal.several_slots
+            && journal.instead.is_none();
         if plain {
-            journal.written = false;
+            (journal.pending, journal.written) = (false, false);
         }
         plain
     }
@@ -171,6 +178,7 @@ impl Engine {
     /// The changes since the last call, in their order.
     pub fn take_notes(&mut self) -> Notes {
         let journal = &mut self.journal;
+        journal.pending = false;
         Notes {
             notes: std::mem::take(&mut journal.notes),
             written: std::mem::take(&mut journal.written),
@@ -183,6 +191,7 @@ impl Engine {
     /// nobody watches.
     pub fn repeat_as(&mut self, slot: Slot, command: impl FnOnce() -> Vec<Vec<u8>>) {
         if self.is_watched(slot) {
+            self.journal.pending = true;
             self.journal.instead = Some(command());
         }
     }

@@ -140,3 +140,20 @@ fn volatile_policies_spare_keys_without_expiry() {
         assert_eq!(engine.totals(0).keys() + engine.totals(1).keys(), 90);
     }
 }
+
+#[test]
+fn what_a_command_says_of_itself_is_not_taken_for_the_next_one() {
+    // SORT … STORE with nothing to store, at a key that is not there, changed nothing, and the write after it was logged as
+    // the deletion of that key.
+    let mut engine = engine();
+    engine.log_changes(true);
+    let key = Key::new(b"k");
+    engine.repeat_as(key.slot, || vec![b"DEL".to_vec(), b"other".to_vec()]);
+    engine.expect_several_slots();
+    assert!(engine.has_notes() && !engine.take_plain_write());
+    let notes = engine.take_notes();
+    assert!(!notes.written && notes.notes.is_empty());
+    engine.set_string(0, &key, b"v", None);
+    assert!(engine.has_notes() && engine.take_plain_write());
+    assert!(!engine.has_notes());
+}
