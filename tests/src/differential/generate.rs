@@ -206,6 +206,11 @@ impl Generator {
                 args: vec![b"DEL".to_vec(), key.to_vec()],
                 command: command::lookup(b"del"),
             });
+            // One of the two may not have it (Redis refuses a SORT for a stale `errno`): then it has it for this.
+            self.pending.push(Request {
+                args: vec![b"SET".to_vec(), key.to_vec(), b"gone".to_vec()],
+                command: command::lookup(b"set"),
+            });
         }
         request
     }
