@@ -7,6 +7,7 @@
 pub(crate) mod client_line;
 pub(crate) mod connection;
 pub(crate) mod monitor;
+mod transactions;
 
 use std::sync::LazyLock;
 
@@ -17,6 +18,7 @@ use slotway_common::resp::{Args, Reply};
 use crate::core::{Action, Core, Flow, Job, Request, SessionId};
 use crate::owned::OwnedArgs;
 use crate::session::{Session, Stall};
+use crate::transaction::{Transaction, Watch};
 
 /// A command that is answered at once.
 pub(crate) struct Call<'a> {
@@ -40,11 +42,19 @@ pub(crate) type Answer = fn(&mut Call<'_>) -> Result<(), Error>;
 #[derive(Clone, Copy)]
 enum Handler {
     AtOnce(Answer),
+    /// It is sent to a shard in another form, and may have to wait for that.
+    Sent(Send),
     Job,
 }
 
+type Send = fn(&mut Core, SessionId, &'static Command, &Request<'_>) -> Flow;
+
 static HANDLERS: LazyLock<Vec<Handler>> = LazyLock::new(|| {
-    let handler = |command: &Command| answer(command).map_or(Handler::Job, Handler::AtOnce);
+    let handler = |command: &Command| match command.name {
+        "exec" => Handler::Sent(Core::exec),
+        "watch" => Handler::Sent(Core::watch),
+        _ => answer(command).map_or(Handler::Job, Handler::AtOnce),
+    };
     let handlers: Vec<Handler> = TABLE.iter().map(handler).collect();
     debug_assert_eq!(handlers.len(), COUNT);
     handlers
@@ -60,7 +70,7 @@ fn answer(command: &Command) -> Option<Answer> {
     if command.name == "command" || command.name.starts_with("command|") {
         return Some(describe);
     }
-    connection::answer(command.name)
+    connection::answer(command.name).or_else(|| transactions::answer(command.name))
 }
 
 /// Begins a command of the proxy.
@@ -72,6 +82,7 @@ pub(crate) fn begin(
 ) -> Flow {
     match HANDLERS.get(usize::from(command.id)) {
         Some(Handler::AtOnce(answer)) => answer_now(core, id, command, request, *answer),
+        Some(Handler::Sent(send)) => send(core, id, command, request),
         _ => begin_job(core, id, command, request),
     }
 }
@@ -103,6 +114,19 @@ fn begin_job(core: &mut Core, id: SessionId, command: &'static Command, request:
     if !session.places.is_empty() {
         return Flow::Wait(Stall::Replies);
     }
+    start_job(core, id, command, OwnedArgs::new(&request.args), None);
+    Flow::Next
+}
+
+/// Begins a job for a client that waits for nothing else.
+pub(crate) fn start_job(
+    core: &mut Core,
+    id: SessionId,
+    command: &'static Command,
+    args: OwnedArgs,
+    transaction: Option<(Box<Transaction>, Option<Box<Watch>>)>,
+) {
+    let Some(session) = core.sessions.get_mut(id) else { return };
     let muted = session.mute_next();
     let seq = session.places.open(muted);
     session.busy = true;
@@ -111,13 +135,25 @@ fn begin_job(core: &mut Core, id: SessionId, command: &'static Command, request:
         session: id,
         seq,
         command,
-        args: OwnedArgs::new(&request.args),
+        args,
         protocol: session.protocol,
         database: session.database,
+        transaction,
     };
     core.counters.requests.at(command.group as usize).inc();
     core.act(Action::Run(job));
-    Flow::Next
+}
+
+/// Answers a command of a transaction if that takes one step; false if it takes more.
+pub(crate) fn answer_into(core: &mut Core, job: &Job, out: &mut Vec<u8>) -> bool {
+    let Some(Handler::AtOnce(answer)) = HANDLERS.get(usize::from(job.command.id)) else { return false };
+    let reply = Reply::new(out, job.protocol);
+    let mut call = Call { core, id: job.session, command: job.command, args: job.args.args(), reply };
+    if let Err(error) = answer(&mut call) {
+        out.clear();
+        Reply::new(out, job.protocol).error(&error);
+    }
+    true
 }
 
 fn help(call: &mut Call<'_>) -> Result<(), Error> {

@@ -17,6 +17,7 @@ mod membership;
 mod receive;
 mod refusal;
 mod split;
+mod transaction;
 mod view;
 
 #[cfg(test)]
@@ -25,13 +26,16 @@ mod tests;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rand::Rng;
 use slotway_common::command::Command;
+use slotway_common::platform::random;
 use slotway_common::resp::{Parser, Protocol};
 
 pub use ask::{AskError, Target};
 pub use budget::Budgets;
 pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
+pub(crate) use transaction::Unsent;
 pub use view::{ShardView, View};
 
 use crate::counters::Counters;
@@ -40,6 +44,7 @@ use crate::places::Seq;
 use crate::policy::Policy;
 use crate::session::Session;
 use crate::slab::{Id, Slab};
+use crate::transaction::{Transaction, Watch};
 use crate::upstream::Upstream;
 
 use ask::Ticket;
@@ -83,6 +88,8 @@ pub struct Job {
     pub args: OwnedArgs,
     pub protocol: Protocol,
     pub database: u32,
+    /// What EXEC is to run.
+    pub transaction: Option<(Box<Transaction>, Option<Box<Watch>>)>,
 }
 
 /// How long clients are held back, and which of their commands (CLIENT PAUSE).
@@ -129,6 +136,8 @@ pub struct Core {
     reply_buffer: Vec<u8>,
     /// Bytes held for clients.
     total: usize,
+    /// The number of the last watch.
+    last_token: u64,
 }
 
 impl Core {
@@ -159,6 +168,8 @@ impl Core {
             actions: Vec::new(),
             reply_buffer: Vec::new(),
             total: 0,
+            // From anywhere, so that the workers of all proxies give different ones.
+            last_token: random::generator().random::<u64>() >> 1,
         }
     }
 

@@ -13,6 +13,7 @@ mod persistence;
 mod scan;
 mod server;
 mod slowlog;
+mod transaction;
 
 use std::rc::Rc;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
 
 async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     match job.command.name {
+        "exec" => transaction::exec(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,
         "randomkey" => keyspace::randomkey(worker, job, reply).await,

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod server;
 mod session;
 pub mod slab;
+pub mod transaction;
 mod upstream;
 pub mod worker;
 

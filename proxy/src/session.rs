@@ -6,6 +6,7 @@ use slotway_common::handshake;
 use slotway_common::resp::{Parser, Protocol};
 
 use crate::places::Places;
+use crate::transaction::{Transaction, Watch};
 
 /// A request of which not all bytes are here, or that cannot go on yet.
 #[derive(Debug, Default)]
@@ -102,6 +103,9 @@ pub struct Session {
     /// In the list of sessions that may go on.
     pub(crate) ready: bool,
     pub(crate) places: Places,
+    /// What is queued since MULTI.
+    pub(crate) transaction: Option<Box<Transaction>>,
+    pub(crate) watch: Option<Box<Watch>>,
     /// The upstreams that the replies in flight come from.
     pub(crate) in_flight_route: u16,
     pub(crate) partial: Option<Box<Partial>>,
@@ -144,6 +148,8 @@ impl Session {
             dirty: false,
             ready: false,
             places: Places::default(),
+            transaction: None,
+            watch: None,
             in_flight_route: 0,
             partial: None,
             out: Vec::new(),
@@ -168,10 +174,17 @@ impl Session {
         self.partial.as_ref().map_or(0, |partial| partial.input.len())
     }
 
+    /// Bytes of what waits for EXEC.
+    #[inline]
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, |transaction| transaction.bytes())
+            + self.watch.as_ref().map_or(0, |watch| watch.bytes())
+    }
+
     /// All bytes held for this client.
     #[inline]
     pub fn bytes(&self) -> usize {
-        self.output_bytes() + self.input_bytes()
+        self.output_bytes() + self.input_bytes() + self.queued_bytes()
     }
 
     /// Bytes to be written now.

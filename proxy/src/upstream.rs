@@ -26,6 +26,8 @@ pub enum Owner {
 
 /// The slots that a request touches.
 pub const MANY_SLOTS: u16 = u16::MAX;
+/// The command of a request that the proxy makes for itself and that no slot can be refused for.
+pub const NO_COMMAND: u16 = u16::MAX;
 
 /// One request on its way.
 #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,7 @@ mod slowlog;
 mod sort;
 mod stream;
 mod string;
+mod transactions;
 mod zset;
 
 use slotway_common::command::{COUNT, Command, Flags, Route, TABLE};
@@ -180,5 +181,6 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| cluster::handler(name))
         .or_else(|| debug::handler(name))
         .or_else(|| server::handler(name))
+        .or_else(|| transactions::handler(name))
         .or_else(|| internal::handler(name))
 }

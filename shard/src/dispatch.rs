@@ -9,12 +9,13 @@ use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Reply};
 use slotway_common::slot::{Slot, slot_of};
 
-use crate::commands::Call;
-use crate::engine::Key;
-use crate::log::Ran;
+use crate::commands::{Call, Handler};
+use crate::engine::{Engine, Key};
+use crate::log::{Ran, note_changes};
 use crate::monitor::is_secret;
-use crate::node::Shard;
+use crate::node::{Node, Shard};
 use crate::session::{ReplyMode, Session};
+use crate::transaction;
 
 /// A request whose command and first key have been found, before it runs.
 pub struct Prepared {
@@ -75,67 +76,110 @@ pub fn execute(
     out: &mut Vec<u8>,
     started: Instant,
 ) -> Instant {
+    let Shard { engine, node } = shard;
     let start = out.len();
     let command = match &prepared.command {
         Ok(command) => *command,
         Err(error) => {
-            refuse(shard, session, None, error, out);
+            transaction::abort(session);
+            refuse(node, session, None, error, out);
             apply_reply_mode(session, out, start);
             return started;
         }
     };
     session.client.last_command.set(Some(command));
-    let result = run(shard, session, command, prepared.first_key, args, out);
-    shard.engine.settle();
-    if shard.engine.has_notes() {
+    if session.transaction.is_some() && transaction::is_queued(command) {
+        queue(engine, node, session, command, prepared.first_key, args, out);
+        apply_reply_mode(session, out, start);
+        return started;
+    }
+    let result = match admit(engine, node, session, command, prepared.first_key, &args) {
+        Ok(handler) => make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler),
+        Err(error) => Err(error),
+    };
+    perform(engine, node, session, command, prepared.first_key, args, out, result);
+    let ended = clock::monotonic();
+    account(engine, node, session, command, &args, ended.duration_since(started));
+    apply_reply_mode(session, out, start);
+    ended
+}
+
+/// Runs a command as part of another one (EXEC, a script), which has made room for it, and appends its reply, which may
+/// be an error. Gives false for an error.
+pub fn nested(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let started = clock::monotonic();
+    let Prepared { command, first_key } = Prepared::new(&args, false);
+    let command = match command {
+        Ok(command) => command,
+        Err(error) => {
+            refuse(node, session, None, &error, out);
+            return false;
+        }
+    };
+    let handler = admit(engine, node, session, command, first_key, &args);
+    let succeeded = perform(engine, node, session, command, first_key, args, out, handler);
+    account(engine, node, session, command, &args, clock::since(started));
+    succeeded
+}
+
+/// Has a command that was admitted or refused run, pass on what it has changed, and reply. Gives false for an error.
+fn perform(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    command: &'static Command,
+    first_key: Option<FirstKey>,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+    handler: Result<Handler, Error>,
+) -> bool {
+    let start = out.len();
+    let changes = engine.changes();
+    let result =
+        handler.and_then(|handler| invoke(engine, node, session, command, first_key, args, out, handler));
+    engine.settle();
+    if engine.has_notes() {
         // A command that failed may have changed something all the same.
         let ran = Ran {
             command,
             args,
             db: session.db,
-            slot: prepared.first_key.map(|key| key.slot),
+            slot: first_key.map(|key| key.slot),
             is_repeatable: result.is_ok() && command.is_write(),
         };
-        session.slowed |= shard.note_changes(Some(&ran));
+        session.slowed |= note_changes(engine, node, Some(&ran));
     }
-    if let Err(error) = result {
+    if engine.has_touched() {
+        engine.settle_touched(changes);
+    }
+    if let Err(error) = &result {
         out.truncate(start);
-        fail(shard, session, command, &error, out);
+        fail(node, session, command, error, out);
     }
-    let ended = clock::monotonic();
-    account(shard, session, command, &args, ended.duration_since(started));
-    apply_reply_mode(session, out, start);
-    ended
+    result.is_ok()
 }
 
-fn run(
-    shard: &mut Shard,
+/// Makes what a command needs to know of itself, and calls its function.
+fn invoke(
+    engine: &mut Engine,
+    node: &mut Node,
     session: &mut Session,
     command: &'static Command,
     key: Option<FirstKey>,
     args: Args<'_>,
     out: &mut Vec<u8>,
+    handler: Handler,
 ) -> Result<(), Error> {
-    let handler = match (shard.node.handlers.get(command), command.support) {
-        (Some(handler), Support::Full) => handler,
-        _ => return Err(command::unsupported(command)),
-    };
-    if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
-        return Err(Error::NoAuth);
-    }
-    let mut first_key = None;
-    if let Some(FirstKey { position, slot, hash, has_more }) = key {
-        check_slot(shard, session, slot, command, &args)?;
-        if has_more {
-            check_other_slots(shard, session, slot, command, &args)?;
-        }
-        shard.engine.count_operation(slot);
-        first_key = Some((position, Key { bytes: args.at(position), slot, hash }));
-    }
-    if shard.engine.memory.limit > 0 {
-        make_room(shard, command)?;
-    }
-    let Shard { engine, node } = shard;
+    let first_key = key.map(|FirstKey { position, slot, hash, .. }| {
+        engine.count_operation(slot);
+        (position, Key { bytes: args.at(position), slot, hash })
+    });
     let reply = Reply::new(out, session.protocol).with_budget(node.hot.reply_budget());
     let mut call = Call { engine, node, session, args, reply, command, first_key };
     handler(&mut call)?;
@@ -151,10 +195,67 @@ fn run(
     Ok(())
 }
 
+/// The checks that come before a command, whether it runs now or is queued.
+fn admit(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    command: &'static Command,
+    key: Option<FirstKey>,
+    args: &Args<'_>,
+) -> Result<Handler, Error> {
+    let handler = match (node.handlers.get(command), command.support) {
+        (Some(handler), Support::Full) => handler,
+        _ => return Err(command::unsupported(command)),
+    };
+    if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
+        return Err(Error::NoAuth);
+    }
+    if let Some(FirstKey { slot, has_more, .. }) = key {
+        check_slot(node, session, slot, command, args)?;
+        if has_more {
+            check_other_slots(engine, node, session, slot, command, args)?;
+        }
+    }
+    Ok(handler)
+}
+
+/// Takes a command into the transaction of its client.
+#[cold]
+fn queue(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    command: &'static Command,
+    key: Option<FirstKey>,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    let admitted = if command.flags.contains(Flags::NO_MULTI) {
+        Err(Error::err("Command not allowed inside a transaction"))
+    } else {
+        admit(engine, node, session, command, key, &args)
+            .and_then(|_| make_room(engine, node, command.flags.contains(Flags::DENYOOM)))
+    };
+    // What a command on several slots said of itself is for the time at which it runs.
+    engine.forget_several_slots();
+    match admitted {
+        Ok(()) => {
+            transaction::queue(session, command, &args, node.hot.query_limit);
+            Reply::new(out, session.protocol).simple("QUEUED");
+        }
+        Err(error) => {
+            transaction::abort(session);
+            refuse(node, session, Some(command), &error, out);
+        }
+    }
+}
+
 /// Checks that this shard owns the slots of all keys behind the first.
 #[inline]
 fn check_other_slots(
-    shard: &mut Shard,
+    engine: &mut Engine,
+    node: &mut Node,
     session: &mut Session,
     first: Slot,
     command: &Command,
@@ -163,9 +264,9 @@ fn check_other_slots(
     let Ok(keys) = command::keys(command, args) else { return Ok(()) };
     for position in keys.positions().skip(1) {
         let slot = slot_of(args.at(position));
-        check_slot(shard, session, slot, command, args)?;
+        check_slot(node, session, slot, command, args)?;
         if slot != first {
-            shard.engine.expect_several_slots();
+            engine.expect_several_slots();
         }
     }
     Ok(())
@@ -173,31 +274,31 @@ fn check_other_slots(
 
 #[inline]
 fn check_slot(
-    shard: &mut Shard,
+    node: &mut Node,
     session: &mut Session,
     slot: Slot,
     command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
-    if shard.node.serves(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
+    if node.serves(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
         return Ok(());
     }
-    redirect(shard, session, slot, command, args)
+    redirect(node, session, slot, command, args)
 }
 
 #[cold]
 fn redirect(
-    shard: &mut Shard,
+    node: &mut Node,
     session: &mut Session,
     slot: Slot,
     command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
-    shard.node.check_serving(session.internal.is_some())?;
-    let Some(address) = shard.node.owner_address(slot).map(str::to_owned) else {
+    node.check_serving(session.internal.is_some())?;
+    let Some(address) = node.owner_address(slot).map(str::to_owned) else {
         return Err(Error::ClusterDown("Hash slot not served".into()));
     };
-    let closed = shard.node.moves.gate.closed(slot);
+    let closed = node.moves.gate.closed(slot);
     if session.internal.is_some() {
         // All slots of the command: its proxy sends it again, perhaps in parts, and nothing that touches one of them may
         // overtake it.
@@ -212,7 +313,7 @@ fn redirect(
     {
         return Err(Error::CrossSlot("Keys in request don't hash to the same slot".into()));
     }
-    shard.node.stats.redirects += 1;
+    node.stats.redirects += 1;
     match closed {
         Some(_) if session.internal.is_some() => Err(Error::Parked { slot }),
         _ => Err(Error::Moved { slot, address }),
@@ -223,19 +324,19 @@ fn redirect(
 ///
 /// # Errors
 /// `OOM` when that does not succeed and the command may need memory.
-fn make_room(shard: &mut Shard, command: &Command) -> Result<(), Error> {
-    if !shard.engine.memory.is_over() {
+#[inline]
+pub fn make_room(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
+    if engine.memory.limit == 0 || !engine.memory.is_over() {
         return Ok(());
     }
     let started = clock::monotonic();
-    let made = evict(shard, command);
-    shard.node.latency.event("eviction-cycle", clock::since(started), shard.engine.now());
+    let made = evict(engine, node, needs_memory);
+    node.latency.event("eviction-cycle", clock::since(started), engine.now());
     made
 }
 
 #[cold]
-fn evict(shard: &mut Shard, command: &Command) -> Result<(), Error> {
-    let Shard { engine, node } = shard;
+fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
     while engine.memory.is_over() {
         if !engine.evict_one(node.hot.maxmemory_samples) {
             if engine.lazy_free_pending() > 0 {
@@ -245,32 +346,30 @@ fn evict(shard: &mut Shard, command: &Command) -> Result<(), Error> {
                     break;
                 }
             }
-            return if command.flags.contains(Flags::DENYOOM) { Err(Error::Oom) } else { Ok(()) };
+            return if needs_memory { Err(Error::Oom) } else { Ok(()) };
         }
     }
     Ok(())
 }
 
 #[cold]
-fn refuse(shard: &mut Shard, session: &Session, command: Option<&Command>, error: &Error, out: &mut Vec<u8>) {
-    if let Some(stats) =
-        command.and_then(|command| shard.node.stats.by_command.get_mut(usize::from(command.id)))
-    {
+fn refuse(node: &mut Node, session: &Session, command: Option<&Command>, error: &Error, out: &mut Vec<u8>) {
+    if let Some(stats) = command.and_then(|command| node.stats.by_command.get_mut(usize::from(command.id))) {
         stats.rejected += 1;
     }
-    write_error(shard, session, error, out);
+    write_error(node, session, error, out);
 }
 
 #[cold]
-fn fail(shard: &mut Shard, session: &Session, command: &Command, error: &Error, out: &mut Vec<u8>) {
-    if let Some(stats) = shard.node.stats.by_command.get_mut(usize::from(command.id)) {
+fn fail(node: &mut Node, session: &Session, command: &Command, error: &Error, out: &mut Vec<u8>) {
+    if let Some(stats) = node.stats.by_command.get_mut(usize::from(command.id)) {
         stats.failed += 1;
     }
-    write_error(shard, session, error, out);
+    write_error(node, session, error, out);
 }
 
-fn write_error(shard: &mut Shard, session: &Session, error: &Error, out: &mut Vec<u8>) {
-    let stats = &mut shard.node.stats;
+fn write_error(node: &mut Node, session: &Session, error: &Error, out: &mut Vec<u8>) {
+    let stats = &mut node.stats;
     stats.errors += 1;
     let line = error.wire();
     let prefix = line.split(|&byte| byte == b' ').next().unwrap_or_default();
@@ -279,8 +378,14 @@ fn write_error(shard: &mut Shard, session: &Session, error: &Error, out: &mut Ve
 }
 
 #[inline]
-fn account(shard: &mut Shard, session: &mut Session, command: &Command, args: &Args<'_>, took: Duration) {
-    let Shard { engine, node } = shard;
+fn account(
+    engine: &Engine,
+    node: &mut Node,
+    session: &mut Session,
+    command: &Command,
+    args: &Args<'_>,
+    took: Duration,
+) {
     node.stats.commands += 1;
     if let Some(stats) = node.stats.by_command.get_mut(usize::from(command.id)) {
         stats.calls += 1;

@@ -21,6 +21,7 @@ mod slots;
 mod stats;
 mod totals;
 mod transfer;
+mod watches;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub use slots::{Database, SlotSpace};
 pub use stats::Stats;
 pub use totals::DbTotals;
 pub use transfer::prefix_of;
+pub use watches::{WatchId, WatchState};
 
 use crate::types::table::{Hashed, Place};
 use crate::types::{Kind, Object};
@@ -73,6 +75,7 @@ pub struct Engine {
     expired_by: i64,
     keeps_expired: bool,
     journal: journal::Journal,
+    watches: watches::Watches,
     changes: u64,
     random: rand::rngs::SmallRng,
     sweep: expire::Sweep,
@@ -101,6 +104,7 @@ impl Engine {
             expired_by: slotway_common::platform::clock::now_ms(),
             keeps_expired: false,
             journal: journal::Journal::default(),
+            watches: watches::Watches::default(),
             changes: 0,
             random: random::generator(),
             sweep: expire::Sweep::default(),
@@ -132,6 +136,13 @@ impl Engine {
     #[inline]
     pub fn dirty(&mut self, changes: u64) {
         self.changes += changes;
+    }
+
+    /// As [`Engine::dirty`], for changes that Redis does not tell clients of that watch the key: those of the state of
+    /// consumer groups.
+    pub fn dirty_unseen(&mut self, changes: u64) {
+        self.changes += changes;
+        self.forget_touched();
     }
 
     /// Changes since the start (INFO's `rdb_changes_since_last_save` counts from these).
@@ -612,12 +623,13 @@ impl Engine {
     /// Removes all keys of one database, or of all, in the slots that `wanted` names; gives their number.
     pub fn flush(&mut self, db: Option<DbIndex>, wanted: impl Fn(Slot) -> bool) -> u64 {
         self.settle();
+        self.break_watches(|slot, index| wanted(slot) && db.is_none_or(|db| db == index), |_| None);
         let mut removed = 0;
         for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {
             for index in (0..DATABASES).filter(|index| db.is_none_or(|db| db == *index)) {
                 let Some(database) = space.take_database(index) else { continue };
                 removed += database.len() as u64;
-                if space.watched != 0 {
+                if journal::is_noted(space.watched) {
                     self.journal.note(Note::Flushed { slot, db: index });
                 }
                 self.totals[index].remove(slot, database.len() as u64, database.expires());
@@ -630,9 +642,11 @@ impl Engine {
     /// Swaps two databases in the slots that `wanted` names.
     pub fn swap(&mut self, a: DbIndex, b: DbIndex, wanted: impl Fn(Slot) -> bool) {
         self.settle();
+        let other = |db| if db == a { Some(b) } else { Some(a) };
+        self.break_watches(|slot, db| wanted(slot) && (db == a || db == b), other);
         for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {
             let (first, second) = (space.take_database(a), space.take_database(b));
-            if space.watched != 0 && (first.is_some() || second.is_some()) {
+            if journal::is_noted(space.watched) && (first.is_some() || second.is_some()) {
                 self.journal.note(Note::Swapped { slot, a, b });
             }
             for (from, to, database) in [(a, b, first), (b, a, second)] {

@@ -17,4 +17,5 @@ pub mod session;
 pub mod settings;
 pub mod slow_log;
 pub mod stream;
+pub mod transaction;
 pub mod types;

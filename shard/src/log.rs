@@ -38,7 +38,7 @@ use slotway_common::slot::Slot;
 use tokio::sync::Notify;
 
 use crate::engine::{Engine, Notes, Watcher};
-use crate::node::Shard;
+use crate::node::{Node, Shard};
 use crate::stream::{Kind, put_bytes};
 use changes::Frames;
 use manifest::{Manifest, VERSION};
@@ -86,6 +86,8 @@ pub struct Log {
     staging: usize,
     /// How often it was switched on or off.
     switched: u64,
+    /// A batch is in progress: where its frames begin.
+    batch: Option<usize>,
 }
 
 impl Log {
@@ -163,6 +165,21 @@ impl Log {
             self.handover.notify_one();
         }
         self.frames.effect(ran.db, slot, now, ran.args.iter());
+        if self.frames.bytes.len() > CHUNK && self.batch.is_none() {
+            self.hand_over();
+        }
+    }
+
+    /// Begins a batch: until [`Log::end_batch`], within the same turn, everything that is logged will be applied whole or not
+    /// at all. Expiry and eviction before it are to be noted before.
+    pub fn begin_batch(&mut self) {
+        self.batch = Some(self.frames.bytes.len());
+    }
+
+    pub fn end_batch(&mut self) {
+        if let Some(from) = self.batch.take() {
+            frame::join(self.frames.bytes.get_mut(from..).unwrap_or_default());
+        }
         if self.frames.bytes.len() > CHUNK {
             self.hand_over();
         }
@@ -341,27 +358,32 @@ impl Log {
 /// What a task waits on that cannot keep the log itself.
 pub struct Watched(Arc<Shared>);
 
-impl Shard {
-    /// Logs what a command, expiry or eviction has changed, and passes it to whoever copies slots. True when the writer
-    /// should slow down, because the slots that it writes to are moving.
-    #[inline]
-    pub fn note_changes(&mut self, ran: Option<&Ran<'_>>) -> bool {
-        if let Some(ran) = ran
-            && ran.is_repeatable
-            && let Some(slot) = ran.slot
-            && self.engine.take_plain_write()
-        {
-            self.node.log.effect(ran, slot, self.engine.now());
-            return false;
-        }
-        self.note_more(ran)
+/// Logs what a command, expiry or eviction has changed, and passes it to whoever copies slots. True when the writer
+/// should slow down, because the slots that it writes to are moving.
+#[inline]
+pub fn note_changes(engine: &mut Engine, node: &mut Node, ran: Option<&Ran<'_>>) -> bool {
+    if let Some(ran) = ran
+        && ran.is_repeatable
+        && let Some(slot) = ran.slot
+        && engine.take_plain_write()
+    {
+        node.log.effect(ran, slot, engine.now());
+        return false;
     }
+    note_more(engine, node, ran)
+}
 
-    #[cold]
-    fn note_more(&mut self, ran: Option<&Ran<'_>>) -> bool {
-        let notes = self.engine.take_notes();
-        self.node.log.changes(&self.engine, &notes, ran);
-        self.node.moves.record(&self.engine, &notes, ran)
+#[cold]
+fn note_more(engine: &mut Engine, node: &mut Node, ran: Option<&Ran<'_>>) -> bool {
+    let notes = engine.take_notes();
+    node.log.changes(engine, &notes, ran);
+    node.moves.record(engine, &notes, ran)
+}
+
+impl Shard {
+    /// As [`note_changes`], for what no command has changed.
+    pub fn note_changes(&mut self) {
+        note_changes(&mut self.engine, &mut self.node, None);
     }
 }
 

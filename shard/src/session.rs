@@ -1,7 +1,7 @@
 //! What the shard knows of a connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -10,6 +10,9 @@ use slotway_common::handshake;
 use slotway_common::resp::Protocol;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
+
+use crate::engine::{Engine, WatchId};
+use crate::transaction::Transaction;
 
 /// Which replies a client wants (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +38,12 @@ pub struct Session {
     pub internal: Option<Rc<str>>,
     /// Slots that were refused on this internal connection and stay refused until RESUME.
     pub refused: Vec<Slot>,
+    /// The commands that wait for EXEC, after MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// It watches keys.
+    pub watching: bool,
+    /// The watches that a proxy has made over this connection for its clients.
+    pub tokens: HashSet<u64>,
     /// The slots that the fan-out command in progress covers; all when there is none.
     pub only: Option<SlotRanges>,
     pub reply_mode: ReplyMode,
@@ -61,6 +70,9 @@ impl Session {
             handshake: None,
             internal: None,
             refused: Vec::new(),
+            transaction: None,
+            watching: false,
+            tokens: HashSet::new(),
             only: None,
             reply_mode: ReplyMode::On,
             slowed: false,
@@ -77,6 +89,34 @@ impl Session {
     pub fn become_stream(&mut self, id: String) {
         self.import = Some(id);
         self.suspended = true;
+    }
+
+    /// MULTI.
+    pub fn begin_transaction(&mut self) {
+        self.transaction = Some(Box::default());
+        self.client.multi.set(0);
+    }
+
+    /// Forgets the queued commands; false if there was no MULTI.
+    pub fn end_transaction(&mut self) -> bool {
+        self.client.queued_bytes.set(0);
+        self.client.multi.set(-1);
+        self.transaction.take().is_some()
+    }
+
+    /// Ends the watch of this client.
+    pub fn unwatch(&mut self, engine: &mut Engine) {
+        if std::mem::take(&mut self.watching) {
+            engine.end_watch(WatchId::Client(self.client.id));
+        }
+    }
+
+    /// Ends all that this connection watches, its proxy's clients included.
+    pub fn end_watches(&mut self, engine: &mut Engine) {
+        self.unwatch(engine);
+        for token in std::mem::take(&mut self.tokens) {
+            engine.end_watch(WatchId::Token(token));
+        }
     }
 
     /// Nothing more is run, and this request not answered, until so many bases of the log have ended.
@@ -113,6 +153,10 @@ pub struct Client {
     /// The node of an internal connection.
     pub internal: RefCell<Option<Rc<str>>>,
     pub input_bytes: Cell<usize>,
+    /// Commands that wait for EXEC, or -1.
+    pub multi: Cell<i64>,
+    /// Bytes of them.
+    pub queued_bytes: Cell<usize>,
     pub output_bytes: Cell<usize>,
     /// Since when the output has been over the soft limit, in milliseconds since 1970.
     pub over_soft_limit_since: Cell<Option<i64>>,
@@ -145,6 +189,8 @@ impl Client {
             monitor: Cell::new(false),
             internal: RefCell::default(),
             input_bytes: Cell::new(0),
+            multi: Cell::new(-1),
+            queued_bytes: Cell::new(0),
             output_bytes: Cell::new(0),
             over_soft_limit_since: Cell::new(None),
             total_input: Cell::new(0),

@@ -7,6 +7,7 @@
 pub mod compare;
 pub mod contents;
 pub mod generate;
+pub mod transactions;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

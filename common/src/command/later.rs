@@ -8,4 +8,3 @@ pub(super) const PUBSUB: &str = "there are no channels";
 pub(super) const REPLICATION: &str = "there is no replication";
 pub(super) const SCRIPTS: &str = "there are no scripts and functions";
 pub(super) const TRACKING: &str = "keys are not tracked for clients";
-pub(super) const TRANSACTIONS: &str = "there are no transactions";

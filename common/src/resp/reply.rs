@@ -48,6 +48,11 @@ impl<'a> Reply<'a> {
         self.out.len()
     }
 
+    /// The buffer, for whole replies that are made elsewhere.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
     /// Takes back everything written since [`Reply::position`] gave `position`.
     pub fn truncate(&mut self, position: usize) {
         self.out.truncate(position);

@@ -13,16 +13,18 @@ const DESCRIPTOR: c_int = -1;
 pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let mut flags = String::new();
     flags.extend(session.monitor.then_some('O'));
+    flags.extend(session.transaction.is_some().then_some('x'));
     flags.extend(session.details.no_evict.then_some('e'));
     if flags.is_empty() {
         flags.push('N');
     }
     let seconds = |since: u64| now.saturating_sub(since) / 1_000_000;
     let (input, output) = (session.input_bytes(), session.output_bytes());
+    let queued = session.queued_bytes();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut line = format!(
         "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
-         multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll={} omem={output} \
+         multi={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll={} omem={output} \
          tot-mem={} events={} cmd={} user=default redir=-1 resp={}",
         session.client,
         session.peer,
@@ -31,8 +33,9 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
         seconds(session.connected),
         seconds(session.last_active),
         session.database,
+        session.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
         session.places.len(),
-        size_of::<Session>() + input + output,
+        size_of::<Session>() + input + output + queued,
         if output > 0 { "rw" } else { "r" },
         TABLE.get(usize::from(session.last_command)).map_or("NULL", |command| command.name),
         session.protocol.number(),

@@ -177,6 +177,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+    call.core.end_transaction(call.id);
     let open = call.core.policy.password.is_none();
     let session = call.session()?;
     session.authenticated = open;

@@ -6,7 +6,7 @@ use slotway_common::resp::frame::{FrameError, Progress};
 use super::{Action, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::session::{Closing, Stall};
-use crate::upstream::{Entry, Owner};
+use crate::upstream::{Entry, NO_COMMAND, Owner};
 
 impl Core {
     /// Takes bytes that a shard sent.
@@ -75,7 +75,7 @@ impl Core {
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         if reply.first() == Some(&b'-')
             && let Some(refusal) = super::refusal::Refusal::parse(reply)
-            && !matches!(upstream.front().map(|entry| entry.owner), Some(Owner::Ticket(_)))
+            && upstream.front().is_some_and(|entry| entry.command != NO_COMMAND)
         {
             self.refused(id, &refusal);
             return;

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{Core, link};
 use crate::slab::Id;
-use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
+use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
 
 /// Which connection a request goes over. Requests over the connection that a client uses too keep their order with
 /// that client's.
@@ -68,13 +68,17 @@ impl Core {
         }
     }
 
+    pub(super) fn add_ticket(&mut self, ticket: Ticket) -> Id {
+        self.tickets.insert(ticket)
+    }
+
     pub(super) fn push_ticket(&mut self, link: Id, ticket: Ticket, frame: &[u8]) {
         let ticket = self.tickets.insert(ticket);
         let entry = Entry {
             owner: Owner::Ticket(ticket),
             length: 0,
             slot: MANY_SLOTS,
-            command: u16::MAX,
+            command: NO_COMMAND,
             // Whether it ran is for the asker to judge.
             writes: true,
             refusals: 0,

@@ -70,6 +70,7 @@ impl Core {
         }
         let told = session.out.is_empty() && session.places.is_empty() && !session.full;
         session.partial = None;
+        session.transaction = None;
         session.places = crate::places::Places::default();
         session.out = Vec::new();
         session.sent = 0;

@@ -128,7 +128,7 @@ impl Core {
     }
 
     /// A shard that can be asked, whichever.
-    fn any_shard(&self) -> Option<usize> {
+    pub(super) fn any_shard(&self) -> Option<usize> {
         let up = |shard: &super::ShardView| !shard.gone && shard.down.is_none();
         self.view.shards.iter().position(up).or_else(|| self.view.shards.iter().position(|shard| !shard.gone))
     }

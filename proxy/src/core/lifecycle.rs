@@ -22,6 +22,7 @@ impl Core {
 
     /// Forgets a client whose connection is closed. Replies to it that are on their way will be dropped.
     pub fn close_session(&mut self, id: SessionId) {
+        self.end_watch(id);
         if let Some(session) = self.sessions.remove(id) {
             self.total -= session.accounted;
             self.counters.connections_closed.inc();
@@ -85,6 +86,13 @@ impl Core {
             session.protocol = protocol;
             session.database = database;
             session.route = route;
+        }
+    }
+
+    /// Has a client use another database from its next command on.
+    pub(crate) fn use_database(&mut self, id: SessionId, database: u32) {
+        if let Some(protocol) = self.sessions.get(id).map(|session| session.protocol) {
+            self.use_route(id, protocol, database);
         }
     }
 

@@ -9,7 +9,7 @@ use slotway_common::resp::Reply;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::slab::Id;
-use crate::upstream::{Entry, Owner, State, Upstream};
+use crate::upstream::{Entry, NO_COMMAND, Owner, State, Upstream};
 
 /// Connections that are not used for so long are closed, in microseconds. Those of RESP2 and database 0 stay.
 const IDLE_US: u64 = 60_000_000;
@@ -161,6 +161,10 @@ impl Core {
                 let Some(session) = self.sessions.get_mut(id) else { return };
                 session.places.fail_part(seq, part, line, unknown, &mut session.out);
                 self.delivered(id);
+            }
+            // Where it was asked in the name of a client, the line is what that one is told.
+            Owner::Ticket(ticket) if entry.command != NO_COMMAND && why == AskError::Down => {
+                self.settle_ticket(ticket, Ok(line.to_vec()));
             }
             Owner::Ticket(ticket) => self.settle_ticket(ticket, Err(why)),
         }

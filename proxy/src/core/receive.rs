@@ -5,7 +5,7 @@ use slotway_common::error::Error;
 use slotway_common::resp::request::{Limits, Parsed, Span};
 use slotway_common::resp::{Args, Parser};
 
-use super::{Action, Core, SessionId};
+use super::{Action, Core, SessionId, transaction};
 use crate::commands;
 use crate::counters::Source;
 use crate::session::{Closing, Partial, Stall};
@@ -206,6 +206,7 @@ impl Core {
                 return Flow::Next;
             }
             Err(error) => {
+                self.abort_transaction(id);
                 self.refuse(id, &error);
                 return Flow::Next;
             }
@@ -215,7 +216,15 @@ impl Core {
         if (self.attention || !session.authenticated)
             && let Some(flow) = self.inspect(id, command, request)
         {
+            if flow == Flow::Next {
+                self.abort_transaction(id);
+            }
             return flow;
+        }
+        if self.sessions.get(id).is_some_and(|session| session.transaction.is_some())
+            && transaction::is_queued(command)
+        {
+            return self.queue(id, command, request);
         }
         match command.route {
             Route::Slot => self.forward(id, command, request),
@@ -248,13 +257,17 @@ impl Core {
             self.refuse(id, &Error::NoAuth);
             return Some(Flow::Next);
         }
+        let writes = command.is_write()
+            || command.name == "exec" && session.transaction.as_ref().is_some_and(|queued| queued.writes);
         if let Some(pause) = self.pause
             && pause.until > self.now
-            && (!pause.writes_only || command.is_write())
+            && (!pause.writes_only || writes)
         {
             return Some(Flow::Wait(Stall::Pause));
         }
-        if self.monitored && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
+        // What is queued is shown when it is executed.
+        let queued = session.transaction.is_some() && transaction::is_queued(command);
+        if self.monitored && !queued && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
             let line = commands::monitor::line(session, command, &request.args);
             self.actions.push(Action::Monitor(line));
         }

@@ -21,7 +21,7 @@ use super::ask::Ticket;
 use super::link::error_line;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::slab::Id;
-use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
+use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
 
 /// A request that was refused for so long fails, in microseconds.
 const GIVE_UP_US: u64 = 10_000_000;
@@ -158,7 +158,7 @@ impl Core {
         for (id, upstream) in self.upstreams.iter() {
             let requests = upstream.unanswered().filter(|(entry, _)| {
                 let may_be = only.is_none_or(|only| entry.slot == only || entry.slot == MANY_SLOTS);
-                may_be && !matches!(entry.owner, Owner::Ticket(_))
+                may_be && entry.command != NO_COMMAND
             });
             for (entry, frame) in requests {
                 let slots = match entry.slot {
@@ -213,6 +213,21 @@ impl Core {
         id
     }
 
+    /// Has a request that was not sent yet wait with the refused ones of its slots.
+    pub(super) fn detain_request(
+        &mut self,
+        slots: &[u16],
+        frame: Vec<u8>,
+        entry: Entry,
+        protocol: Protocol,
+        database: u32,
+    ) {
+        let id = self.detain(slots);
+        if let Some(detention) = self.detentions.get_mut(id) {
+            detention.refused.push(Refused { frame, entry, protocol, database });
+        }
+    }
+
     fn retarget(&mut self, upstream: UpstreamId, slot: u16, to: Id) {
         for (_, ticket) in self.tickets.iter_mut() {
             if let Ticket::Resume { detention, upstream: on, slot: of } = ticket
@@ -256,9 +271,10 @@ impl Core {
 
     fn send_again(&mut self, refused: Refused) {
         let Refused { frame, entry, protocol, database } = refused;
-        let (Owner::Client { session, .. } | Owner::Part { session, .. }) = entry.owner else { return };
         // It never ran, and nobody waits for it any more.
-        if self.sessions.get(session).is_none() {
+        if let Owner::Client { session, .. } | Owner::Part { session, .. } = entry.owner
+            && self.sessions.get(session).is_none()
+        {
             return;
         }
         if self.now.saturating_sub(entry.received) > GIVE_UP_US {

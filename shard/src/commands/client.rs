@@ -246,15 +246,17 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
     let mut flags = String::new();
     flags.extend(client.monitor.get().then_some('O'));
+    flags.extend((client.multi.get() >= 0).then_some('x'));
     flags.extend(client.no_evict.get().then_some('e'));
     if flags.is_empty() {
         flags.push('N');
     }
     let (input, output) =
         (client.input_bytes.get(), client.output_bytes.get() + client.pushed.borrow().len());
+    let queued = client.queued_bytes.get();
     let mut line = format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
-         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
+         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
          events={} cmd={} user={} redir=-1 resp={}",
         client.id,
         client.address,
@@ -264,7 +266,8 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
         (now - client.connected_at).max(0) / 1000,
         (now - client.last_used_at.get()).max(0) / 1000,
         client.db.get(),
-        size_of::<Client>() + input + output,
+        client.multi.get(),
+        size_of::<Client>() + input + output + queued,
         if output > 0 { "rw" } else { "r" },
         client.last_command.get().map_or("NULL", |command| command.name),
         client.user.borrow(),

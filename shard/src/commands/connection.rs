@@ -160,6 +160,8 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     session.client.protocol.set(Protocol::Resp2);
     session.authenticated = call.node.hot.requirepass.is_empty();
     session.reply_mode = ReplyMode::On;
+    session.end_transaction();
+    session.unwatch(call.engine);
     session.client.name.borrow_mut().clear();
     session.client.no_evict.set(false);
     session.client.monitor.set(false);

@@ -143,7 +143,7 @@ fn pfdebug(call: &mut Call<'_>) -> Result<(), Error> {
     }
     if sparse {
         call.engine.edit_string(db, &key, hyperloglog::make_dense)??;
-        call.engine.dirty(1);
+        call.engine.dirty_unseen(1);
     }
     if is("TODENSE") {
         call.reply.int(i64::from(sparse));

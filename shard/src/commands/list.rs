@@ -171,13 +171,17 @@ fn lrange(call: &mut Call<'_>) -> Result<(), Error> {
 fn ltrim(call: &mut Call<'_>) -> Result<(), Error> {
     let (start, end) = (call.integer(2)?, call.integer(3)?);
     let key = call.key(1);
-    let mut removed = 0;
+    let (mut removed, mut exists) = (0, false);
     if let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? {
+        exists = true;
         let len = list.len();
         let (from, to) = clamp(start, end, len).unwrap_or((len, len));
         list.drop_end(End::Tail, len - to);
         list.drop_end(End::Head, from);
         removed = len - (to - from);
+    }
+    if exists {
+        call.engine.seem_changed(call.session.db, &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.ok();

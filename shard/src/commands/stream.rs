@@ -219,7 +219,7 @@ fn xsetid(call: &mut Call<'_>) -> Result<(), Error> {
     if let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.set_facts(facts);
     }
-    call.engine.dirty(1);
+    call.engine.dirty_unseen(1);
     call.reply.ok();
     Ok(())
 }

@@ -37,18 +37,29 @@ pub enum Watcher {
     Move,
     /// The slot is being copied into a new base of the log.
     Copy,
+    /// Clients watch keys of the slot, or wait for them.
+    Clients,
 }
 
 /// Bits of [`super::SlotSpace`]: who watches it. Zero: nobody, and nothing is noted.
 pub(super) const LOGGED: u8 = 1;
 const MOVING: u8 = 2;
 const COPIED: u8 = 4;
+/// Clients watch or wait for keys of the slot.
+const CLIENTS: u8 = 8;
+
+/// Whether changes in a slot are noted for whoever logs and copies.
+#[inline]
+pub(super) fn is_noted(watched: u8) -> bool {
+    watched & !CLIENTS != 0
+}
 
 impl Watcher {
     fn bit(self) -> u8 {
         match self {
             Self::Move => MOVING,
             Self::Copy => COPIED,
+            Self::Clients => CLIENTS,
         }
     }
 }
@@ -68,6 +79,8 @@ pub struct Journal {
     instead: Option<Vec<Vec<u8>>>,
     /// New slots are noted from the start.
     is_logged: bool,
+    /// Keys in slots in which clients watch some that the command in progress has written.
+    touched: Vec<(DbIndex, Box<[u8]>)>,
 }
 
 /// What [`Engine::take_notes`] gives.
@@ -98,10 +111,21 @@ impl Journal {
     /// A key of a slot that `watched` watch was written.
     #[inline]
     pub(super) fn written(&mut self, watched: u8, db: DbIndex, key: &Key<'_>) {
+        if watched & CLIENTS != 0 {
+            self.touch(db, key);
+        }
+        if !is_noted(watched) {
+            return;
+        }
         (self.pending, self.written) = (true, true);
-        if watched != LOGGED || self.several_slots {
+        if watched & !CLIENTS != LOGGED || self.several_slots {
             self.note_key(db, key);
         }
+    }
+
+    #[cold]
+    fn touch(&mut self, db: DbIndex, key: &Key<'_>) {
+        self.touched.push((db, key.bytes.into()));
     }
 
     #[cold]
@@ -136,10 +160,11 @@ impl Engine {
         }
     }
 
+    /// Whether changes in the slot are noted for whoever logs and copies.
     #[must_use]
     #[inline]
     pub fn is_watched(&self, slot: Slot) -> bool {
-        self.watched(slot) != 0
+        is_noted(self.watched(slot))
     }
 
     #[inline]
@@ -151,6 +176,23 @@ impl Engine {
     #[inline]
     pub fn expect_several_slots(&mut self) {
         (self.journal.pending, self.journal.several_slots) = (true, true);
+    }
+
+    /// The command that has several slots does not run now.
+    #[inline]
+    pub fn forget_several_slots(&mut self) {
+        self.journal.several_slots = false;
+    }
+
+    /// True when the command in progress has written keys in slots in which clients watch some.
+    #[must_use]
+    #[inline]
+    pub fn has_touched(&self) -> bool {
+        !self.journal.touched.is_empty()
+    }
+
+    pub(super) fn take_touched(&mut self) -> Vec<(DbIndex, Box<[u8]>)> {
+        std::mem::take(&mut self.journal.touched)
     }
 
     /// True when there are changes that nobody has taken.
@@ -206,7 +248,11 @@ impl Engine {
 
     #[inline]
     pub(super) fn note_gone(&mut self, db: DbIndex, slot: Slot, hash: u64, key: &[u8]) {
-        if self.is_watched(slot) {
+        let watched = self.watched(slot);
+        if watched & CLIENTS != 0 {
+            self.watches.gone(db, key);
+        }
+        if is_noted(watched) {
             self.journal.note(Note::Gone(NotedKey { slot, db, hash, key: key.into() }));
         }
     }

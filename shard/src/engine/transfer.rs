@@ -67,6 +67,7 @@ impl Engine {
     #[must_use]
     pub fn detach(&mut self, slot: Slot) -> SlotSpace {
         self.settle();
+        self.break_watches_of(slot);
         let Some(space) = self.slots.get_mut(usize::from(slot)) else { return SlotSpace::default() };
         let space = std::mem::take(space);
         if let Some(operations) = self.operations.get_mut(usize::from(slot)) {

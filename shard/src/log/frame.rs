@@ -69,6 +69,19 @@ pub fn set_goes_on(start: usize, out: &mut [u8]) {
     }
 }
 
+/// Makes frames without checksums count only together.
+pub fn join(mut frames: &mut [u8]) {
+    while let Some(header) = frames.first_chunk::<HEADER>() {
+        let length = HEADER + word(header, 16) as usize;
+        let Some((frame, rest)) = frames.split_at_mut_checked(length) else { return };
+        if rest.is_empty() {
+            return;
+        }
+        set_goes_on(0, frame);
+        frames = rest;
+    }
+}
+
 /// Appends a whole frame without its checksums.
 pub fn put(kind: Kind, db: DbIndex, slot: Slot, sequence: u64, payload: &[u8], out: &mut Vec<u8>) {
     let start = begin(kind, db, slot, sequence, out);

@@ -64,6 +64,12 @@ impl Gate {
         })
     }
 
+    /// As [`Gate::holds`] for a transaction on some slots.
+    #[must_use]
+    pub fn holds_any(&self, slots: &[Slot]) -> bool {
+        slots.iter().any(|slot| self.closed(*slot).is_some())
+    }
+
     /// Wakes the client when a slot has opened.
     pub fn wait(&mut self, client: Rc<Client>) {
         self.waiting.push(client);

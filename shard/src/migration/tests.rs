@@ -232,7 +232,7 @@ impl Pair {
             Step::Sweep => {
                 self.source.engine.sweep_expired(std::time::Duration::from_secs(1));
                 if self.source.engine.has_notes() {
-                    self.source.note_changes(None);
+                    self.source.note_changes();
                 }
             }
             Step::Copy => {

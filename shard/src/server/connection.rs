@@ -445,7 +445,14 @@ impl Connection {
     /// that their other clients need not wait.
     #[cold]
     fn is_held(&self, shard: &mut Shard, command: Option<&'static Command>, args: &Args<'_>) -> bool {
-        let held = self.session.internal.is_none() && shard.node.moves.gate.holds(command, args);
+        let gate = &shard.node.moves.gate;
+        let held = self.session.internal.is_none()
+            && match &self.session.transaction {
+                Some(transaction) if command.is_some_and(|command| command.name == "exec") => {
+                    gate.holds_any(transaction.queued.slots())
+                }
+                _ => gate.holds(command, args),
+            };
         if held {
             shard.node.moves.gate.wait(self.session.client.clone());
         }
@@ -501,6 +508,7 @@ impl Drop for Connection {
         if let Ok(mut shard) = self.server.shard.try_borrow_mut() {
             shard.node.clients.remove(self.session.client.id);
             shard.node.monitors.remove(self.session.client.id);
+            self.session.end_watches(&mut shard.engine);
         }
     }
 }

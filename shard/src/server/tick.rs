@@ -86,7 +86,7 @@ impl Server {
         shard.engine.set_now(now);
         let unfinished = shard.engine.sweep_expired(SLICE).unfinished;
         if shard.engine.has_notes() {
-            shard.note_changes(None);
+            shard.note_changes();
         }
         shard.node.latency.event("expire-cycle", clock::since(started), now);
         unfinished

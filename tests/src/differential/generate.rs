@@ -53,6 +53,8 @@ impl fmt::Display for Request {
 pub struct Generator {
     random: StdRng,
     one_slot_calls: bool,
+    /// All keys have this hash tag.
+    only_tag: Option<u32>,
     rows: Vec<(&'static Command, Vec<Argument>)>,
     pending: Vec<Request>,
     /// What DUMP gave, with the kind of key that each was the value of.
@@ -110,7 +112,37 @@ impl Generator {
             .filter(|row| only.is_empty() || only.iter().any(|family| family == row.group.name()))
             .map(|row| (row, command::arguments(row.arguments)))
             .collect();
-        Self { random, one_slot_calls, rows, pending: Vec::new(), dumps: VecDeque::new(), last_ms: 1 }
+        Self {
+            random,
+            one_slot_calls,
+            only_tag: None,
+            rows,
+            pending: Vec::new(),
+            dumps: VecDeque::new(),
+            last_ms: 1,
+        }
+    }
+
+    /// From now on all keys of all calls share a hash tag.
+    pub fn share_one_slot(&mut self) {
+        self.only_tag = Some(0);
+    }
+
+    /// A key of any type.
+    pub fn any_key(&mut self) -> Vec<u8> {
+        let kind =
+            *['s', 'l', 't', 'z', 'h', 'n', 'b', 'p', 'g', 'x'].choose(&mut self.random).unwrap_or(&'s');
+        self.key_of(kind, None)
+    }
+
+    /// True once in `times`.
+    pub fn once_in(&mut self, times: u32) -> bool {
+        self.random.random_ratio(1, times)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.random.random_range(0..limit)
     }
 
     /// Takes note of a value's dump, which will be restored some time.
@@ -185,7 +217,9 @@ impl Generator {
 
     fn call(&mut self, index: usize) -> Request {
         let (row, arguments) = (self.rows[index].0, self.rows[index].1.clone());
-        let tag = (self.one_slot_calls && row.route != Route::Split).then(|| self.random.random_range(0..4));
+        let drawn =
+            (self.one_slot_calls && row.route != Route::Split).then(|| self.random.random_range(0..4));
+        let tag = self.only_tag.or(drawn);
         let mut args: Vec<Vec<u8>> = row.name.split('|').map(|word| self.letters(word)).collect();
         let lex = row.name.contains("lex")
             || (matches!(row.name, "zrange" | "zrangestore" | "zadd") && self.random.random_ratio(1, 3));
@@ -314,7 +348,7 @@ impl Generator {
     }
 
     fn key_of(&mut self, kind: char, tag: Option<u32>) -> Vec<u8> {
-        let tag = tag.unwrap_or_else(|| self.random.random_range(0..4));
+        let tag = self.only_tag.or(tag).unwrap_or_else(|| self.random.random_range(0..4));
         format!("{{{tag}}}{kind}{}", self.random.random_range(0..4)).into_bytes()
     }
 

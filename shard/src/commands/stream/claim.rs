@@ -191,7 +191,7 @@ fn xclaim(call: &mut Call<'_>) -> Result<(), Error> {
     }
     drop(stream);
     call.reply.finish_array(at, written);
-    call.engine.dirty(changes);
+    call.engine.dirty_unseen(changes);
     Ok(())
 }
 
@@ -270,6 +270,6 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
         }
     });
     drop(stream);
-    call.engine.dirty(changes as u64);
+    call.engine.dirty_unseen(changes as u64);
     Ok(())
 }

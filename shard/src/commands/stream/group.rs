@@ -88,10 +88,15 @@ fn create(call: &mut Call<'_>) -> Result<(), Error> {
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Error::Line("BUSYGROUP Consumer Group name already exists".into()));
     }
+    let is_new = stream.is_none();
     let mut stream = call.engine.edit_or_create::<Stream>(db, &key)?;
     stream.add_group(name, Group::new(last, options.read));
     drop(stream);
-    call.engine.dirty(1);
+    if is_new {
+        call.engine.dirty(1);
+    } else {
+        call.engine.dirty_unseen(1);
+    }
     call.reply.ok();
     Ok(())
 }
@@ -110,7 +115,7 @@ fn setid(call: &mut Call<'_>) -> Result<(), Error> {
     if let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.edit_group(name, |group| (group.last, group.read) = (last, options.read));
     }
-    call.engine.dirty(1);
+    call.engine.dirty_unseen(1);
     call.reply.ok();
     Ok(())
 }
@@ -122,7 +127,7 @@ fn destroy(call: &mut Call<'_>) -> Result<(), Error> {
     if exists && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.remove_group(name);
     }
-    call.engine.dirty(u64::from(exists));
+    call.engine.dirty_unseen(u64::from(exists));
     call.reply.int(i64::from(exists));
     Ok(())
 }
@@ -134,7 +139,7 @@ fn createconsumer(call: &mut Call<'_>) -> Result<(), Error> {
     if is_new && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.edit_group(group, |group| group.meet(consumer, now));
     }
-    call.engine.dirty(u64::from(is_new));
+    call.engine.dirty_unseen(u64::from(is_new));
     call.reply.int(i64::from(is_new));
     Ok(())
 }
@@ -147,7 +152,7 @@ fn delconsumer(call: &mut Call<'_>) -> Result<(), Error> {
     if exists && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         pending = stream.edit_group(group, |group| group.forget(consumer)).flatten().unwrap_or(0);
     }
-    call.engine.dirty(u64::from(exists));
+    call.engine.dirty_unseen(u64::from(exists));
     call.reply.len(pending);
     Ok(())
 }
@@ -165,7 +170,7 @@ fn xack(call: &mut Call<'_>) -> Result<(), Error> {
         let acknowledge = |group: &mut Group| ids.iter().filter(|id| group.acknowledge(**id)).count();
         done = stream.edit_group(name, acknowledge).unwrap_or(0);
     }
-    call.engine.dirty(done as u64);
+    call.engine.dirty_unseen(done as u64);
     call.reply.len(done);
     Ok(())
 }

@@ -229,7 +229,7 @@ fn deliver(
         }
     });
     drop(stream);
-    call.engine.dirty(1);
+    call.engine.dirty_unseen(1);
     Ok(())
 }
 
@@ -279,6 +279,6 @@ fn history(
         }
     });
     drop(stream);
-    call.engine.dirty(1);
+    call.engine.dirty_unseen(1);
     Ok(())
 }

@@ -1,0 +1,414 @@
+//! MULTI, EXEC and WATCH.
+//!
+//! Commands are queued here and sent as one request, [`Batch`], which its shard answers as Redis answers EXEC. Refusals
+//! (MOVED, PARKED) are those of any request on several slots: the shard looks at all slots before it runs anything.
+//!
+//! Watches are kept by the shard, under a number, for as long as the connection that they came over; a shard that does not
+//! know the number of an EXEC answers nil.
+
+use slotway_common::command::{Command, Flags, Route, find_by_full_name, unknown_command, unsupported};
+use slotway_common::error::Error;
+use slotway_common::resp::request::Parsed;
+use slotway_common::resp::{Args, Limits, Parser, Reply, request};
+use tokio::sync::oneshot;
+
+use super::ask::Ticket;
+use super::{Action, AskError, Core, Flow, Job, Request, SessionId};
+use crate::commands;
+use crate::owned::OwnedArgs;
+use crate::session::Stall;
+use crate::transaction::{Batch, Transaction, Watch, add_slot};
+use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
+
+/// What the error of EXEC says after a command was refused.
+const ABORTED: &str = "Transaction discarded because of previous errors.";
+
+/// Why a batch is not sent.
+pub(crate) enum Unsent {
+    /// The client has to wait first.
+    Wait(Stall),
+    /// It will not be: nothing has run.
+    Refused(Error),
+    /// What was watched is elsewhere by now.
+    Broken,
+}
+
+/// Whether a command is queued while its client is in a transaction. The others run at once.
+pub(super) fn is_queued(command: &Command) -> bool {
+    !matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+/// The row of what only Slotway's processes say to each other.
+fn internal(name: &str) -> u16 {
+    find_by_full_name(name.as_bytes()).map_or(u16::MAX, |row| row.id)
+}
+
+impl Core {
+    /// Takes note that a command of a transaction was refused: EXEC will run none.
+    #[inline]
+    pub(super) fn abort_transaction(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && let Some(transaction) = &mut session.transaction
+        {
+            transaction.aborted = true;
+        }
+    }
+
+    /// Queues a command.
+    pub(super) fn queue(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
+        let refused = match command.route {
+            Route::Unsupported => Some(unsupported(command)),
+            Route::Internal => Some(unknown_command(&request.args)),
+            _ if command.flags.contains(Flags::NO_MULTI) => {
+                Some(Error::err("Command not allowed inside a transaction"))
+            }
+            _ => None,
+        };
+        if let Some(error) = refused {
+            self.abort_transaction(id);
+            self.refuse(id, &error);
+            return Flow::Next;
+        }
+        let databases = self.policy.databases;
+        if let Some(transaction) = self.sessions.get_mut(id).and_then(|session| session.transaction.as_mut())
+        {
+            transaction.push(command, &request.args, databases);
+        }
+        self.reply(id, b"+QUEUED\r\n");
+        Flow::Next
+    }
+
+    /// Runs what was queued.
+    pub(crate) fn exec(&mut self, id: SessionId, command: &'static Command, _: &Request<'_>) -> Flow {
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        let Some(transaction) = &session.transaction else {
+            self.refuse(id, &Error::err("EXEC without MULTI"));
+            return Flow::Next;
+        };
+        if transaction.aborted {
+            self.end_transaction(id);
+            self.refuse(id, &Error::ExecAbort(ABORTED.into()));
+            return Flow::Next;
+        }
+        if transaction.len() == 0 && session.watch.is_none() {
+            self.end_transaction(id);
+            self.reply(id, b"*0\r\n");
+            return Flow::Next;
+        }
+        if transaction.len() > 0 && transaction.single_batch().is_none() {
+            return self.exec_in_steps(id, command);
+        }
+        // Taken for as long as it takes to send it; put back if the client has to wait first.
+        let Some(transaction) = session.transaction.take() else { return Flow::Next };
+        let empty;
+        let batch = match transaction.single_batch() {
+            Some(batch) => batch,
+            None => {
+                empty = Batch::empty(session.database);
+                &empty
+            }
+        };
+        match self.send_batch(id, command, batch) {
+            Ok(()) => {
+                self.show_queued(id, &transaction);
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.watch = None;
+                }
+                self.account(id);
+            }
+            Err(Unsent::Wait(stall)) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.transaction = Some(transaction);
+                }
+                return Flow::Wait(stall);
+            }
+            Err(Unsent::Refused(error)) => {
+                self.end_transaction(id);
+                self.refuse(id, &error);
+            }
+            Err(Unsent::Broken) => {
+                self.end_transaction(id);
+                self.reply_null_array(id);
+            }
+        }
+        Flow::Next
+    }
+
+    /// Sends a batch with the watch of its client, whose next place gets the reply.
+    fn send_batch(&mut self, id: SessionId, command: &'static Command, batch: &Batch) -> Result<(), Unsent> {
+        let watch = self.sessions.get_mut(id).and_then(|session| session.watch.take());
+        let result = self.send_watched_batch(id, command, batch, watch.as_deref());
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.watch = watch;
+        }
+        result
+    }
+
+    fn send_watched_batch(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        batch: &Batch,
+        watch: Option<&Watch>,
+    ) -> Result<(), Unsent> {
+        let slots = batch.slots(watch);
+        let owner = self.owner_of_all(&slots, watch)?;
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
+        if !session.places.is_empty() && session.in_flight_route != session.route {
+            return Err(Unsent::Wait(Stall::Replies));
+        }
+        if !self.detained.is_empty() && slots.iter().any(|(slot, _)| self.wait_for_slot(id, *slot)) {
+            return Err(Unsent::Wait(Stall::Slot));
+        }
+        let link = self.link(id, owner);
+        let Some(upstream) = self.upstreams.get(link) else { return Ok(()) };
+        if upstream.state == State::Down {
+            return Err(Unsent::Refused(self.down_error(owner)));
+        }
+        if upstream.bytes() > self.budgets.upstream {
+            let Flow::Wait(stall) = self.wait_for_room(id, link) else { return Ok(()) };
+            return Err(Unsent::Wait(stall));
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
+        let muted = session.mute_next();
+        let seq = session.places.open(muted);
+        session.in_flight_route = session.route;
+        let entry = batch_entry(Owner::Client { session: id, seq }, &slots, self.now);
+        if let Some(upstream) = self.upstreams.get_mut(link) {
+            let from = upstream.buffer().len();
+            batch.encode(watch, &slots, upstream.buffer());
+            upstream.commit(from, entry);
+        }
+        self.counters.requests.at(command.group as usize).inc();
+        self.touch_upstream(link);
+        Ok(())
+    }
+
+    /// The shard that owns all of the slots; any shard if there are none.
+    fn owner_of_all(&self, slots: &[(u16, &[u8])], watch: Option<&Watch>) -> Result<usize, Unsent> {
+        let mut owner = None;
+        if let Some(watch) = watch {
+            let here = |(slot, _): &(u16, Box<[u8]>)| self.view.owner(*slot) == Some(watch.shard);
+            if watch.broken || !watch.keys.iter().all(here) {
+                return Err(Unsent::Broken);
+            }
+            owner = Some(watch.shard);
+        }
+        for (slot, _) in slots {
+            let Some(found) = self.view.owner(*slot) else {
+                let text = format!("Hash slot {slot} is not served by any shard");
+                return Err(Unsent::Refused(Error::ClusterDown(text.into())));
+            };
+            if *owner.get_or_insert(found) != found {
+                return Err(Unsent::Refused(Error::CrossSlot(
+                    "Keys of this transaction are on different shards, and transactions over shards are not \
+                     supported yet"
+                        .into(),
+                )));
+            }
+        }
+        let none = || Unsent::Refused(Error::ClusterDown("there is no shard".into()));
+        owner.or_else(|| self.any_shard()).ok_or_else(none)
+    }
+
+    /// Has a job run a transaction that is more than one batch.
+    fn exec_in_steps(&mut self, id: SessionId, command: &'static Command) -> Flow {
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        if !session.places.is_empty() {
+            return Flow::Wait(Stall::Replies);
+        }
+        let Some(transaction) = session.transaction.take() else { return Flow::Next };
+        let watch = session.watch.take();
+        self.show_queued(id, &transaction);
+        let words = OwnedArgs::from_words([&b"EXEC"[..]]);
+        commands::start_job(self, id, command, words, Some((transaction, watch)));
+        Flow::Next
+    }
+
+    /// Sends a batch for a job. Its reply is that of EXEC; an error that is no shard's comes as an error reply too.
+    pub(crate) fn ask_batch(
+        &mut self,
+        job: &Job,
+        batch: &Batch,
+        watch: Option<&Watch>,
+    ) -> Result<(usize, oneshot::Receiver<Result<Vec<u8>, AskError>>), Unsent> {
+        let slots = batch.slots(watch);
+        let owner = self.owner_of_all(&slots, watch)?;
+        let (sender, receiver) = oneshot::channel();
+        let ticket = self.add_ticket(Ticket::Ask(sender));
+        let entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
+        let mut frame = Vec::new();
+        batch.encode(watch, &slots, &mut frame);
+        if slots.iter().any(|(slot, _)| self.detained.contains_key(slot)) {
+            let slots: Vec<u16> = slots.iter().map(|(slot, _)| *slot).collect();
+            self.detain_request(&slots, frame, entry, job.protocol, job.database);
+        } else {
+            let route = self.route(job.protocol, job.database);
+            let link = self.link_of_route(route, owner);
+            self.resend(link, entry, &frame);
+        }
+        Ok((owner, receiver))
+    }
+
+    /// Checks that a batch can go to one shard as things are.
+    pub(crate) fn check_batch(&self, batch: &Batch, watch: Option<&Watch>) -> Result<(), Unsent> {
+        self.owner_of_all(&batch.slots(watch), watch).map(|_| ())
+    }
+
+    /// WATCH: the shard of the keys is told to watch them.
+    pub(crate) fn watch(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        if session.transaction.is_some() {
+            self.refuse(id, &Error::err("WATCH inside MULTI is not allowed"));
+            return Flow::Next;
+        }
+        let before = session.watch.take();
+        let mut keys = before.as_ref().map(|watch| watch.keys.clone()).unwrap_or_default();
+        for key in request.args.rest(1).iter() {
+            add_slot(&mut keys, key);
+        }
+        let owners: Vec<Option<usize>> = keys.iter().map(|(slot, _)| self.view.owner(*slot)).collect();
+        let first = owners.first().copied().flatten();
+        let moved = before.as_ref().is_some_and(|watch| watch.broken || first != Some(watch.shard));
+        let apart = owners.iter().any(|owner| *owner != first);
+        let put_back = |core: &mut Self| {
+            if let Some(session) = core.sessions.get_mut(id) {
+                session.watch.clone_from(&before);
+            }
+        };
+        let Some(owner) = first else {
+            put_back(self);
+            let slot = keys.first().map_or(0, |(slot, _)| *slot);
+            self.reply_unowned(id, slot);
+            return Flow::Next;
+        };
+        if apart && !moved {
+            put_back(self);
+            let text =
+                "Watched keys are on different shards, and transactions over shards are not supported yet";
+            self.refuse(id, &Error::CrossSlot(text.into()));
+            return Flow::Next;
+        }
+        if moved {
+            // What is to be watched now does not matter: EXEC will answer nil.
+            put_back(self);
+            if let Some(watch) = self.sessions.get_mut(id).and_then(|session| session.watch.as_mut()) {
+                watch.broken = true;
+            }
+            self.reply(id, b"+OK\r\n");
+            return Flow::Next;
+        }
+        let token = before.as_ref().map_or_else(|| self.next_token(), |watch| watch.token);
+        let mut digits = itoa::Buffer::new();
+        let words: Vec<&[u8]> = [&b"SLOTWAY-WATCH"[..], digits.format(token).as_bytes()]
+            .into_iter()
+            .chain(request.args.rest(1).iter())
+            .collect();
+        let mut frame = Vec::new();
+        request::encode(words.into_iter(), &mut frame);
+        let slots: Vec<u16> = keys.iter().map(|(slot, _)| *slot).collect();
+        if !self.detained.is_empty() && slots.iter().any(|slot| self.wait_for_slot(id, *slot)) {
+            put_back(self);
+            return Flow::Wait(Stall::Slot);
+        }
+        let slot = if let [slot] = slots[..] { slot } else { MANY_SLOTS };
+        let rewritten = Request { args: request.args, spans: request.spans, frame: Some(&frame) };
+        let row = find_by_full_name(b"slotway-watch").unwrap_or(command);
+        let flow = self.forward_to(id, row, &rewritten, slot, owner);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.watch = match flow {
+                Flow::Next => {
+                    let route = session.route;
+                    Some(Box::new(Watch { token, shard: owner, route, keys, broken: false }))
+                }
+                Flow::Wait(_) => before,
+            };
+        }
+        self.account(id);
+        flow
+    }
+
+    fn next_token(&mut self) -> u64 {
+        self.last_token = self.last_token.wrapping_add(1) & (u64::MAX >> 1);
+        self.last_token
+    }
+
+    /// Has a client watch nothing any more.
+    pub(crate) fn end_watch(&mut self, id: SessionId) {
+        let watch = self.sessions.get_mut(id).and_then(|session| session.watch.take());
+        if let Some(watch) = watch {
+            self.forget_watch(&watch);
+        }
+    }
+
+    /// Has a shard forget what a client watched.
+    pub(crate) fn forget_watch(&mut self, watch: &Watch) {
+        let link = self.link_of_route(watch.route, watch.shard);
+        // A connection that broke took its watches with it.
+        if self.upstreams.get(link).is_some_and(|upstream| upstream.state == State::Ready) {
+            let mut frame = Vec::new();
+            let mut digits = itoa::Buffer::new();
+            let words = [&b"SLOTWAY-UNWATCH"[..], digits.format(watch.token).as_bytes()];
+            request::encode(words.into_iter(), &mut frame);
+            let (sender, _) = oneshot::channel();
+            self.push_ticket(link, Ticket::Ask(sender), &frame);
+        }
+    }
+
+    /// Ends a transaction and a watch without running anything.
+    pub(crate) fn end_transaction(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.transaction = None;
+        }
+        self.end_watch(id);
+        self.account(id);
+    }
+
+    fn reply_null_array(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let mut line = Vec::new();
+        Reply::new(&mut line, session.protocol).null_array();
+        self.reply(id, &line);
+    }
+
+    /// Shows the commands of a transaction to the clients in MONITOR mode, when it is executed.
+    fn show_queued(&mut self, id: SessionId, transaction: &Transaction) {
+        if !self.monitored {
+            return;
+        }
+        let Some(session) = self.sessions.get(id) else { return };
+        let mut lines = Vec::new();
+        let mut show = |args: &Args<'_>| {
+            if let Ok(command) = slotway_common::command::resolve(args, false)
+                && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN))
+            {
+                lines.push(commands::monitor::line(session, command, args));
+            }
+        };
+        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+        for step in &transaction.steps {
+            match step {
+                crate::transaction::Step::Own { args, .. } => show(&args.args()),
+                crate::transaction::Step::Batch(batch) => {
+                    let mut parser = Parser::new();
+                    let mut rest = batch.frames();
+                    while let Ok(Parsed::Frame(length)) = parser.parse(rest, &limits) {
+                        show(&parser.args(rest));
+                        rest = rest.get(length..).unwrap_or_default();
+                    }
+                }
+            }
+        }
+        self.actions.extend(lines.into_iter().map(Action::Monitor));
+    }
+}
+
+fn batch_entry(owner: Owner, slots: &[(u16, &[u8])], now: u64) -> Entry {
+    let slot = match slots {
+        [] => 0,
+        [(slot, _)] => *slot,
+        _ => MANY_SLOTS,
+    };
+    let command = internal("slotway-exec");
+    Entry { owner, length: 0, slot, command, writes: true, refusals: 0, received: now }
+}

@@ -1,0 +1,190 @@
+//! What a client has queued after MULTI, and what it watches.
+//!
+//! Commands on keys become batches, each of which one shard runs as one. What the proxy answers itself, or asks all shards,
+//! stands between the batches, so that a transaction without such commands is a single batch.
+
+use slotway_common::command::{self, Command, Flags, Route};
+use slotway_common::number::parse_i64;
+use slotway_common::resp::{Args, request};
+use slotway_common::slot::slot_of;
+
+use crate::owned::OwnedArgs;
+
+/// What a client has queued.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    pub(crate) steps: Vec<Step>,
+    /// A command was refused: EXEC will run none.
+    pub(crate) aborted: bool,
+    /// Some command may change data.
+    pub(crate) writes: bool,
+    commands: usize,
+    bytes: usize,
+    /// The database of the next command.
+    database: u32,
+}
+
+/// Commands of a transaction that run together.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Batch(Batch),
+    /// One that no single shard answers.
+    Own {
+        command: &'static Command,
+        args: OwnedArgs,
+        database: u32,
+    },
+}
+
+/// Commands that one shard runs as one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    /// Requests, one after the other.
+    frames: Vec<u8>,
+    pub(crate) count: usize,
+    needs_memory: bool,
+    /// A key of each slot.
+    keys: Vec<(u16, Box<[u8]>)>,
+    /// The database of the first command, and the one that it is left in.
+    database: u32,
+    pub(crate) ends_in: u32,
+}
+
+/// Keys that a client watches, all on one shard.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// By this number the shard knows it.
+    pub(crate) token: u64,
+    /// Position of the shard, and the route that it was told over.
+    pub(crate) shard: usize,
+    pub(crate) route: u16,
+    /// Their slots, with a key of each.
+    pub(crate) keys: Vec<(u16, Box<[u8]>)>,
+    /// They cannot be watched any more: EXEC answers nil.
+    pub(crate) broken: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(database: u32) -> Self {
+        Self { steps: Vec::new(), aborted: false, writes: false, commands: 0, bytes: 0, database }
+    }
+
+    /// Commands that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.commands
+    }
+
+    /// Bytes held for them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a command; `databases` is the number of databases.
+    pub(crate) fn push(&mut self, command: &'static Command, args: &Args<'_>, databases: u32) {
+        self.commands += 1;
+        self.writes |= command.is_write();
+        if self.aborted {
+            return;
+        }
+        self.bytes += args.iter().map(|arg| arg.len() + 16).sum::<usize>() + 64;
+        let database = self.database;
+        if !runs_on_one_shard(command) {
+            self.steps.push(Step::Own { command, args: OwnedArgs::new(args), database });
+            return;
+        }
+        if command.name == "select"
+            && let Some(index) = parse_i64(args.at(1)).and_then(|index| u32::try_from(index).ok())
+            && index < databases
+        {
+            self.database = index;
+        }
+        if !matches!(self.steps.last(), Some(Step::Batch(_))) {
+            self.steps.push(Step::Batch(Batch { database, ..Batch::default() }));
+        }
+        if let Some(Step::Batch(batch)) = self.steps.last_mut() {
+            batch.push(command, args);
+            batch.ends_in = self.database;
+        }
+    }
+
+    /// The only batch of a transaction that is nothing else and leaves the database as it is.
+    pub(crate) fn single_batch(&self) -> Option<&Batch> {
+        match self.steps.as_slice() {
+            [Step::Batch(batch)] if batch.ends_in == batch.database => Some(batch),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a shard answers a command as the proxy would, so that it can be part of a batch.
+fn runs_on_one_shard(command: &Command) -> bool {
+    matches!(command.route, Route::Slot | Route::Split)
+        || matches!(command.name, "select" | "ping" | "echo" | "time" | "lolwut")
+}
+
+impl Batch {
+    fn push(&mut self, command: &Command, args: &Args<'_>) {
+        args.encode(&mut self.frames);
+        self.count += 1;
+        self.needs_memory |= command.flags.contains(Flags::DENYOOM);
+        if let Ok(keys) = command::keys(command, args) {
+            for position in keys.positions() {
+                add_slot(&mut self.keys, args.at(position));
+            }
+        }
+    }
+
+    /// Commands of nobody, to ask whether a watch holds.
+    pub(crate) fn empty(database: u32) -> Self {
+        Self { database, ends_in: database, ..Self::default() }
+    }
+
+    /// The slots of the batch and of a watch, with a key of each.
+    pub(crate) fn slots<'a>(&'a self, watch: Option<&'a Watch>) -> Vec<(u16, &'a [u8])> {
+        let watched = watch.iter().flat_map(|watch| &watch.keys);
+        let mut slots: Vec<(u16, &[u8])> = Vec::new();
+        for (slot, key) in self.keys.iter().chain(watched) {
+            if !slots.iter().any(|(known, _)| known == slot) {
+                slots.push((*slot, key));
+            }
+        }
+        slots
+    }
+
+    /// Appends the request that has a shard run the batch, on these slots.
+    pub(crate) fn encode(&self, watch: Option<&Watch>, slots: &[(u16, &[u8])], out: &mut Vec<u8>) {
+        let mut token = itoa::Buffer::new();
+        let token = watch.map_or("", |watch| token.format(watch.token));
+        let mut database = itoa::Buffer::new();
+        let count = self.count as i64;
+        let mut number = itoa::Buffer::new();
+        let words: [&[u8]; 5] = [
+            b"SLOTWAY-EXEC",
+            token.as_bytes(),
+            database.format(self.database).as_bytes(),
+            &self.frames,
+            number.format(if self.needs_memory { -count } else { count }).as_bytes(),
+        ];
+        let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
+        request::encode(words.into_iter(), out);
+    }
+
+    /// The requests, one after the other.
+    pub(crate) fn frames(&self) -> &[u8] {
+        &self.frames
+    }
+}
+
+impl Watch {
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.iter().map(|(_, key)| key.len() + 32).sum()
+    }
+}
+
+/// Takes note of the slot of a key.
+pub(crate) fn add_slot(slots: &mut Vec<(u16, Box<[u8]>)>, key: &[u8]) {
+    let slot = slot_of(key);
+    if !slots.iter().any(|(known, _)| *known == slot) {
+        slots.push((slot, key.into()));
+    }
+}

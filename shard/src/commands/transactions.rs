@@ -1,0 +1,128 @@
+//! MULTI, EXEC, WATCH and what belongs to them.
+
+use slotway_common::error::Error;
+use slotway_common::number::parse_i64;
+
+use super::{Call, Handler};
+use crate::engine::{DATABASES, WatchId, WatchState};
+use crate::transaction::{self, Batch};
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "multi" => multi,
+        "exec" => exec,
+        "discard" => discard,
+        "watch" => watch,
+        "unwatch" => unwatch,
+        "slotway-exec" => exec_for_proxy,
+        "slotway-watch" => watch_for_proxy,
+        "slotway-unwatch" => unwatch_for_proxy,
+        _ => return None,
+    })
+}
+
+fn multi(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.session.transaction.is_some() {
+        return Err(Error::err("MULTI calls can not be nested"));
+    }
+    call.session.begin_transaction();
+    call.reply.ok();
+    Ok(())
+}
+
+fn discard(call: &mut Call<'_>) -> Result<(), Error> {
+    if !call.session.end_transaction() {
+        return Err(Error::err("DISCARD without MULTI"));
+    }
+    call.session.unwatch(call.engine);
+    call.reply.ok();
+    Ok(())
+}
+
+fn exec(call: &mut Call<'_>) -> Result<(), Error> {
+    let queued = transaction::take(call.session);
+    let is_watching = call.session.watching;
+    let watch = call.engine.end_watch(WatchId::Client(call.session.client.id));
+    call.session.watching = false;
+    let queued = queued?;
+    if is_watching && watch != WatchState::Whole {
+        call.reply.null_array();
+        return Ok(());
+    }
+    // Slots may have gone since the commands were queued.
+    for slot in queued.slots() {
+        if !call.node.serves(*slot) {
+            let address = call.node.owner_address(*slot).map(str::to_owned);
+            let down = || Error::ClusterDown("Hash slot not served".into());
+            return Err(Error::Moved { slot: *slot, address: address.ok_or_else(down)? });
+        }
+    }
+    transaction::run(call.engine, call.node, call.session, queued.batch(), call.reply.buffer())
+}
+
+fn watch(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.session.transaction.is_some() {
+        return Err(Error::err("WATCH inside MULTI is not allowed"));
+    }
+    call.session.watching = true;
+    watch_keys(call, WatchId::Client(call.session.client.id), 1);
+    call.reply.ok();
+    Ok(())
+}
+
+fn watch_keys(call: &mut Call<'_>, id: WatchId, from: usize) {
+    for index in from..call.args.len() {
+        let key = call.key(index);
+        call.engine.watch_key(id, call.session.db, &key);
+    }
+}
+
+fn unwatch(call: &mut Call<'_>) -> Result<(), Error> {
+    call.session.unwatch(call.engine);
+    call.reply.ok();
+    Ok(())
+}
+
+fn token(bytes: &[u8]) -> Result<u64, Error> {
+    parse_i64(bytes).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)
+}
+
+/// `SLOTWAY-EXEC <watch> <database> <commands> <count> <key>…`: the commands as requests that lie one after the other,
+/// their number, negative if some may need memory, and a key of each of their slots, so that all are checked before
+/// anything runs. The watch is empty where there is none.
+fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let db = super::generic::database(args.at(2)).ok().filter(|db| *db < DATABASES);
+    let count = parse_i64(args.at(4)).ok_or(Error::NotInteger)?;
+    let batch = Batch { frames: args.at(3), count: count.unsigned_abs() as usize, needs_memory: count < 0 };
+    if !args.at(1).is_empty() {
+        let token = token(args.at(1))?;
+        call.session.tokens.remove(&token);
+        if call.engine.end_watch(WatchId::Token(token)) != WatchState::Whole {
+            call.reply.null_array();
+            return Ok(());
+        }
+    }
+    let before = std::mem::replace(&mut call.session.db, db.ok_or(Error::Syntax)?);
+    let result = transaction::run(call.engine, call.node, call.session, batch, call.reply.buffer());
+    call.session.db = before;
+    result
+}
+
+/// `SLOTWAY-WATCH <watch> <key>…`
+fn watch_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+    let token = token(call.args.at(1))?;
+    call.session.tokens.insert(token);
+    watch_keys(call, WatchId::Token(token), 2);
+    call.reply.ok();
+    Ok(())
+}
+
+/// `SLOTWAY-UNWATCH <watch>`
+fn unwatch_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+    let token = token(call.args.at(1))?;
+    call.session.tokens.remove(&token);
+    call.engine.end_watch(WatchId::Token(token));
+    call.reply.ok();
+    Ok(())
+}

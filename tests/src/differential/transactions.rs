@@ -1,0 +1,179 @@
+//! Random transactions with watched keys, and a second client whose commands come in between, sent to a real redis-server
+//! and to Slotway, their replies compared.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use slotway_common::resp::Value;
+
+use super::compare::{self, Verdict};
+use super::generate::{Generator, Request};
+use super::{Plan, contents, reset};
+use crate::client::Client;
+
+/// A client of each server.
+struct Pair {
+    oracle: Client,
+    subject: Client,
+}
+
+impl Pair {
+    fn connect(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<Self> {
+        let connect =
+            |address| if plan.resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+        Ok(Self { oracle: connect(oracle)?, subject: connect(subject)? })
+    }
+
+    fn call(&mut self, args: &[Vec<u8>]) -> Result<(Value, Value)> {
+        self.oracle.send(args)?;
+        self.subject.send(args)?;
+        Ok((self.oracle.receive()?, self.subject.receive()?))
+    }
+}
+
+/// What one round has done, to be told if something differs.
+struct Round {
+    log: String,
+    differs: bool,
+}
+
+impl Round {
+    fn run(&mut self, who: &str, pair: &mut Pair, request: &Request) -> Result<Value> {
+        let (expected, given) = pair.call(&request.args)?;
+        let same = compare::verdict(request, &expected, &given) != Verdict::Different;
+        self.note(who, request, same, &expected, &given)?;
+        Ok(expected)
+    }
+
+    /// Runs words that are no data command.
+    fn say(&mut self, who: &str, pair: &mut Pair, words: &[&[u8]]) -> Result<(Value, Value)> {
+        let request = Request { args: words.iter().map(|word| word.to_vec()).collect(), command: None };
+        let (expected, given) = pair.call(&request.args)?;
+        self.note(who, &request, expected == given, &expected, &given)?;
+        Ok((expected, given))
+    }
+
+    fn note(
+        &mut self,
+        who: &str,
+        request: &Request,
+        same: bool,
+        expected: &Value,
+        given: &Value,
+    ) -> Result<()> {
+        writeln!(self.log, "  {who}: {request}")?;
+        if !same {
+            self.differs = true;
+            writeln!(self.log, "    redis:   {expected}\n    slotway: {given}")?;
+        }
+        Ok(())
+    }
+
+    /// EXEC: each reply is compared by the rules of its command.
+    fn exec(&mut self, pair: &mut Pair, queued: &[Request]) -> Result<()> {
+        let exec = Request { args: vec![b"EXEC".to_vec()], command: None };
+        let (expected, given) = pair.call(&exec.args)?;
+        match (&expected, &given) {
+            (Value::Array(redis), Value::Array(ours))
+                if redis.len() == queued.len() && ours.len() == queued.len() =>
+            {
+                self.note("A", &exec, true, &expected, &given)?;
+                for ((request, redis), ours) in queued.iter().zip(redis).zip(ours) {
+                    let same = compare::verdict(request, redis, ours) != Verdict::Different;
+                    self.note("A (in EXEC)", request, same, redis, ours)?;
+                }
+            }
+            _ => self.note("A", &exec, expected == given, &expected, &given)?,
+        }
+        Ok(())
+    }
+}
+
+/// Runs rounds until about `plan.commands` commands were sent.
+///
+/// # Errors
+/// When a connection breaks, or with what a round did in which something differed.
+pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
+    let mut a = Pair::connect(plan, oracle, subject)?;
+    let mut b = Pair::connect(plan, oracle, subject)?;
+    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), plan.one_slot_calls, &plan.families);
+    if plan.one_slot_calls {
+        generator.share_one_slot();
+    }
+    reset(&mut a.oracle, &mut a.subject)?;
+    let mut sent = 0;
+    let mut rounds = 0;
+    while sent < plan.commands {
+        let mut round = Round { log: String::new(), differs: false };
+        sent += play(&mut round, &mut generator, &mut a, &mut b)?;
+        rounds += 1;
+        if round.differs {
+            bail!("round {rounds} with SLOTWAY_SEED={} differs:\n{}", plan.seed, round.log);
+        }
+        if rounds % 500 == 0 {
+            if let Some(difference) = contents::difference(&mut a.oracle, &mut a.subject)? {
+                bail!("contents after {rounds} rounds with SLOTWAY_SEED={}: {difference}", plan.seed);
+            }
+            for pair in [&mut a, &mut b] {
+                reset(&mut pair.oracle, &mut pair.subject)?;
+            }
+            generator.reset();
+        }
+    }
+    Ok(())
+}
+
+/// One round; gives the number of commands.
+fn play(round: &mut Round, generator: &mut Generator, a: &mut Pair, b: &mut Pair) -> Result<usize> {
+    let mut sent = 2;
+    sent += interfere(round, generator, "B", b)?;
+    if generator.once_in(2) {
+        let mut words = vec![b"WATCH".to_vec()];
+        words.extend((0..=generator.below(3)).map(|_| generator.any_key()));
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        round.say("A", a, &words)?;
+        sent += interfere(round, generator, "B", b)?;
+        if generator.once_in(10) {
+            sent += interfere(round, generator, "A", a)?;
+        }
+        if generator.once_in(10) {
+            round.say("A", a, &[b"UNWATCH"])?;
+        }
+    }
+    round.say("A", a, &[b"MULTI"])?;
+    let mut queued = Vec::new();
+    for _ in 0..generator.below(6) {
+        for request in generator.batch(1) {
+            let args: Vec<&[u8]> = request.args.iter().map(Vec::as_slice).collect();
+            let (reply, _) = round.say("A", a, &args)?;
+            if !reply.is_error() {
+                queued.push(request);
+            }
+            sent += 1;
+        }
+        if generator.once_in(8) {
+            sent += interfere(round, generator, "B", b)?;
+        }
+    }
+    if generator.once_in(10) {
+        round.say("A", a, &[b"DISCARD"])?;
+    } else {
+        round.exec(a, &queued)?;
+    }
+    Ok(sent)
+}
+
+/// Runs up to two requests at once; gives their number.
+fn interfere(round: &mut Round, generator: &mut Generator, who: &str, pair: &mut Pair) -> Result<usize> {
+    let mut sent = 0;
+    for _ in 0..generator.below(3) {
+        for request in generator.batch(1) {
+            round.run(who, pair, &request)?;
+            sent += 1;
+        }
+    }
+    Ok(sent)
+}

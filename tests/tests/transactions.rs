@@ -1,0 +1,38 @@
+//! MULTI, EXEC and WATCH answer as a real redis-server does, are one for everybody else, and outlive a kill as a whole.
+#![allow(clippy::unwrap_used)]
+
+use slotway_tests::RedisServer;
+use slotway_tests::cluster::{Cluster, Plan as Layout};
+use slotway_tests::differential::{self, Plan, transactions};
+
+const COMMANDS: usize = 20_000;
+
+fn compare(shards: usize, through_proxy: bool, resp3: bool) {
+    let seed = differential::seed();
+    println!("SLOTWAY_SEED={seed}");
+    let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
+    let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
+    let oracle = RedisServer::start().unwrap();
+    let plan = Plan { seed, commands: COMMANDS, resp3, one_slot_calls: shards > 1, families: Vec::new() };
+    transactions::run(&plan, oracle.address(), subject).unwrap();
+}
+
+#[test]
+fn a_shard_runs_transactions_as_redis_in_resp2() {
+    compare(1, false, false);
+}
+
+#[test]
+fn a_shard_runs_transactions_as_redis_in_resp3() {
+    compare(1, false, true);
+}
+
+#[test]
+fn the_proxy_over_three_shards_runs_transactions_as_redis_in_resp2() {
+    compare(3, true, false);
+}
+
+#[test]
+fn the_proxy_over_three_shards_runs_transactions_as_redis_in_resp3() {
+    compare(3, true, true);
+}
