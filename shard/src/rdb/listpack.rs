@@ -5,22 +5,13 @@
 //!
 //! After the specification in <https://github.com/antirez/listpack>, and Redis 7.0 where it differs.
 
-use super::read::{Corrupt, integer, number};
+use super::read::{Corrupt, number};
 use crate::types::item::Item;
-use crate::types::listpack::{put, tail_len};
+use crate::types::listpack::{put, read_checked};
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
 const UNCOUNTED: u16 = u16::MAX;
-
-const BYTES_6: u8 = 0x80;
-const INT_13: u8 = 0xC0;
-const BYTES_12: u8 = 0xE0;
-const BYTES_32: u8 = 0xF0;
-const INT_16: u8 = 0xF1;
-const INT_24: u8 = 0xF2;
-const INT_32: u8 = 0xF3;
-const INT_64: u8 = 0xF4;
 
 /// A listpack in the making at the end of a buffer.
 pub(super) struct Writer {
@@ -72,49 +63,13 @@ pub(super) fn walk<'a>(bytes: &'a [u8], mut each: impl FnMut(Item<'a>)) -> Resul
     if told != bytes.len() {
         return Err(Corrupt);
     }
-    let mut rest = &bytes[HEADER..];
-    let mut count = 0;
-    loop {
-        let head = *rest.first().ok_or(Corrupt)?;
-        if head == END {
-            break;
-        }
-        let at = |index: usize| rest.get(index).map(|byte| u64::from(*byte)).ok_or(Corrupt);
-        let (start, len, is_bytes) = match head {
-            0..BYTES_6 => (1, 0, false),
-            BYTES_6..INT_13 => (1, usize::from(head & 0x3F), true),
-            INT_13..BYTES_12 => (2, 0, false),
-            BYTES_12..BYTES_32 => (2, usize::from(head & 0xF) << 8 | at(1)? as usize, true),
-            BYTES_32 => (5, number(rest.get(1..5).ok_or(Corrupt)?) as usize, true),
-            INT_16 => (1, 2, false),
-            INT_24 => (1, 3, false),
-            INT_32 => (1, 4, false),
-            INT_64 => (1, 8, false),
-            _ => return Err(Corrupt),
-        };
-        let body = start + len;
-        let payload = rest.get(start..body).ok_or(Corrupt)?;
-        let item = match head {
-            _ if is_bytes => Item::Bytes(payload),
-            0..BYTES_6 => Item::Int(i64::from(head)),
-            INT_13..BYTES_12 => Item::Int((((head as i64 & 0x1F) << 8 | at(1)? as i64) << 51) >> 51),
-            _ => Item::Int(integer(payload)),
-        };
-        let end = body + tail_len(body);
-        let tail = rest.get(body..end).ok_or(Corrupt)?;
-        let told = tail
-            .iter()
-            .enumerate()
-            .fold(0, |told, (place, byte)| told | u64::from(byte & 0x7F) << (7 * (tail.len() - 1 - place)));
-        let marked = tail.iter().enumerate().all(|(place, byte)| (byte & 0x80 != 0) == (place > 0));
-        if told != body as u64 || !marked {
-            return Err(Corrupt);
-        }
+    let (mut at, mut count) = (HEADER, 0);
+    while *bytes.get(at).ok_or(Corrupt)? != END {
+        let (item, next) = read_checked(bytes, at).ok_or(Corrupt)?;
         each(item);
-        count += 1;
-        rest = &rest[end..];
+        (at, count) = (next, count + 1);
     }
-    if rest.len() != 1 || told_count != usize::from(UNCOUNTED) && told_count != count {
+    if at + 1 != bytes.len() || told_count != usize::from(UNCOUNTED) && told_count != count {
         return Err(Corrupt);
     }
     Ok(count)

@@ -57,18 +57,25 @@ pub fn put(out: &mut Vec<u8>, item: Item<'_>) {
             }
         }
     }
-    let body = out.len() - start;
+    let (tail, size) = tail(out.len() - start);
+    out.extend_from_slice(&tail[..size]);
+}
+
+/// The length of an entry's head and payload as it stands behind them, and how many bytes of that count.
+#[inline]
+fn tail(body: usize) -> ([u8; 5], usize) {
     let size = tail_len(body);
-    for place in (0..size).rev() {
+    let mut tail = [0; 5];
+    for (index, byte) in tail[..size].iter_mut().enumerate() {
         // Read from its last byte backwards: a set top bit says that another one stands before it.
-        let more = if place + 1 < size { 0x80 } else { 0 };
-        out.push((body >> (7 * place)) as u8 & 0x7F | more);
+        let more = if index > 0 { 0x80 } else { 0 };
+        *byte = (body >> (7 * (size - 1 - index))) as u8 & 0x7F | more;
     }
+    (tail, size)
 }
 
 /// Bytes that the length of an entry's head and payload takes. The odd edges are those of Redis.
-#[must_use]
-pub fn tail_len(body: usize) -> usize {
+fn tail_len(body: usize) -> usize {
     match body {
         0..128 => 1,
         128..16_383 => 2,
@@ -82,6 +89,22 @@ pub fn tail_len(body: usize) -> usize {
 #[must_use]
 #[inline]
 pub fn read(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
+    let (item, body) = entry(bytes, at)?;
+    Some((item, at + body + tail_len(body)))
+}
+
+/// As [`read`], for bytes from elsewhere: the length behind the entry must be right too.
+#[must_use]
+pub fn read_checked(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
+    let (item, body) = entry(bytes, at)?;
+    let (tail, size) = tail(body);
+    let end = at + body + size;
+    (bytes.get(at + body..end)? == &tail[..size]).then_some((item, end))
+}
+
+/// The entry at `at`, and the bytes of its head and payload.
+#[inline]
+fn entry(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
     let rest = bytes.get(at..)?;
     let head = *rest.first()?;
     let number = |from: usize, len: usize| {
@@ -105,7 +128,7 @@ pub fn read(bytes: &[u8], at: usize) -> Option<(Item<'_>, usize)> {
         }
         _ => return None,
     };
-    Some((item, at + body + tail_len(body)))
+    Some((item, body))
 }
 
 /// Where the entry begins that ends before `end`.
