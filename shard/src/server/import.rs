@@ -10,11 +10,12 @@ use slotway_common::platform::clock;
 use slotway_common::platform::threads::yield_now;
 use slotway_common::slot::Slot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Server;
 use super::connection::Connection;
 use super::logging;
+use super::moves::REST;
 use crate::engine::SlotSpace;
 use crate::migration::{Applied, Closed, Target};
 use crate::node::Shard;
@@ -70,15 +71,19 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
     let mut frames = Frames::new();
     frames.buffer().append(&mut connection.input);
     let mut batch = Batch { server: server.clone(), switched: None };
+    // Spent on applying since clients were last left some time.
+    let mut turn = Duration::ZERO;
     loop {
         if target.slots() == 0 {
             // A new base of the log would not have in it what is in the middle of arriving.
             while server.shard.borrow().node.log.is_base_wanted() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                sleep(Duration::from_millis(1)).await;
             }
         }
         let applied_before = frames.last();
+        let began = clock::monotonic();
         let prepared = apply(&server, &mut target, &mut frames, id)?;
+        turn += clock::since(began);
         if target.slots() > 0 {
             batch.begin();
         }
@@ -100,11 +105,16 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
                 connection.stream.write_all(&answer).await.map_err(|error| error.to_string())?;
                 continue;
             }
-            None if frames.has_more() => {
-                yield_now().await;
-                continue;
+            // Reading does not give way to others as long as there is something to read, so this has to.
+            None if turn >= SLICE && server.has_traffic() => {
+                turn = Duration::ZERO;
+                sleep(REST).await;
             }
+            None if frames.last() > applied_before => yield_now().await,
             None => {}
+        }
+        if frames.has_more() {
+            continue;
         }
         let buffer = frames.buffer();
         buffer.reserve(READ);

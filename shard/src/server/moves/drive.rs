@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
 use super::super::Server;
+use super::REST;
 use super::target_link::Link;
 use crate::control::{Control, ProposeError};
 use crate::engine::Watcher;
@@ -30,11 +31,6 @@ const CHUNK: usize = 256 * 1024;
 const WINDOW: usize = 2 * 1024 * 1024;
 /// Lag at which a copied batch is parked.
 const SMALL_LAG: usize = 32 * 1024;
-/// Commands a second above which a move goes slowly.
-const TRAFFIC: f64 = 500.0;
-/// Time that clients get after each slice of copying, so that neither source nor target takes more than about a quarter
-/// of a core from them.
-const REST: Duration = Duration::from_micros(1500);
 /// While there is traffic, a request should meet a parked slot once in so many at most: what parks take, weighted with
 /// the share of all slots that they concern, times this is the time that a batch takes at least.
 const PARKED_SHARE: f64 = 2000.0;
@@ -204,7 +200,7 @@ impl Driver {
             decided = ?clock::since(ready_at),
             "a batch of slots is decided"
         );
-        if result.is_ok() && self.has_traffic() {
+        if result.is_ok() && self.server.has_traffic() {
             let share = count as f64 / f64::from(SLOTS);
             let rest = parked.mul_f64(share * PARKED_SHARE).saturating_sub(parked_at - begun_at);
             sleep(rest.min(LONGEST_REST)).await;
@@ -256,7 +252,7 @@ impl Driver {
                 }
             }
             fault::point("source-copying");
-            if !copied && self.has_traffic() {
+            if !copied && self.server.has_traffic() {
                 link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()))?;
                 sleep(REST).await;
             } else if out.is_empty() {
@@ -267,11 +263,6 @@ impl Driver {
                 yield_now().await;
             }
         }
-    }
-
-    /// Whether clients use this shard, so that the move has to leave them time.
-    fn has_traffic(&self) -> bool {
-        self.server.shard.borrow().node.stats.rates.latest_commands_per_second() > TRAFFIC
     }
 
     /// Parks the batch; gives the last frames, up to the one that the target answers when it has them all.

@@ -22,9 +22,23 @@ struct Arguments {
     /// Small data sets: a glance, not a result.
     #[arg(long)]
     quick: bool,
+    /// One part alone.
+    #[arg(long)]
+    only: Option<Part>,
     /// Where the figures go as JSON.
     #[arg(long, default_value = "target/bench-reshard.json")]
     json: PathBuf,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Moves while nobody writes.
+    Idle,
+    /// Moves while clients write.
+    Load,
+    /// A move of one large list while clients use other keys.
+    LargeValue,
 }
 
 /// Bytes of the values of the large shape.
@@ -40,9 +54,16 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let scale = if arguments.quick { 10 } else { 1 };
     let mut report = Report::default();
-    without_traffic(&mut report, 1_000_000 / scale, 40_000 / scale).context("moves without traffic")?;
-    under_load(&mut report, if arguments.quick { 2.0 } else { 8.0 }).context("moves under load")?;
-    one_large_value(&mut report, 1_000_000 / scale).context("a move of one large value")?;
+    let wants = |part| arguments.only.is_none_or(|only| only == part);
+    if wants(Part::Idle) {
+        without_traffic(&mut report, 1_000_000 / scale, 40_000 / scale).context("moves without traffic")?;
+    }
+    if wants(Part::Load) {
+        under_load(&mut report, if arguments.quick { 2.0 } else { 8.0 }).context("moves under load")?;
+    }
+    if wants(Part::LargeValue) {
+        one_large_value(&mut report, 1_000_000 / scale).context("a move of one large value")?;
+    }
     println!("{}", report.text());
     if let Some(folder) = arguments.json.parent() {
         std::fs::create_dir_all(folder)?;
