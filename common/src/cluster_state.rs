@@ -7,11 +7,13 @@
 mod apply;
 mod change;
 mod follow;
+mod reason;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Change, Move, Outcome, Proposal};
 pub use follow::{Gap, Recent, Update};
+pub use reason::{AbortKind, AbortReason};
 
 use std::collections::BTreeMap;
 
@@ -98,7 +100,7 @@ pub enum Phase {
     Running,
     Finished,
     /// Ended early; `moved` says what the target owns, the source owns the rest.
-    Aborted(String),
+    Aborted(AbortReason),
 }
 
 /// How much of a move is done, as its source tells it in `SLOTWAY STATS`; no part of the committed state. What a source does
@@ -161,6 +163,15 @@ impl ClusterState {
         self.migrations
             .iter()
             .find(|migration| migration.slots.contains(slot) && !migration.moved.contains(slot))
+    }
+
+    /// The incarnations of the primaries of a move's source and target; 0 for a shard that is not there.
+    #[must_use]
+    pub fn incarnations(&self, migration: &Migration) -> (u64, u64) {
+        let of = |name: &str| {
+            self.shard(name).and_then(|shard| shard.nodes.first()).map_or(0, |node| node.incarnation)
+        };
+        (of(&migration.source), of(&migration.target))
     }
 
     /// What routes requests: shards, nodes and slots; its version is the generation.

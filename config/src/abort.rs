@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::{Change, Migration, Outcome, Phase};
+use slotway_common::cluster_state::{AbortReason, Change, Migration, Outcome, Phase};
 
 use crate::CommandError;
 use crate::apply::ApplyError;
@@ -70,7 +70,7 @@ async fn abort<C: ControlPlane>(cluster: &mut C, id: Option<&str>) -> Result<Vec
     let mut generation = state.generation;
     let under_way: BTreeSet<&str> = state.migrations.iter().map(|migration| migration.id.as_str()).collect();
     for id in ids.iter().filter(|id| under_way.contains(id.as_str())) {
-        let change = Change::AbortMove { id: id.clone(), reason: REASON.to_owned() };
+        let change = Change::AbortMove { id: id.clone(), reason: AbortReason::asked(REASON) };
         match cluster.propose(change).await? {
             Outcome::Done { generation: reached } => generation = reached,
             Outcome::Refused(reason) => {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn moves_end_where_they_are() {
         let mut fake = moving();
-        let aborted = || Phase::Aborted(REASON.to_owned());
+        let aborted = || Phase::Aborted(AbortReason::asked(REASON));
         assert_eq!(end(&mut fake, Some("4-10923")).unwrap(), [("4-10923".to_owned(), aborted(), 5)]);
         assert_eq!(end(&mut fake, Some("4-10923")).unwrap(), [("4-10923".to_owned(), aborted(), 5)]);
         assert_eq!(fake.proposals.len(), 1, "it has ended already");

@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::{Change, ClusterState, Migration, MoveProgress, Node, Outcome, Phase};
+use slotway_common::cluster_state::{
+    AbortReason, Change, ClusterState, Migration, MoveProgress, Node, Outcome, Phase,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::control::{ControlError, ControlPlane};
@@ -109,7 +111,7 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
             let ids: Vec<String> =
                 running.chain(planned.moves.iter().map(|planned| planned.id.clone())).collect();
             state = self.follow(&ids).await?;
-            let ended_early: Vec<(&Migration, &String)> = ids
+            let ended_early: Vec<(&Migration, &AbortReason)> = ids
                 .iter()
                 .filter_map(|id| state.migration(id))
                 .filter_map(|migration| match &migration.phase {
@@ -119,7 +121,7 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
                 .collect();
             attempts += u32::from(!ended_early.is_empty());
             for (migration, reason) in ended_early {
-                if !is_passing(reason) || attempts >= MOST_ATTEMPTS {
+                if !reason.kind.is_passing() || attempts >= MOST_ATTEMPTS {
                     return Err(aborted(migration, reason));
                 }
                 self.report.say(&format!(
@@ -247,31 +249,14 @@ pub(crate) async fn figures<C: ControlPlane>(
     figures
 }
 
-/// Whether a move that ended for this reason may well succeed the next time: a process was away, or a connection.
-fn is_passing(reason: &str) -> bool {
-    const PASSING: [&str; 9] = [
-        "has restarted",
-        "connection",
-        "broken pipe",
-        "end of file",
-        "closed",
-        "no answer",
-        "does not say",
-        "timed out",
-        "unreachable",
-    ];
-    let reason = reason.to_ascii_lowercase();
-    !reason.contains("handshake") && PASSING.iter().any(|sign| reason.contains(sign))
-}
-
-fn aborted(migration: &Migration, reason: &str) -> ApplyError {
+fn aborted(migration: &Migration, reason: &AbortReason) -> ApplyError {
     ApplyError::Aborted {
         id: migration.id.clone(),
         source_shard: migration.source.clone(),
         target: migration.target.clone(),
         moved: migration.moved.count(),
         total: migration.slots.count(),
-        reason: reason.to_owned(),
+        reason: reason.text.clone(),
     }
 }
 

@@ -137,7 +137,8 @@ fn detached_moves_can_be_stopped() {
     let (code, out, _) = nodes.run(&["abort", "cluster.yaml", "--json"]);
     assert_eq!(code, 0);
     let json: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(json["moves"][0]["phase"]["aborted"], "stopped by an operator");
+    assert_eq!(json["moves"][0]["phase"]["aborted"]["text"], "stopped by an operator");
+    assert_eq!(json["moves"][0]["phase"]["aborted"]["kind"], "asked");
     assert_eq!(nodes.run(&["abort", "cluster.yaml"]).1, "no move is under way\n");
     let (code, _, error) = nodes.run(&["abort", "cluster.yaml", "7-7"]);
     assert_eq!((code, error.as_str()), (1, "slotway: there is no move 7-7; none is under way\n"));

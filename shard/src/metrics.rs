@@ -5,10 +5,11 @@ mod busy_slots;
 pub use busy_slots::BusySlots;
 
 use slotway_common::cells;
+use slotway_common::cluster_state::AbortKind;
 use slotway_common::command::{Command, Group};
 
 use crate::engine::{DATABASES, Engine};
-use crate::migration::{AbortReason, Leaving};
+use crate::migration::Leaving;
 use crate::node::Node;
 
 fn families() -> impl Iterator<Item = &'static str> {
@@ -16,7 +17,7 @@ fn families() -> impl Iterator<Item = &'static str> {
 }
 
 fn abort_reasons() -> impl Iterator<Item = &'static str> {
-    AbortReason::ALL.iter().map(|reason| reason.name())
+    AbortKind::ALL.iter().map(|kind| kind.name())
 }
 
 fn databases() -> impl Iterator<Item = String> {

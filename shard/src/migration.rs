@@ -18,6 +18,7 @@ pub use target::{Applied, Target, TargetError};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use slotway_common::cluster_state::AbortKind;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
@@ -108,49 +109,8 @@ pub struct MoveStats {
     pub bytes: u64,
     pub slots_left: u64,
     pub slots_arrived: u64,
-    /// By [`AbortReason`].
-    pub aborts: [u64; AbortReason::ALL.len()],
-}
-
-/// Why a move ended early, in so few words that they can be a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AbortReason {
-    /// An operator has asked for it.
-    Asked,
-    /// The target has no room.
-    Full,
-    /// A node has restarted.
-    Restart,
-    /// The connection or the target failed.
-    Failure,
-}
-
-impl AbortReason {
-    pub const ALL: [Self; 4] = [Self::Asked, Self::Full, Self::Restart, Self::Failure];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::Full => "full",
-            Self::Restart => "restart",
-            Self::Failure => "failure",
-        }
-    }
-
-    /// The reason behind the text that the committed state keeps.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        if text.contains("has no room") {
-            Self::Full
-        } else if text.contains("has restarted") {
-            Self::Restart
-        } else if text.contains("asked") {
-            Self::Asked
-        } else {
-            Self::Failure
-        }
-    }
+    /// By [`AbortKind`].
+    pub aborts: [u64; AbortKind::ALL.len()],
 }
 
 /// All moves that this shard takes part in.
@@ -185,11 +145,8 @@ impl Moves {
         slow
     }
 
-    pub fn count_abort(&mut self, reason: &str) {
-        let reason = AbortReason::of(reason);
-        if let Some(position) = AbortReason::ALL.iter().position(|known| *known == reason)
-            && let Some(count) = self.stats.aborts.get_mut(position)
-        {
+    pub fn count_abort(&mut self, kind: AbortKind) {
+        if let Some(count) = self.stats.aborts.get_mut(kind.position()) {
             *count += 1;
         }
     }

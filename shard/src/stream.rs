@@ -34,11 +34,13 @@
 //! | 19 detached | of the log: the slot is served elsewhere |
 //! | 16 applied | the highest sequence number applied (u64) |
 //! | 17 ready | none: what was prepared is complete and kept |
-//! | 18 failed | the reason as text |
+//! | 18 failed | the kind of the reason (u8, its place in [`AbortKind::ALL`]), and the reason as text |
 //!
 //! A key's head: length and bytes of the key; flags (u8: 1 it expires, 2 raw string, 4 text that reads as a number); the
 //! expiry in ms since 1970 (i64) if it expires; the access clock (u32). Lengths and counts are LEB128. Values are in the
 //! object encoding of Redis's RDB files ([`crate::rdb`]). Kinds from 16 on go from the sink to the source.
+//!
+//! [`AbortKind::ALL`]: slotway_common::cluster_state::AbortKind::ALL
 
 mod entry;
 mod frame;

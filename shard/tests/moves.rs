@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use slotway_common::admin::Health;
 use slotway_common::cluster_state::{
-    Change, ClusterState, Move, Node as StateNode, Outcome, Phase, Shard as StateShard,
+    AbortReason, Change, ClusterState, Move, Node as StateNode, Outcome, Phase, Shard as StateShard,
 };
 use slotway_common::handshake::Identity;
 use slotway_common::platform::net;
@@ -291,7 +291,8 @@ fn aborts_and_unknown_outcomes_lose_nothing() {
             pair.start_move(&id, from, to, &owned(from).to_string());
             if random.random() {
                 std::thread::sleep(std::time::Duration::from_millis(random.random_range(0..60)));
-                pair.proposals.apply(Change::AbortMove { id: id.clone(), reason: "asked".to_owned() });
+                pair.proposals
+                    .apply(Change::AbortMove { id: id.clone(), reason: AbortReason::asked("asked") });
             }
             pair.end_of(&id);
         }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::{Change, Outcome, Phase};
+use slotway_common::cluster_state::{AbortReason, Change, Outcome, Phase};
 use slotway_common::handshake::Identity;
 use slotway_common::internal::{CallError, Connection};
 use slotway_common::resp::Value;
@@ -85,7 +85,7 @@ fn a_refusal_that_does_not_stick() {
         let key = key(0);
         let refused = connection.call(&format!("SET {key} first"));
         assert!(is_parked(&refused), "{refused:?}");
-        site.propose(&Change::AbortMove { id, reason: "asked by a test".to_owned() });
+        site.propose(&Change::AbortMove { id, reason: AbortReason::asked("asked by a test") });
         let mut other = Client::connect(site.cluster.layout().nodes[0].address).unwrap();
         wait_until("the slot is open again", || !other.call(&["GET", &key]).unwrap().is_error());
         // What the proxy had sent behind the first one must not run before it has sent that again.
@@ -161,6 +161,7 @@ fn a_commit_under_other_epochs() {
             slots,
             source_epoch: source.wrapping_sub(1),
             target_epoch: target,
+            incarnations: None,
         });
         site.end_of_move(&id);
         load.wait_for(300);
@@ -197,7 +198,7 @@ fn an_effect_that_is_dropped_while_its_slot_is_copied() {
             load.wait_for(100);
             let id = site.begin_move(source, target, &slots);
             if let Phase::Aborted(reason) = site.end_of_move(&id).phase {
-                refused = Some(reason);
+                refused = Some(reason.text);
                 break;
             }
         }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use slotway_common::cluster_state::{Change, Phase};
+use slotway_common::cluster_state::{AbortReason, Change, Phase};
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 use slotway_tests::history::{Errors, Keys, Load, Loss, Running};
@@ -179,7 +179,7 @@ fn a_move_that_is_aborted_midway_stays_whole_on_both_sides() {
         site.arm(point, "pause 300");
         let id = site.begin_move(source, target, &slots);
         site.wait_for_fault(point);
-        site.propose(&Change::AbortMove { id: id.clone(), reason: "asked by a test".to_owned() });
+        site.propose(&Change::AbortMove { id: id.clone(), reason: AbortReason::asked("asked by a test") });
         let ended = site.end_of_move(&id);
         assert!(matches!(ended.phase, Phase::Aborted(_)), "{ended:?}");
         running.wait_for(300);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use slotway_common::cluster_file::ClusterFile;
-use slotway_common::cluster_state::Phase;
+use slotway_common::cluster_state::{AbortKind, Phase};
 use slotway_common::handshake::Identity;
 use slotway_common::internal::Connection;
 use slotway_common::resp::Value;
@@ -93,7 +93,7 @@ fn a_full_target_ends_the_move_and_nothing_is_lost() {
     let id = site.begin_move("a", "b", &slots);
     let ended = site.end_of_move(&id);
     let Phase::Aborted(reason) = &ended.phase else { panic!("{ended:?}") };
-    assert!(reason.contains("the target has no room: "), "{reason}");
+    assert!(reason.kind == AbortKind::Full && reason.text.contains("the target has no room: "), "{reason:?}");
     load.wait_for(300);
     load.stop(Vec::new()).assert_good(Errors::None);
     for key in &keys {

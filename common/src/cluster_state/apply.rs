@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Change, ClusterState, MOST_ANSWERED, MOST_ENDED, Migration, Move, Outcome, Phase, Proposal, Shard,
+    AbortKind, AbortReason, Change, ClusterState, MOST_ANSWERED, MOST_ENDED, Migration, Move, Outcome, Phase,
+    Proposal, Shard,
 };
 use crate::fault;
 use crate::settings::StoredText;
@@ -51,19 +52,21 @@ impl ClusterState {
                 self.settings.clone_from(settings);
                 Ok(true)
             }
-            Change::NodeStarted { node, incarnation } => self.node_started(node, *incarnation),
+            Change::NodeStarted { node, incarnation, follows } => {
+                self.node_started(node, *incarnation, *follows)
+            }
             Change::AddShard { shard } => self.add_shard(shard),
             Change::RemoveShard { name } => self.remove_shard(name),
             Change::StartMoves { moves } => self.start_moves(moves),
-            Change::CommitSlots { id, slots, source_epoch, target_epoch } => {
-                self.commit_slots(id, slots, *source_epoch, *target_epoch)
+            Change::CommitSlots { id, slots, source_epoch, target_epoch, incarnations } => {
+                self.commit_slots(id, slots, (*source_epoch, *target_epoch), *incarnations)
             }
             Change::AbortMove { id, reason } => self.abort_move(id, reason),
             Change::Set { values } => Ok(self.set(values)),
         }
     }
 
-    fn node_started(&mut self, id: &str, incarnation: u64) -> Changed {
+    fn node_started(&mut self, id: &str, incarnation: u64, follows: Option<u64>) -> Changed {
         let found = self
             .shards
             .iter_mut()
@@ -75,6 +78,9 @@ impl ClusterState {
         if node.incarnation == incarnation {
             return Ok(false);
         }
+        if follows.is_some_and(|follows| follows != node.incarnation) {
+            return Err(format!("another process of node {id} has started meanwhile"));
+        }
         node.incarnation = incarnation;
         // Only a primary holds what requests see.
         if position == 0 {
@@ -82,7 +88,7 @@ impl ClusterState {
             let name = shard.name.clone();
             self.end_moves(
                 |migration| migration.source == name || migration.target == name,
-                &format!("node {id} has restarted"),
+                &AbortReason::new(AbortKind::Restarted, format!("node {id} has restarted")),
             );
         }
         Ok(true)
@@ -190,8 +196,8 @@ impl ClusterState {
         &mut self,
         id: &str,
         slots: &SlotRanges,
-        source_epoch: u64,
-        target_epoch: u64,
+        epochs: (u64, u64),
+        incarnations: Option<(u64, u64)>,
     ) -> Changed {
         let Some(position) = self.migrations.iter().position(|migration| migration.id == id) else {
             return match self.migration(id) {
@@ -209,11 +215,14 @@ impl ClusterState {
         }
         let epoch = |name: &str| self.shard(name).map(|shard| shard.epoch);
         if !fault::planted("epoch-check-skipped")
-            && ((migration.source_epoch, migration.target_epoch) != (source_epoch, target_epoch)
-                || epoch(&migration.source) != Some(source_epoch)
-                || epoch(&migration.target) != Some(target_epoch))
+            && ((migration.source_epoch, migration.target_epoch) != epochs
+                || epoch(&migration.source) != Some(epochs.0)
+                || epoch(&migration.target) != Some(epochs.1))
         {
             return Err(format!("the epochs of move {id} have passed"));
+        }
+        if incarnations.is_some_and(|agreed| self.incarnations(migration) != agreed) {
+            return Err(format!("another process is the source or the target of move {id} by now"));
         }
         let (source, target) = (migration.source.clone(), migration.target.clone());
         for shard in &mut self.shards {
@@ -232,10 +241,10 @@ impl ClusterState {
         Ok(true)
     }
 
-    fn abort_move(&mut self, id: &str, reason: &str) -> Changed {
+    fn abort_move(&mut self, id: &str, reason: &AbortReason) -> Changed {
         match self.migrations.iter().position(|migration| migration.id == id) {
             Some(position) => {
-                self.end(position, Phase::Aborted(reason.to_owned()));
+                self.end(position, Phase::Aborted(reason.clone()));
                 Ok(true)
             }
             None if self.migration(id).is_some() => Ok(false),
@@ -243,9 +252,9 @@ impl ClusterState {
         }
     }
 
-    fn end_moves(&mut self, ends: impl Fn(&Migration) -> bool, reason: &str) {
+    fn end_moves(&mut self, ends: impl Fn(&Migration) -> bool, reason: &AbortReason) {
         while let Some(position) = self.migrations.iter().position(&ends) {
-            self.end(position, Phase::Aborted(reason.to_owned()));
+            self.end(position, Phase::Aborted(reason.clone()));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Shard;
+use super::{AbortReason, Shard};
 use crate::settings::StoredText;
 use crate::topology::SlotRanges;
 
@@ -28,18 +28,33 @@ pub enum Change {
         shards: Vec<Shard>,
         settings: BTreeMap<String, StoredText>,
     },
-    /// A process has started as `node` and holds nothing. Its shard gets a new epoch, which ends its unfinished moves.
-    NodeStarted { node: String, incarnation: u64 },
+    /// A process has started as `node`. Its shard gets a new epoch, which ends its unfinished moves. Refused when the
+    /// last process that was known is another one than it `follows`: this start was on its way for long, and its process
+    /// may be the earlier one. The logs of the first versions do not say whom a process follows.
+    NodeStarted {
+        node: String,
+        incarnation: u64,
+        #[serde(default)]
+        follows: Option<u64>,
+    },
     /// A shard joins; it owns no slots yet. Nothing changes when it is there already with the same nodes.
     AddShard { shard: Shard },
     /// A shard without slots and without unfinished moves leaves. Nothing changes when there is none of that name.
     RemoveShard { name: String },
     /// Moves begin, all of them or none. A move whose id is known, under way or ended, is not begun again.
     StartMoves { moves: Vec<Move> },
-    /// These slots of a move are the target's from now on.
-    CommitSlots { id: String, slots: SlotRanges, source_epoch: u64, target_epoch: u64 },
+    /// These slots of a move are the target's from now on. The incarnations are those of the primaries of source and
+    /// target; the logs of the first versions do not have them.
+    CommitSlots {
+        id: String,
+        slots: SlotRanges,
+        source_epoch: u64,
+        target_epoch: u64,
+        #[serde(default)]
+        incarnations: Option<(u64, u64)>,
+    },
     /// A move ends where it is. Nothing changes when it has ended already.
-    AbortMove { id: String, reason: String },
+    AbortMove { id: String, reason: AbortReason },
     /// Cluster-wide settings get these values; `None` sets the default.
     Set { values: BTreeMap<String, Option<StoredText>> },
 }

@@ -70,12 +70,16 @@ impl Log {
                     slots: half,
                     source_epoch: migration.source_epoch,
                     target_epoch: migration.target_epoch,
+                    incarnations: None,
                 })
             }
-            (3, Some(migration)) => self.apply(Change::AbortMove { id: migration.id, reason: String::new() }),
+            (3, Some(migration)) => {
+                self.apply(Change::AbortMove { id: migration.id, reason: AbortReason::asked("") })
+            }
             _ => self.apply(Change::NodeStarted {
                 node: format!("{}-0", names[from]),
                 incarnation: u64::from(first) + 10,
+                follows: None,
             }),
         }
     }
@@ -92,7 +96,7 @@ impl Log {
     }
 
     fn started(&mut self, node: &str, incarnation: u64) {
-        self.done(Change::NodeStarted { node: node.to_owned(), incarnation });
+        self.done(Change::NodeStarted { node: node.to_owned(), incarnation, follows: None });
     }
 
     fn commit(&self, id: &str, slots: &str) -> Change {
@@ -102,6 +106,7 @@ impl Log {
             slots: slots.parse().unwrap(),
             source_epoch: migration.source_epoch,
             target_epoch: migration.target_epoch,
+            incarnations: Some(self.state.incarnations(migration)),
         }
     }
 
@@ -143,7 +148,7 @@ fn a_repeated_request_gets_the_first_outcome() {
     let mut log = Log::founded();
     let proposal = Proposal { request: "same".to_owned(), change: start("1-0", "a", "c", "0-99") };
     let first = log.state.apply(&proposal);
-    log.done(Change::AbortMove { id: "1-0".to_owned(), reason: "asked".to_owned() });
+    log.done(Change::AbortMove { id: "1-0".to_owned(), reason: AbortReason::asked("asked") });
     let state = log.state.clone();
     assert_eq!(log.state.apply(&proposal), first);
     assert_eq!(log.state, state);
@@ -161,7 +166,7 @@ fn a_restart_ends_the_moves_of_its_shard_and_late_commits_do_nothing() {
         let Phase::Aborted(reason) = &log.state.migration("1-0").unwrap().phase else {
             panic!("not aborted")
         };
-        assert_eq!(reason, &format!("node {node} has restarted"));
+        assert_eq!(reason, &AbortReason::new(AbortKind::Restarted, format!("node {node} has restarted")));
         // The same plan under a new id goes through.
         log.done(start("2-0", "a", "c", "0-99"));
         log.done(log.commit("2-0", "0-99"));
@@ -173,11 +178,57 @@ fn a_restart_ends_the_moves_of_its_shard_and_late_commits_do_nothing() {
 fn commits_of_other_epochs_do_nothing() {
     let mut log = Log::founded();
     log.done(start("1-0", "a", "c", "0-99"));
-    let Change::CommitSlots { id, slots, source_epoch, target_epoch } = log.commit("1-0", "0-99") else {
+    let Change::CommitSlots { id, slots, source_epoch, target_epoch, incarnations } =
+        log.commit("1-0", "0-99")
+    else {
         panic!("not a commit")
     };
-    let stale = Change::CommitSlots { id, slots, source_epoch: source_epoch - 1, target_epoch };
+    let stale = Change::CommitSlots { id, slots, source_epoch: source_epoch - 1, target_epoch, incarnations };
     assert_eq!(log.refused(stale), "the epochs of move 1-0 have passed");
+}
+
+#[test]
+fn commits_of_other_processes_do_nothing() {
+    let mut log = Log::founded();
+    log.done(start("1-0", "a", "c", "0-99"));
+    let mut other = log.commit("1-0", "0-99");
+    if let Change::CommitSlots { incarnations: Some((source, _)), .. } = &mut other {
+        *source += 1;
+    }
+    assert_eq!(log.refused(other), "another process is the source or the target of move 1-0 by now");
+    let own = log.commit("1-0", "0-99");
+    log.done(own);
+}
+
+#[test]
+fn a_start_that_was_on_its_way_does_not_come_after_the_one_of_a_later_process() {
+    let mut log = Log::founded();
+    let start = |incarnation, follows| Change::NodeStarted {
+        node: "a-0".to_owned(),
+        incarnation,
+        follows: Some(follows),
+    };
+    // The process 50 died before its start was committed, and 51 took its place.
+    log.done(start(51, 1));
+    assert_eq!(log.refused(start(50, 1)), "another process of node a-0 has started meanwhile");
+    assert_eq!(log.state.shard("a").unwrap().nodes[0].incarnation, 51);
+    // Again, and one after it.
+    let generation = log.state.generation;
+    assert_eq!(log.done(start(51, 1)), generation);
+    log.done(start(52, 51));
+}
+
+#[test]
+fn changes_of_the_first_versions_are_read() {
+    let read = |json: &str| serde_json::from_str::<Change>(json).unwrap();
+    let started = read(r#"{"node_started":{"node":"a-0","incarnation":7}}"#);
+    assert_eq!(started, Change::NodeStarted { node: "a-0".to_owned(), incarnation: 7, follows: None });
+    let aborted = read(r#"{"abort_move":{"id":"1-0","reason":"too hot"}}"#);
+    assert_eq!(aborted, Change::AbortMove { id: "1-0".to_owned(), reason: AbortReason::failed("too hot") });
+    let ranges = serde_json::to_string(&SlotRanges::all()).unwrap();
+    let committed =
+        format!(r#"{{"commit_slots":{{"id":"1-0","slots":{ranges},"source_epoch":1,"target_epoch":2}}}}"#);
+    assert!(matches!(read(&committed), Change::CommitSlots { incarnations: None, .. }));
 }
 
 #[test]
@@ -200,7 +251,7 @@ fn a_shard_leaves_only_when_it_is_empty() {
     assert_eq!(log.refused(remove("b")), "shard b still owns 8192 slots");
     log.done(start("1-0", "a", "c", "0-99"));
     assert_eq!(log.refused(remove("c")), "shard c takes part in the unfinished move 1-0");
-    log.done(Change::AbortMove { id: "1-0".to_owned(), reason: "asked".to_owned() });
+    log.done(Change::AbortMove { id: "1-0".to_owned(), reason: AbortReason::asked("asked") });
     log.done(remove("c"));
     assert!(log.state.shard("c").is_none());
     let generation = log.state.generation;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
-use slotway_common::cluster_state::{Change, Outcome, Proposal};
+use slotway_common::cluster_state::{AbortReason, Change, Outcome, Proposal};
 use slotway_common::settings::StoredText;
 use slotway_common::topology::SlotRange;
 
@@ -65,7 +65,7 @@ pub(crate) fn start_all(state: &mut ClusterState) {
         .map(|node| node.id.clone())
         .collect();
     for (index, node) in fresh.into_iter().enumerate() {
-        propose(state, Change::NodeStarted { node, incarnation: index as u64 + 1 });
+        propose(state, Change::NodeStarted { node, incarnation: index as u64 + 1, follows: None });
     }
 }
 
@@ -74,7 +74,10 @@ pub(crate) fn advance(state: &mut ClusterState, id: &str, most: usize) {
     let migration = state.migration(id).unwrap().clone();
     let slots: SlotRanges = migration.remaining().slots().take(most).collect();
     let (source_epoch, target_epoch) = (migration.source_epoch, migration.target_epoch);
-    propose(state, Change::CommitSlots { id: id.to_owned(), slots, source_epoch, target_epoch });
+    propose(
+        state,
+        Change::CommitSlots { id: id.to_owned(), slots, source_epoch, target_epoch, incarnations: None },
+    );
 }
 
 fn finish_all(state: &mut ClusterState) {
@@ -410,7 +413,7 @@ proptest! {
                 advance(&mut state, &one.id, slots);
             }
             if aborts {
-                propose(&mut state, Change::AbortMove { id: one.id.clone(), reason: "test".to_owned() });
+                propose(&mut state, Change::AbortMove { id: one.id.clone(), reason: AbortReason::asked("test") });
             }
         }
         check_owners(&state);

@@ -110,7 +110,7 @@ pub(super) fn render(moves: &Moves, text: &mut String) {
 mod tests {
     use super::*;
     use crate::plan::tests::{advance, file, founded, propose};
-    use slotway_common::cluster_state::Change;
+    use slotway_common::cluster_state::{AbortReason, Change};
 
     #[test]
     fn moves_under_way_and_those_that_left_slots_behind_are_shown() {
@@ -119,7 +119,10 @@ mod tests {
         let planned = crate::plan::plan(&two, &state).unwrap();
         propose(&mut state, Change::StartMoves { moves: planned.moves });
         advance(&mut state, "4-10923", 5);
-        propose(&mut state, Change::AbortMove { id: "4-13653".to_owned(), reason: "too hot".to_owned() });
+        propose(
+            &mut state,
+            Change::AbortMove { id: "4-13653".to_owned(), reason: AbortReason::asked("too hot") },
+        );
         let progress = MoveProgress { keys: 3, keys_total: 9, ..MoveProgress::default() };
         let figures = BTreeMap::from([("4-10923".to_owned(), progress)]);
         let moves = of(&state, figures, &mut Paces::default(), Instant::now());
@@ -137,7 +140,7 @@ MOVE     FROM  TO  PROGRESS
         assert_eq!(json["under_way"][0]["id"], "4-10923");
         assert_eq!(json["under_way"][0]["slots_moved"], 5);
         assert_eq!(json["under_way"][0]["progress"]["keys"], 3);
-        assert_eq!(json["ended_early"][0]["phase"]["aborted"], "too hot");
+        assert_eq!(json["ended_early"][0]["phase"]["aborted"]["text"], "too hot");
 
         let again = crate::plan::plan(&two, &state).unwrap();
         propose(&mut state, Change::StartMoves { moves: again.moves });

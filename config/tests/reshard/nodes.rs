@@ -153,7 +153,7 @@ impl Cluster {
         let fresh: Vec<String> =
             nodes.filter(|node| node.incarnation == 0).map(|node| node.id.clone()).collect();
         for node in fresh {
-            self.change(Change::NodeStarted { node, incarnation: 5 });
+            self.change(Change::NodeStarted { node, incarnation: 5, follows: None });
         }
     }
 
@@ -165,7 +165,9 @@ impl Cluster {
             let slots: SlotRanges = migration.remaining().slots().take(self.speed).collect();
             if !slots.is_empty() && migration.phase == Phase::Running {
                 let (source_epoch, target_epoch) = (migration.source_epoch, migration.target_epoch);
-                self.change(Change::CommitSlots { id: migration.id, slots, source_epoch, target_epoch });
+                let id = migration.id;
+                let incarnations = None;
+                self.change(Change::CommitSlots { id, slots, source_epoch, target_epoch, incarnations });
             }
         }
     }

@@ -91,7 +91,7 @@ impl Proposals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotway_common::cluster_state::{Node, Shard};
+    use slotway_common::cluster_state::{AbortReason, Node, Shard};
 
     fn found() -> Change {
         let node = Node {
@@ -122,7 +122,8 @@ mod tests {
         let generation = one.propose(found()).await.unwrap();
         other.changed().await;
         assert_eq!((other.state().generation, one.state().generation), (generation, generation));
-        let refused = one.propose(Change::AbortMove { id: "x".to_owned(), reason: String::new() }).await;
+        let refused =
+            one.propose(Change::AbortMove { id: "x".to_owned(), reason: AbortReason::asked("") }).await;
         assert_eq!(refused, Err(ProposeError::Refused("there is no move x".to_owned())));
     }
 }

@@ -185,16 +185,17 @@ async fn announce(group: &Group, incarnation: u64) {
                 found.incarnation != incarnation && (is_first || found.incarnation == 0)
             })
         };
-        if state.wait_for(is_unknown).await.is_err() {
-            return;
-        }
+        let follows = match state.wait_for(is_unknown).await {
+            Ok(state) => state.node(&node).map(|(_, found)| found.incarnation),
+            Err(_) => return,
+        };
         // No bug, but time for one: until the start is committed the state speaks of the process before this one.
         if fault::planted("start-told-late") {
             tokio::time::sleep(LATE).await;
         }
         let proposal = Proposal {
             request: random::hex_id::<16>(),
-            change: Change::NodeStarted { node: node.clone(), incarnation },
+            change: Change::NodeStarted { node: node.clone(), incarnation, follows },
         };
         is_first &= !has_announced(group, &proposal, &node).await;
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use slotway_common::cluster_state::{AbortKind, AbortReason};
 use slotway_common::error::Error;
 use slotway_common::slot::Slot;
 
@@ -26,6 +27,19 @@ pub enum TargetError {
     Incomplete { slot: Slot, what: String },
     #[error("the digests of the slot stream differ")]
     Digest,
+}
+
+impl From<TargetError> for AbortReason {
+    fn from(error: TargetError) -> Self {
+        let kind = match error {
+            // What the source has run and this shard does not run would go wrong again.
+            TargetError::Effect { .. } => AbortKind::Failed,
+            TargetError::Stream(_) | TargetError::Incomplete { .. } | TargetError::Digest => {
+                AbortKind::Damaged
+            }
+        };
+        Self::new(kind, error)
+    }
 }
 
 /// What a frame came to.

@@ -107,7 +107,8 @@ mod tests {
             seen.push((shard.node.owns(0), shard.node.owns(100), shard.node.check_serving(false).is_ok()));
         };
         look(&mut shard, &control);
-        let started = |incarnation| Change::NodeStarted { node: "a-0".to_owned(), incarnation };
+        let started =
+            |incarnation| Change::NodeStarted { node: "a-0".to_owned(), incarnation, follows: None };
         for change in [cluster(), started(4), started(5), started(6)] {
             control.propose(change).await.unwrap();
             look(&mut shard, &control);

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slotway_common::cluster_state::{ClusterState, Phase};
+use slotway_common::cluster_state::{AbortKind, AbortReason, ClusterState, Phase};
 use slotway_common::fault;
 use slotway_common::platform::clock;
 use slotway_common::platform::threads::yield_now;
@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::logging;
 use super::moves::REST;
 use crate::engine::SlotSpace;
-use crate::migration::{Applied, Closed, Target};
+use crate::migration::{Applied, Closed, Target, TargetError};
 use crate::node::Shard;
 use crate::session::Session;
 use crate::stream::{Digest, Frames, Kind, put_frame};
@@ -28,6 +28,8 @@ const SLICE: Duration = Duration::from_millis(1);
 const READ: usize = 256 * 1024;
 /// How often a silent stream looks whether it is to end.
 const LOOK_UP: Duration = Duration::from_millis(100);
+/// For the source to say something while a batch is under way: what has arrived of it takes memory.
+const PATIENCE_WITH_SOURCE: Duration = Duration::from_secs(30);
 /// For this node to learn of a move that its source has learnt of.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -52,14 +54,16 @@ pub(super) async fn serve(connection: &mut Connection, id: &str) {
     let mut answers = Answers::default();
     if let Err(reason) = receive(connection, id, &mut answers).await {
         tracing::warn!(id, "slots do not arrive: {reason}");
-        let answer = answers.put(Kind::Failed, reason.as_bytes());
+        let mut payload = vec![reason.kind.position() as u8];
+        payload.extend_from_slice(reason.text.as_bytes());
+        let answer = answers.put(Kind::Failed, &payload);
         // The source may be gone; it then has no use for the reason.
         let _ = connection.stream.write_all(&answer).await;
         let _ = connection.stream.shutdown().await;
     }
 }
 
-async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -> Result<(), String> {
+async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -> Result<(), AbortReason> {
     let server = connection.server.clone();
     await_move(&server, id).await?;
     let mut target = {
@@ -73,6 +77,7 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
     let mut batch = Batch { server: server.clone(), switched: None };
     // Spent on applying since clients were last left some time.
     let mut turn = Duration::ZERO;
+    let mut heard = clock::monotonic();
     loop {
         if target.slots() == 0 {
             // A new base of the log would not have in it what is in the middle of arriving.
@@ -90,7 +95,7 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
         if frames.last() > applied_before {
             fault::point("target-applying");
             let answer = answers.put(Kind::Applied, &frames.last().to_le_bytes());
-            connection.stream.write_all(&answer).await.map_err(|error| error.to_string())?;
+            connection.stream.write_all(&answer).await.map_err(AbortReason::unreachable)?;
         }
         match prepared {
             Some(slots) => {
@@ -99,10 +104,10 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
                 hand_over(&server, &mut target, &slots, id)?;
                 batch.end();
                 // From here on the source may have it decided that the slots are this shard's.
-                logging::synced(&server).await?;
+                logging::synced(&server).await.map_err(AbortReason::failed)?;
                 fault::point("target-handed-over");
                 let answer = answers.put(Kind::Ready, &[]);
-                connection.stream.write_all(&answer).await.map_err(|error| error.to_string())?;
+                connection.stream.write_all(&answer).await.map_err(AbortReason::unreachable)?;
                 continue;
             }
             // Reading does not give way to others as long as there is something to read, so this has to.
@@ -120,14 +125,19 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
         buffer.reserve(READ);
         let read = timeout(LOOK_UP, connection.stream.read_buf(buffer)).await;
         if connection.session.client.killed.get() || server.shard.borrow().node.stopping {
-            return Err("the target is stopping".to_owned());
+            return Err(AbortReason::unreachable("the target is stopping"));
         }
-        let Ok(read) = read else { continue };
         match read {
-            Ok(0) if target.slots() == 0 => return Ok(()),
-            Ok(0) => return Err("the source has closed the stream".to_owned()),
-            Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
+            Ok(Ok(0)) if target.slots() == 0 => return Ok(()),
+            Ok(Ok(0)) => return Err(AbortReason::unreachable("the source has closed the stream")),
+            Ok(Ok(_)) => heard = clock::monotonic(),
+            Ok(Err(error)) => return Err(AbortReason::unreachable(error)),
+            // Between two batches there is nothing to say.
+            Err(_) if target.slots() > 0 && clock::since(heard) > PATIENCE_WITH_SOURCE => {
+                let seconds = PATIENCE_WITH_SOURCE.as_secs();
+                return Err(AbortReason::unreachable(format!("the source was silent for {seconds} s")));
+            }
+            Err(_) => {}
         }
     }
 }
@@ -149,10 +159,10 @@ impl Batch {
     }
 
     /// Refuses a batch of which the log has a part only.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), AbortReason> {
         let now = self.server.shard.borrow().node.log.switched();
         if self.switched.is_some_and(|before| before != now) {
-            return Err("the target's log was switched on or off".to_owned());
+            return Err(AbortReason::unreachable("the target's log was switched on or off meanwhile"));
         }
         Ok(())
     }
@@ -173,9 +183,9 @@ impl Drop for Batch {
 }
 
 /// Waits until this node knows the move, and checks that it leads here.
-async fn await_move(server: &Rc<Server>, id: &str) -> Result<(), String> {
+async fn await_move(server: &Rc<Server>, id: &str) -> Result<(), AbortReason> {
     let Some(mut control) = server.control.clone() else {
-        return Err("this node follows no committed state".to_owned());
+        return Err(AbortReason::failed("this node follows no committed state"));
     };
     let known = timeout(PATIENCE, async {
         while control.state().migration(id).is_none() {
@@ -183,21 +193,22 @@ async fn await_move(server: &Rc<Server>, id: &str) -> Result<(), String> {
         }
     });
     if known.await.is_err() {
-        return Err(format!("this node knows of no move {id}"));
+        return Err(AbortReason::unreachable(format!("this node knows of no move {id}")));
     }
     check(&control.state(), &server.shard.borrow(), id)
 }
 
-fn check(state: &ClusterState, shard: &Shard, id: &str) -> Result<(), String> {
+fn check(state: &ClusterState, shard: &Shard, id: &str) -> Result<(), AbortReason> {
     // The move was agreed on with the process before this one; its end is on the way.
     if let Some(reason) = shard.node.not_serving() {
-        return Err(format!("the target does not serve yet: {reason}"));
+        return Err(AbortReason::unreachable(format!("the target does not serve yet: {reason}")));
     }
     let found = state.migration(id).filter(|found| found.phase == Phase::Running);
-    let found = found.ok_or_else(|| format!("move {id} has ended"))?;
+    let found = found.ok_or_else(|| AbortReason::unreachable(format!("move {id} has ended")))?;
     let me = state.node(&shard.node.identity.node).map(|(shard, _)| shard.name.as_str());
     if me != Some(found.target.as_str()) {
-        return Err(format!("move {id} leads to shard {}, not here", found.target));
+        let target = &found.target;
+        return Err(AbortReason::failed(format!("move {id} leads to shard {target}, not here")));
     }
     Ok(())
 }
@@ -208,13 +219,13 @@ fn apply(
     target: &mut Target,
     frames: &mut Frames,
     id: &str,
-) -> Result<Option<Vec<Slot>>, String> {
+) -> Result<Option<Vec<Slot>>, AbortReason> {
     let shard = &mut *server.shard.borrow_mut();
     let started: Instant = clock::monotonic();
     loop {
         let before = frames.digest();
-        let Some(frame) = frames.take().map_err(|error| error.to_string())? else { return Ok(None) };
-        match target.apply(&frame, before, &mut shard.node).map_err(|error| error.to_string())? {
+        let Some(frame) = frames.take().map_err(TargetError::from)? else { return Ok(None) };
+        match target.apply(&frame, before, &mut shard.node)? {
             Applied::Prepared(slots) => return Ok(Some(slots)),
             Applied::Going => shard.node.log.staged(id, &frame),
         }
@@ -225,17 +236,18 @@ fn apply(
 }
 
 /// Refuses more before keys that are served here would have to be evicted for it.
-fn has_room(shard: &Shard, id: &str) -> Result<(), String> {
+fn has_room(shard: &Shard, id: &str) -> Result<(), AbortReason> {
     let Some(limit) = shard.import_limit(id) else { return Ok(()) };
     let used = shard.engine.memory.used();
     if used > limit {
-        return Err(format!("the target has no room: {used} bytes are in use, and it may use {limit}"));
+        let what = format!("the target has no room: {used} bytes are in use, and it may use {limit}");
+        return Err(AbortReason::new(AbortKind::Full, what));
     }
     Ok(())
 }
 
 /// Puts complete slots where they are served from once this shard owns them.
-fn hand_over(server: &Server, target: &mut Target, slots: &[Slot], id: &str) -> Result<(), String> {
+fn hand_over(server: &Server, target: &mut Target, slots: &[Slot], id: &str) -> Result<(), AbortReason> {
     let shard = &mut *server.shard.borrow_mut();
     has_room(shard, id)?;
     if let Some(control) = &server.control {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use slotway_common::cluster_state::{Change, ClusterState, Migration, Move, Outcome, Proposal};
+use slotway_common::cluster_state::{AbortReason, Change, ClusterState, Migration, Move, Outcome, Proposal};
 use slotway_common::handshake::Identity;
 use slotway_common::internal::Connection;
 use slotway_common::platform::random;
@@ -58,7 +58,7 @@ async fn abort_at_once(common: Common, nodes: Vec<(String, String)>) {
                 continue;
             };
             common.note(format!("at {node} the operator aborts {id}"));
-            let change = Change::AbortMove { id, reason: "asked by a test".to_owned() };
+            let change = Change::AbortMove { id, reason: AbortReason::asked("asked by a test") };
             let proposal = Proposal { request: random::hex_id::<16>(), change };
             let Ok(json) = serde_json::to_string(&proposal) else { break };
             if connection.call(&["SLOTWAY", "PROPOSE", &json]).await.is_err() {
@@ -87,7 +87,7 @@ async fn decide(
         0..65 => moves(common, random, &state)?,
         65..85 => {
             let id = state.migrations.choose(random)?.id.clone();
-            Change::AbortMove { id, reason: "asked by a test".to_owned() }
+            Change::AbortMove { id, reason: AbortReason::asked("asked by a test") }
         }
         85..93 => late(random, &state, past)?,
         _ => return None,
@@ -146,6 +146,7 @@ fn late(random: &mut SmallRng, state: &ClusterState, past: &[Migration]) -> Opti
         slots: migration.slots.clone(),
         source_epoch: migration.source_epoch.saturating_sub(earlier),
         target_epoch: migration.target_epoch,
+        incarnations: None,
     };
     match state.migrations.choose(random) {
         Some(running) => Some(commit(running, 1)),

@@ -3,18 +3,17 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slotway_common::cluster_state::{Change, ClusterState, Migration, Phase};
+use slotway_common::cluster_state::{AbortReason, Change, ClusterState, Migration, Phase};
 use slotway_common::fault;
 use slotway_common::platform::clock;
 use slotway_common::platform::threads::yield_now;
 use slotway_common::slot::{SLOTS, Slot};
 use slotway_common::topology::SlotRanges;
-use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
 use super::super::Server;
 use super::REST;
-use super::target_link::Link;
+use super::target_link::{self, Link};
 use crate::control::{Control, ProposeError};
 use crate::engine::Watcher;
 use crate::migration::{Leaving, Source};
@@ -39,8 +38,6 @@ const PARKED_SHARE: f64 = 2000.0;
 const LONGEST_REST: Duration = Duration::from_millis(500);
 /// How long a lag may stay above that before writers are slowed down.
 const PATIENCE_WITH_LAG: Duration = Duration::from_millis(20);
-/// For the target to say that it has a parked batch.
-const PATIENCE_WITH_TARGET: Duration = Duration::from_secs(10);
 /// How long a target is looked for before the move is given up.
 const PATIENCE_WITH_CONNECTION: Duration = Duration::from_secs(10);
 /// Between two attempts to connect, or to have something decided.
@@ -51,12 +48,20 @@ enum Stopped {
     /// The move has ended in the committed state.
     Ended,
     /// The connection or the target failed; what has been copied is void.
-    Failed { reason: String, parked: bool },
+    Failed { reason: AbortReason, parked: bool },
 }
 
 /// Runs a move until it ends, or this process does.
 pub(super) async fn drive(server: Rc<Server>, control: Control, id: String) {
-    let mut driver = Driver { server, control, id, sequence: 0, digest: Digest::default(), batches: 0 };
+    let mut driver = Driver {
+        server,
+        control,
+        id,
+        sequence: 0,
+        digest: Digest::default(),
+        batches: 0,
+        target_incarnation: 0,
+    };
     let mut failing_since: Option<Instant> = None;
     while let Some(migration) = driver.running() {
         tracing::info!(id = driver.id, to = migration.target, slots = %migration.remaining(), "slots are moving");
@@ -64,8 +69,9 @@ pub(super) async fn drive(server: Rc<Server>, control: Control, id: String) {
             Stopped::Ended => break,
             Stopped::Failed { reason, parked } => {
                 let since = *failing_since.get_or_insert_with(clock::monotonic);
-                if parked || clock::since(since) > PATIENCE_WITH_CONNECTION || is_final(&reason) {
-                    driver.abort(&reason).await;
+                let may_pass = reason.kind.is_passing() && clock::since(since) <= PATIENCE_WITH_CONNECTION;
+                if parked || !may_pass {
+                    driver.abort(reason).await;
                 } else {
                     tracing::warn!(id = driver.id, "the move begins its batch again: {reason}");
                     sleep(PAUSE).await;
@@ -75,18 +81,11 @@ pub(super) async fn drive(server: Rc<Server>, control: Control, id: String) {
     }
     match driver.control.state().migration(&driver.id).map(|migration| migration.phase.clone()) {
         Some(Phase::Aborted(reason)) => {
-            driver.server.shard.borrow_mut().node.moves.count_abort(&reason);
+            driver.server.shard.borrow_mut().node.moves.count_abort(reason.kind);
             tracing::warn!(id = driver.id, "the move was aborted: {reason}");
         }
         _ => tracing::info!(id = driver.id, "the move has ended"),
     }
-}
-
-/// Whether trying again cannot help.
-fn is_final(reason: &str) -> bool {
-    reason.contains("no room")
-        || reason.contains("cannot be repeated")
-        || reason.contains("handshake refused")
 }
 
 struct Driver {
@@ -97,6 +96,8 @@ struct Driver {
     sequence: u64,
     digest: Digest,
     batches: u64,
+    /// Of the process that the stream leads to.
+    target_incarnation: u64,
 }
 
 impl Driver {
@@ -117,14 +118,17 @@ impl Driver {
             let shard = self.server.shard.borrow();
             (shard.node.identity.clone(), shard.node.secret.clone())
         };
-        let failed = |reason: String| Stopped::Failed { reason, parked: false };
-        let Some(secret) = secret else { return failed("this node has no cluster secret".to_owned()) };
+        let failed = |reason: AbortReason| Stopped::Failed { reason, parked: false };
+        let Some(secret) = secret else {
+            return failed(AbortReason::failed("this node has no cluster secret"));
+        };
         let state: std::sync::Arc<ClusterState> = self.control.state();
         let mut link = match Link::open(&state, migration, &identity, &secret).await {
             Ok(link) => link,
             Err(reason) => return failed(reason),
         };
         (self.sequence, self.digest, self.batches) = (0, Digest::default(), 0);
+        self.target_incarnation = state.incarnations(migration).1;
         while let Some(migration) = self.running() {
             let slots = self.batch(&migration.remaining());
             if let Err(stopped) = self.move_batch(&mut link, &migration, slots).await {
@@ -170,8 +174,8 @@ impl Driver {
         let parked_at = clock::monotonic();
         let frame = self.park().ok_or(Stopped::Ended)?;
         fault::point("source-parked");
-        let parked = |reason: String| Stopped::Failed { reason, parked: true };
-        link.writer.write_all(&frame).await.map_err(|error| parked(error.to_string()))?;
+        let parked = |reason: AbortReason| Stopped::Failed { reason, parked: true };
+        link.send(&frame).await.map_err(parked)?;
         self.batches += 1;
         let ready = async {
             loop {
@@ -185,9 +189,7 @@ impl Driver {
                 news.await;
             }
         };
-        timeout(PATIENCE_WITH_TARGET, ready)
-            .await
-            .map_err(|_| parked("the target does not say that it is ready".to_owned()))??;
+        timeout(target_link::PATIENCE, ready).await.map_err(|_| parked(target_link::silent()))??;
         fault::point("source-ready");
         let ready_at = clock::monotonic();
         let result = self.commit(migration, slots.into_iter().collect()).await;
@@ -210,7 +212,9 @@ impl Driver {
 
     /// Copies the batch until the target is so little behind that the slots can be parked.
     async fn copy(&mut self, link: &mut Link) -> Result<(), Stopped> {
-        let failed = |reason: String| Stopped::Failed { reason, parked: false };
+        let failed = |reason: AbortReason| Stopped::Failed { reason, parked: false };
+        // What the target had applied when it last gave a sign, or had nothing to do.
+        let mut sign = (link.heard.applied.get(), clock::monotonic());
         let mut copied_at: Option<Instant> = None;
         let mut out = Vec::with_capacity(CHUNK * 2);
         loop {
@@ -218,7 +222,7 @@ impl Driver {
                 return Err(failed(reason));
             }
             out.clear();
-            let (copied, lag) = {
+            let (copied, lag, on_the_way) = {
                 let shard = &mut *self.server.shard.borrow_mut();
                 let started = clock::monotonic();
                 let leaving = shard.node.moves.leaving(&self.id).ok_or(Stopped::Ended)?;
@@ -233,17 +237,23 @@ impl Driver {
                         leaving.sent(out.len());
                     }
                 }
-                let state = (leaving.source.is_copied(), leaving.lag());
+                let state = (leaving.source.is_copied(), leaving.lag(), leaving.on_the_way());
                 if !shard.node.moves.is_congested() {
                     shard.node.moves.gate.wake();
                 }
                 state
             };
+            let applied = link.heard.applied.get();
+            if applied != sign.0 || on_the_way == out.len() {
+                sign = (applied, clock::monotonic());
+            } else if clock::since(sign.1) > target_link::PATIENCE {
+                return Err(failed(target_link::silent()));
+            }
             if copied {
                 let since = *copied_at.get_or_insert_with(clock::monotonic);
                 if lag < SMALL_LAG {
                     // More comes as long as anybody writes; what is left then goes with the park.
-                    return link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()));
+                    return link.send(&out).await.map_err(failed);
                 }
                 if clock::since(since) > PATIENCE_WITH_LAG
                     && let Some(leaving) = self.server.shard.borrow_mut().node.moves.leaving(&self.id)
@@ -253,13 +263,13 @@ impl Driver {
             }
             fault::point("source-copying");
             if !copied && self.server.has_traffic() {
-                link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()))?;
+                link.send(&out).await.map_err(failed)?;
                 sleep(REST).await;
             } else if out.is_empty() {
                 // The target is behind, or there is nothing to send: its next word, or soon.
                 let _ = timeout(Duration::from_millis(1), link.heard.news.notified()).await;
             } else {
-                link.writer.write_all(&out).await.map_err(|error| failed(error.to_string()))?;
+                link.send(&out).await.map_err(failed)?;
                 yield_now().await;
             }
         }
@@ -279,11 +289,14 @@ impl Driver {
 
     /// Has the cluster decide that the slots are the target's, and waits until this node has followed.
     async fn commit(&mut self, migration: &Migration, slots: SlotRanges) -> Result<(), Stopped> {
+        let incarnations = (self.server.shard.borrow().node.incarnation, self.target_incarnation);
         let change = Change::CommitSlots {
             id: self.id.clone(),
             slots: slots.clone(),
             source_epoch: migration.source_epoch,
             target_epoch: migration.target_epoch,
+            // This check would hide what the planted bug does.
+            incarnations: (!fault::planted("restarted-node-serves")).then_some(incarnations),
         };
         loop {
             match self.control.propose(change.clone()).await {
@@ -324,9 +337,9 @@ impl Driver {
     }
 
     /// Has the cluster decide that the move ends where it is.
-    async fn abort(&mut self, reason: &str) {
+    async fn abort(&mut self, reason: AbortReason) {
         while self.running().is_some() {
-            let change = Change::AbortMove { id: self.id.clone(), reason: reason.to_owned() };
+            let change = Change::AbortMove { id: self.id.clone(), reason: reason.clone() };
             if let Err(error) = self.control.propose(change).await {
                 tracing::warn!(id = self.id, "the move is not aborted yet: {error}");
                 sleep(PAUSE).await;
