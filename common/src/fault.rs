@@ -32,6 +32,22 @@ pub fn io(name: &'static str) -> std::io::Result<()> {
     }
 }
 
+/// The address to connect to instead of this one: a relay of a test, which can cut the connection.
+///
+/// The environment's `SLOTWAY_DETOURS` names a file with lines of three words: who connects (a word of its command line,
+/// or its program's name), the address, and the relay's.
+#[inline]
+#[must_use]
+pub fn detour(address: &str) -> Option<String> {
+    #[cfg(feature = "faults")]
+    return armed::detour(address);
+    #[cfg(not(feature = "faults"))]
+    {
+        let _ = address;
+        None
+    }
+}
+
 /// Whether the bug of this name is planted: the environment's `SLOTWAY_PLANTED` names it, separated by commas from others.
 #[inline]
 #[must_use]
@@ -86,6 +102,20 @@ mod armed {
             Some(number) => Err(std::io::Error::from_raw_os_error(number)),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn detour(address: &str) -> Option<String> {
+        static TABLE: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let path = TABLE.get_or_init(|| std::env::var_os("SLOTWAY_DETOURS").map(PathBuf::from)).as_ref()?;
+        let table = std::fs::read_to_string(path).ok()?;
+        let own: Vec<String> = std::env::args().collect();
+        let program = own.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        table.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let who = words.next()?;
+            let is_own = who == program || own.iter().any(|word| word == who);
+            (is_own && words.next() == Some(address)).then(|| words.next().map(str::to_owned))?
+        })
     }
 
     pub(super) fn planted(name: &'static str) -> bool {

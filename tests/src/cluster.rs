@@ -297,11 +297,24 @@ impl Cluster {
     /// # Errors
     /// When it does not start, with what it printed.
     pub fn start_under(plan: &Plan, environment: &[(String, String)]) -> Result<Cluster> {
+        Cluster::start_prepared(plan, environment, |_| Ok(()))
+    }
+
+    /// The same; `prepare` sees the cluster file and its addresses before anything is started.
+    ///
+    /// # Errors
+    /// When it does not start, with what it printed.
+    pub fn start_prepared(
+        plan: &Plan,
+        environment: &[(String, String)],
+        mut prepare: impl FnMut(&Layout) -> Result<()>,
+    ) -> Result<Cluster> {
         let mut last = None;
         // A port can be taken between finding it free and listening at it.
         for _ in 0..5 {
             let mut layout = Layout::new(plan)?;
             layout.environment = environment.to_vec();
+            prepare(&layout)?;
             let mut up = layout.up()?;
             match up.wait_until_ready() {
                 Ok(()) => return Ok(Cluster { up, layout }),

@@ -17,6 +17,7 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod redis_server;
+pub mod relay;
 pub mod site;
 pub mod wait;
 
@@ -24,5 +25,6 @@ pub use client::Client;
 pub use cluster::{Cluster, Plan};
 pub use control::ControlPort;
 pub use redis_server::RedisServer;
+pub use relay::{Cut, Relays};
 pub use site::Site;
 pub use wait::wait_for;

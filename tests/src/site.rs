@@ -9,11 +9,12 @@ use slotway_common::slot::{SLOTS, Slot};
 use slotway_common::topology::SlotRanges;
 
 use crate::client::Client;
-use crate::cluster::{Cluster, Plan, Up};
+use crate::cluster::{Cluster, Layout, Plan, Up};
 use crate::control::ControlPort;
 use crate::folder::Folder;
 use crate::history::{Loss, Running, tag_of};
 use crate::process;
+use crate::relay::Relays;
 use crate::wait::{wait_for, wait_until};
 
 /// Such a cluster.
@@ -25,6 +26,7 @@ pub struct Site {
     moves: u32,
     /// The nodes keep logs, so that killing one loses nothing.
     has_log: bool,
+    relays: Option<Relays>,
 }
 
 impl Site {
@@ -34,18 +36,62 @@ impl Site {
     /// When it does not start.
     #[must_use]
     pub fn start(plan: &Plan, planted: &str) -> Site {
+        Site::start_with(plan, planted, None)
+    }
+
+    /// Starts a cluster whose links can be cut.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_behind_relays(plan: &Plan) -> Site {
+        Site::start_with(plan, "", Some(Relays::new().expect("relays")))
+    }
+
+    fn start_with(plan: &Plan, planted: &str, mut relays: Option<Relays>) -> Site {
         let faults = Folder::new().expect("a folder for faults");
-        let environment = [
+        let mut environment = vec![
             ("SLOTWAY_FAULTS".to_owned(), faults.path().display().to_string()),
             ("SLOTWAY_PLANTED".to_owned(), planted.to_owned()),
         ];
+        if let Some(relays) = &relays {
+            environment.push(("SLOTWAY_DETOURS".to_owned(), relays.table().display().to_string()));
+        }
         let has_log = plan.settings.iter().any(|(name, value)| name == "appendonly" && value == "yes");
-        let cluster = Cluster::start_under(plan, &environment).expect("the cluster starts");
-        let site = Site { cluster, ups: Vec::new(), faults, moves: 0, has_log };
+        let prepare = |layout: &Layout| relays.as_mut().map_or(Ok(()), |relays| relays.place(layout));
+        let cluster = Cluster::start_prepared(plan, &environment, prepare).expect("the cluster starts");
+        let site = Site { cluster, ups: Vec::new(), faults, moves: 0, has_log, relays };
         wait_until("the starts of all nodes are committed", || {
             site.state().shards.iter().flat_map(|shard| &shard.nodes).all(|node| node.incarnation != 0)
         });
         site
+    }
+
+    /// What the links of the cluster go through.
+    ///
+    /// # Panics
+    /// When it was started without relays.
+    #[must_use]
+    pub fn relays(&self) -> &Relays {
+        self.relays.as_ref().expect("a cluster behind relays")
+    }
+
+    /// The shard whose node leads the others.
+    ///
+    /// # Panics
+    /// When there is none for a long time.
+    #[must_use]
+    pub fn leader(&self) -> String {
+        wait_for("a leader", || {
+            self.nodes().into_iter().find_map(|node| {
+                let status = ControlPort::open(self.cluster.layout(), &node).ok()?.status().ok()?;
+                let leader = status["leader"].as_str()?;
+                leader
+                    .strip_suffix("-0")
+                    .filter(|_| self.nodes().iter().any(|known| known == leader))
+                    .map(str::to_owned)
+            })
+        })
     }
 
     /// Has the next process that comes to a point do something there: `kill` or `pause <milliseconds>`.

@@ -8,8 +8,8 @@ use slotway_common::cluster_state::{AbortReason, Change, Phase};
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 use slotway_tests::history::{Errors, Keys, Load, Loss, Running};
-use slotway_tests::wait::{wait_for, wait_until};
-use slotway_tests::{ControlPort, Plan, Site};
+use slotway_tests::wait::wait_until;
+use slotway_tests::{Plan, Site};
 
 /// Three batches, as long as a batch has 1,024 slots at most.
 const MOVED: usize = 2500;
@@ -37,34 +37,12 @@ fn killed_at(site: &mut Site, point: &str, source: &str, target: &str) {
     site.assert_one_owner_each(&all(&slots));
 }
 
-#[test]
-fn a_source_that_dies_costs_nothing_but_its_own_keys() {
-    let mut site = Site::start(&Plan::default(), "start-told-late");
-    killed_at(&mut site, "source-begun", "a", "b");
-    killed_at(&mut site, "source-copying", "b", "c");
-    killed_at(&mut site, "source-copied", "c", "a");
-    killed_at(&mut site, "source-parked", "a", "b");
-    killed_at(&mut site, "source-ready", "b", "c");
-    killed_at(&mut site, "source-committed", "c", "a");
-}
-
-#[test]
-fn a_target_that_dies_costs_nothing_but_its_own_keys() {
-    let mut site = Site::start(&Plan::default(), "start-told-late");
-    killed_at(&mut site, "target-begun", "a", "b");
-    killed_at(&mut site, "target-applying", "b", "c");
-    killed_at(&mut site, "target-prepared", "c", "a");
-    killed_at(&mut site, "target-handed-over", "a", "b");
-    killed_at(&mut site, "adopted", "b", "c");
-}
-
 fn with_log() -> Plan {
     Plan { settings: vec![("appendonly".to_owned(), "yes".to_owned())], ..Plan::default() }
 }
 
-#[test]
-fn a_source_with_a_log_that_dies_costs_nothing() {
-    let mut site = Site::start(&with_log(), "start-told-late");
+fn a_source_dies_at_each_step(plan: &Plan) {
+    let mut site = Site::start(plan, "start-told-late");
     killed_at(&mut site, "source-begun", "a", "b");
     killed_at(&mut site, "source-copying", "b", "c");
     killed_at(&mut site, "source-copied", "c", "a");
@@ -73,14 +51,33 @@ fn a_source_with_a_log_that_dies_costs_nothing() {
     killed_at(&mut site, "source-committed", "c", "a");
 }
 
-#[test]
-fn a_target_with_a_log_that_dies_costs_nothing() {
-    let mut site = Site::start(&with_log(), "start-told-late");
+fn a_target_dies_at_each_step(plan: &Plan) {
+    let mut site = Site::start(plan, "start-told-late");
     killed_at(&mut site, "target-begun", "a", "b");
     killed_at(&mut site, "target-applying", "b", "c");
     killed_at(&mut site, "target-prepared", "c", "a");
     killed_at(&mut site, "target-handed-over", "a", "b");
     killed_at(&mut site, "adopted", "b", "c");
+}
+
+#[test]
+fn a_source_that_dies_costs_nothing_but_its_own_keys() {
+    a_source_dies_at_each_step(&Plan::default());
+}
+
+#[test]
+fn a_target_that_dies_costs_nothing_but_its_own_keys() {
+    a_target_dies_at_each_step(&Plan::default());
+}
+
+#[test]
+fn a_source_with_a_log_that_dies_costs_nothing() {
+    a_source_dies_at_each_step(&with_log());
+}
+
+#[test]
+fn a_target_with_a_log_that_dies_costs_nothing() {
+    a_target_dies_at_each_step(&with_log());
 }
 
 /// A process that stands still for longer than an election takes.
@@ -132,11 +129,7 @@ fn a_leader_that_dies_and_a_proxy_that_dies_lose_nothing() {
     // Four shards, so that a leader need not be part of the move.
     let plan = Plan { shards: 4, ..Plan::default() };
     let mut site = Site::start(&plan, "");
-    let leader = wait_for("a leader", || {
-        let status = ControlPort::open(site.cluster.layout(), "a-0").ok()?.status().ok()?;
-        Some(status["leader"].as_str()?.to_owned())
-    });
-    let shard = leader.trim_end_matches("-0").to_owned();
+    let shard = site.leader();
     let others: Vec<&str> = ["a", "b", "c", "d"].into_iter().filter(|name| *name != shard).collect();
     let slots = site.slots_of(others[0], MOVED);
     let running = load(&site, "leader", &slots);
@@ -145,7 +138,7 @@ fn a_leader_that_dies_and_a_proxy_that_dies_lose_nothing() {
     let id = site.begin_move(others[0], others[1], &slots);
     site.wait_for_fault("source-ready");
     let from = running.now();
-    site.kill(&leader);
+    site.kill(&format!("{shard}-0"));
     let until = running.now();
     let ended = site.end_of_move(&id);
     assert_eq!(ended.phase, Phase::Finished, "a move of others goes on: {ended:?}");

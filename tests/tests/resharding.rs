@@ -69,6 +69,32 @@ fn a_shard_is_added_filled_drained_and_removed_and_no_client_notices() {
 }
 
 #[test]
+fn the_shard_whose_node_leads_can_be_removed() {
+    let mut site = Site::start(&Plan { shards: 4, ..Plan::default() }, "");
+    let leader = site.leader();
+    let load = Load::new(site.cluster.endpoint(), Keys::new("leading", (0..16384).step_by(61))).start();
+    load.wait_for(300);
+    site.cluster.layout_mut().remove_shard(&leader).unwrap();
+    let text = slotway(&site, &["apply", "cluster.yaml", "--yes"]);
+    assert!(text.contains(&format!("shard {leader} has left")), "{text}");
+    let next = site.leader();
+    assert_ne!(next, leader);
+    // What it led goes on to be decided, and its process is not needed for it.
+    let set = site.cluster.client().unwrap().call(&["CONFIG", "SET", "hz", "33"]).unwrap();
+    assert_eq!(set.to_string(), "+OK");
+    site.kill(&format!("{leader}-0"));
+    let set = site.cluster.client().unwrap().call(&["CONFIG", "SET", "hz", "34"]).unwrap();
+    assert_eq!(set.to_string(), "+OK");
+    let (source, target) = (site.nodes().remove(0), site.nodes().remove(1));
+    let (source, target) = (source.trim_end_matches("-0"), target.trim_end_matches("-0"));
+    let slots = site.slots_of(source, 1500);
+    site.move_slots(source, target, &slots);
+    load.wait_for(300);
+    load.stop(Vec::new()).assert_good(Errors::None);
+    site.assert_one_owner_each(&[]);
+}
+
+#[test]
 fn a_full_target_ends_the_move_and_nothing_is_lost() {
     let plan = Plan { settings: vec![("maxmemory".to_owned(), "48mb".to_owned())], ..Plan::default() };
     let mut site = Site::start(&plan, "");

@@ -13,6 +13,8 @@ pub use tokio::net::{
 #[cfg(feature = "simulation")]
 pub use super::simulation::net::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream};
 
+use crate::fault;
+
 /// Binds a listening socket; must run inside a tokio runtime.
 ///
 /// # Errors
@@ -47,7 +49,8 @@ pub fn resolve(address: &str) -> io::Result<SocketAddr> {
 /// # Errors
 /// When the name does not resolve or nobody answers.
 pub async fn connect(address: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let detour = fault::detour(address);
+    let stream = TcpStream::connect(detour.as_deref().unwrap_or(address)).await?;
     tune(&stream, None)?;
     Ok(stream)
 }
