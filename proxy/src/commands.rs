@@ -53,6 +53,7 @@ static HANDLERS: LazyLock<Vec<Handler>> = LazyLock::new(|| {
     let handler = |command: &Command| match command.name {
         "exec" => Handler::Sent(Core::exec),
         "watch" => Handler::Sent(Core::watch),
+        "xread" | "xreadgroup" => Handler::Sent(read_stream),
         _ => answer(command).map_or(Handler::Job, Handler::AtOnce),
     };
     let handlers: Vec<Handler> = TABLE.iter().map(handler).collect();
@@ -116,6 +117,15 @@ fn begin_job(core: &mut Core, id: SessionId, command: &'static Command, request:
     }
     start_job(core, id, command, OwnedArgs::new(&request.args), None);
     Flow::Next
+}
+
+/// XREAD and XREADGROUP are like any command on keys unless they may wait.
+fn read_stream(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
+    if crate::jobs::waits(&request.args) {
+        begin_job(core, id, command, request)
+    } else {
+        core.forward(id, command, request)
+    }
 }
 
 /// Begins a job for a client that waits for nothing else.

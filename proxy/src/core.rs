@@ -19,6 +19,7 @@ mod refusal;
 mod split;
 mod transaction;
 mod view;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -33,10 +34,12 @@ use slotway_common::resp::{Parser, Protocol};
 
 pub use ask::{AskError, Target};
 pub use budget::Budgets;
+pub(crate) use forward::crossslot;
 pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
 pub(crate) use transaction::Unsent;
 pub use view::{ShardView, View};
+pub(crate) use waiting::Asked;
 
 use crate::counters::Counters;
 use crate::owned::OwnedArgs;
@@ -138,6 +141,8 @@ pub struct Core {
     total: usize,
     /// The number of the last watch.
     last_token: u64,
+    /// Clients that wait for data, by the numbers that shards know them by.
+    waits: std::collections::HashMap<u64, waiting::Wait>,
 }
 
 impl Core {
@@ -169,6 +174,7 @@ impl Core {
             reply_buffer: Vec::new(),
             total: 0,
             // From anywhere, so that the workers of all proxies give different ones.
+            waits: std::collections::HashMap::new(),
             last_token: random::generator().random::<u64>() >> 1,
         }
     }
@@ -206,6 +212,8 @@ impl Core {
         self.counters.upstream_connections.set_count(connections);
         let in_flight = self.upstreams.iter().map(|(_, upstream)| upstream.in_flight()).sum();
         self.counters.requests_in_flight.set_count(in_flight);
+        let waiting = self.sessions.iter().filter(|(_, session)| session.blocked).count();
+        self.counters.blocked_clients.set_count(waiting);
         self.counters.slots_detained.set_count(self.detained.len());
     }
 

@@ -1,6 +1,7 @@
 //! Commands of more than one step: they ask shards, or the other workers.
 
 mod asking;
+mod blocking;
 mod clients;
 mod config;
 mod debug;
@@ -24,6 +25,7 @@ use slotway_common::resp::Reply;
 use crate::core::Job;
 use crate::worker::Worker;
 
+pub(crate) use blocking::waits;
 pub(crate) use config::changed_settings;
 
 /// Runs a job to its end.
@@ -41,6 +43,9 @@ pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
 
 async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     match job.command.name {
+        "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" | "bzpopmin" | "bzpopmax" | "bzmpop"
+        | "xread" | "xreadgroup" => blocking::run(worker, job, reply).await,
+        "client|unblock" => clients::unblock(worker, job, reply).await,
         "exec" => transaction::exec(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,

@@ -106,6 +106,10 @@ pub struct Session {
     /// What is queued since MULTI.
     pub(crate) transaction: Option<Box<Transaction>>,
     pub(crate) watch: Option<Box<Watch>>,
+    /// The numbers under which it waits for data.
+    pub(crate) waits: Vec<u64>,
+    /// A shard has said that it waits.
+    pub(crate) blocked: bool,
     /// The upstreams that the replies in flight come from.
     pub(crate) in_flight_route: u16,
     pub(crate) partial: Option<Box<Partial>>,
@@ -150,6 +154,8 @@ impl Session {
             places: Places::default(),
             transaction: None,
             watch: None,
+            waits: Vec::new(),
+            blocked: false,
             in_flight_route: 0,
             partial: None,
             out: Vec::new(),

@@ -119,11 +119,12 @@ impl Transaction {
 /// Whether a shard answers a command as the proxy would, so that it can be part of a batch.
 fn runs_on_one_shard(command: &Command) -> bool {
     matches!(command.route, Route::Slot | Route::Split)
+        || command.flags.contains(Flags::BLOCKING)
         || matches!(command.name, "select" | "ping" | "echo" | "time" | "lolwut")
 }
 
 impl Batch {
-    fn push(&mut self, command: &Command, args: &Args<'_>) {
+    pub(crate) fn push(&mut self, command: &Command, args: &Args<'_>) {
         args.encode(&mut self.frames);
         self.count += 1;
         self.needs_memory |= command.flags.contains(Flags::DENYOOM);

@@ -5,6 +5,7 @@
 
 mod bitfield;
 mod bitmap;
+mod blocking;
 pub mod bounds;
 mod client;
 mod cluster;
@@ -40,6 +41,7 @@ use slotway_common::command::{COUNT, Command, Flags, Route, TABLE};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
+use crate::blocked::Want;
 use crate::engine::{DbIndex, Engine, Key};
 use crate::node::Node;
 use crate::session::Session;
@@ -82,6 +84,17 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn now(&self) -> i64 {
         self.engine.now()
+    }
+
+    /// Has the client wait for what was not found; one that may not is told that there is nothing.
+    pub fn wait(&mut self, want: Want) {
+        if self.session.may_wait {
+            self.session.wants = Some(want);
+        } else if want.array {
+            self.reply.null_array();
+        } else {
+            self.reply.null();
+        }
     }
 
     /// Argument `index` as an integer.
@@ -181,6 +194,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| cluster::handler(name))
         .or_else(|| debug::handler(name))
         .or_else(|| server::handler(name))
+        .or_else(|| blocking::handler(name))
         .or_else(|| transactions::handler(name))
         .or_else(|| internal::handler(name))
 }

@@ -6,9 +6,11 @@ use slotway_common::command::{self, Command, Flags, Route, Support};
 use slotway_common::error::Error;
 use slotway_common::fault;
 use slotway_common::platform::clock;
+use slotway_common::resp::request::Span;
 use slotway_common::resp::{Args, Reply};
 use slotway_common::slot::{Slot, slot_of};
 
+use crate::blocked;
 use crate::commands::{Call, Handler};
 use crate::engine::{Engine, Key};
 use crate::log::{Ran, note_changes};
@@ -98,6 +100,13 @@ pub fn execute(
         Err(error) => Err(error),
     };
     perform(engine, node, session, command, prepared.first_key, args, out, result);
+    if let Some(mut want) = session.wants.take() {
+        let words = want.args.take().unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect());
+        blocked::add(engine, node, session, blocked::Route::Direct, command, words, want);
+    }
+    if node.blocked.has_ready() {
+        blocked::serve_ready(engine, node);
+    }
     let ended = clock::monotonic();
     account(engine, node, session, command, &args, ended.duration_since(started));
     apply_reply_mode(session, out, start);
@@ -114,18 +123,61 @@ pub fn nested(
     out: &mut Vec<u8>,
 ) -> bool {
     let started = clock::monotonic();
+    let may_wait = std::mem::take(&mut session.may_wait);
     let Prepared { command, first_key } = Prepared::new(&args, false);
     let command = match command {
         Ok(command) => command,
         Err(error) => {
             refuse(node, session, None, &error, out);
+            session.may_wait = may_wait;
             return false;
         }
     };
     let handler = admit(engine, node, session, command, first_key, &args);
     let succeeded = perform(engine, node, session, command, first_key, args, out, handler);
     account(engine, node, session, command, &args, clock::since(started));
+    session.may_wait = may_wait;
     succeeded
+}
+
+/// Words as arguments of a command.
+pub struct OwnedWords {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl OwnedWords {
+    #[must_use]
+    pub fn new(words: &[Vec<u8>]) -> Self {
+        let mut spans = Vec::with_capacity(words.len());
+        let mut at = 0;
+        for word in words {
+            spans.push((at as u32, word.len() as u32));
+            at += word.len();
+        }
+        Self { bytes: words.concat(), spans }
+    }
+
+    #[must_use]
+    pub fn args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+}
+
+/// Runs a command for a client that has waited, or will if there is nothing, and appends its reply.
+pub fn served(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    command: &'static Command,
+    words: &[Vec<u8>],
+    out: &mut Vec<u8>,
+) {
+    let words = OwnedWords::new(words);
+    let args = words.args();
+    let Prepared { first_key, .. } = Prepared::new(&args, false);
+    let handler = admit(engine, node, session, command, first_key, &args);
+    perform(engine, node, session, command, first_key, args, out, handler);
 }
 
 /// Has a command that was admitted or refused run, pass on what it has changed, and reply. Gives false for an error.
@@ -156,7 +208,9 @@ fn perform(
         session.slowed |= note_changes(engine, node, Some(&ran));
     }
     if engine.has_touched() {
-        engine.settle_touched(changes);
+        for (db, key) in engine.settle_touched(changes) {
+            node.blocked.touched(db, &key);
+        }
     }
     if let Err(error) = &result {
         out.truncate(start);

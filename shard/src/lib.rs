@@ -1,5 +1,6 @@
 //! The shard: the engine that holds the data and the server in front of it.
 
+pub mod blocked;
 pub mod commands;
 pub mod control;
 pub mod dispatch;

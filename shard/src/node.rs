@@ -18,6 +18,7 @@ use slotway_common::secret::Secret;
 use slotway_common::slot::Slot;
 use slotway_common::topology::{SlotMap, Topology};
 
+use crate::blocked::Blocked;
 use crate::commands::Handlers;
 use crate::engine::Engine;
 use crate::latency::Latency;
@@ -223,6 +224,7 @@ pub struct Node {
     pub slow_log: SlowLog,
     pub latency: Latency,
     pub monitors: Monitors,
+    pub blocked: Blocked,
     pub pause: Option<Pause>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
     pub active_expire: bool,
@@ -268,6 +270,7 @@ impl Node {
             slow_log: SlowLog::default(),
             latency: Latency::default(),
             monitors: Monitors::default(),
+            blocked: Blocked::default(),
             pause: None,
             active_expire: true,
             moves: Moves::default(),

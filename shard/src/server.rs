@@ -8,6 +8,7 @@ mod import;
 mod logging;
 mod moves;
 mod tick;
+mod waiting;
 
 use std::cell::RefCell;
 use std::io;
@@ -98,6 +99,7 @@ pub async fn run_watched(
             let pulse = health.watch("data", Duration::from_secs(10));
             let ticker = tokio::task::spawn_local(tick::run(server.clone(), cells, pulse));
             logging::start(&server, &health);
+            tokio::task::spawn_local(waiting::time_out(server.clone()));
             let following = async {
                 if let Some(data) = data {
                     logging::load(&server, data, &health).await?;

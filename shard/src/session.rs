@@ -11,6 +11,7 @@ use slotway_common::resp::Protocol;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
+use crate::blocked::Want;
 use crate::engine::{Engine, WatchId};
 use crate::transaction::Transaction;
 
@@ -38,6 +39,10 @@ pub struct Session {
     pub internal: Option<Rc<str>>,
     /// Slots that were refused on this internal connection and stay refused until RESUME.
     pub refused: Vec<Slot>,
+    /// Its commands may wait for data that is not there.
+    pub may_wait: bool,
+    /// What the command that has just run waits for.
+    pub wants: Option<Want>,
     /// The commands that wait for EXEC, after MULTI.
     pub transaction: Option<Box<Transaction>>,
     /// It watches keys.
@@ -70,6 +75,8 @@ impl Session {
             handshake: None,
             internal: None,
             refused: Vec::new(),
+            may_wait: false,
+            wants: None,
             transaction: None,
             watching: false,
             tokens: HashSet::new(),
@@ -152,6 +159,8 @@ pub struct Client {
     pub monitor: Cell<bool>,
     /// The node of an internal connection.
     pub internal: RefCell<Option<Rc<str>>>,
+    /// It waits for data: nothing more of it runs until then.
+    pub blocked: Cell<bool>,
     pub input_bytes: Cell<usize>,
     /// Commands that wait for EXEC, or -1.
     pub multi: Cell<i64>,
@@ -188,6 +197,7 @@ impl Client {
             no_evict: Cell::new(false),
             monitor: Cell::new(false),
             internal: RefCell::default(),
+            blocked: Cell::new(false),
             input_bytes: Cell::new(0),
             multi: Cell::new(-1),
             queued_bytes: Cell::new(0),

@@ -1,6 +1,6 @@
 //! A RESP client for tests: blocking, one request at a time or pipelined, replies as decoded values or as raw bytes.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -99,6 +99,24 @@ impl Client {
         let (value, length) = self.next()?;
         self.buffer.drain(..length);
         Ok(value)
+    }
+
+    /// Whether a reply or push is here, without waiting for one.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn has_reply(&mut self) -> Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let mut chunk = [0; 64 * 1024];
+        let read = self.stream.read(&mut chunk);
+        self.stream.set_nonblocking(false)?;
+        match read {
+            Ok(0) => bail!("the server closed the connection"),
+            Ok(length) => self.buffer.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Value::parse(&self.buffer)?.is_some())
     }
 
     /// Waits until the server closes the connection and returns what came before, undecoded.

@@ -111,7 +111,9 @@ fn only_what_redis_does_not_have_is_hidden() {
             "client|setinfo",
             "cluster|slot-stats",
             "slotway",
+            "slotway-block",
             "slotway-exec",
+            "slotway-unblock",
             "slotway-unwatch",
             "slotway-watch"
         ]

@@ -2,7 +2,7 @@
 
 use super::flags::Flags;
 use super::group::Group;
-use super::later::{BLOCKING, TRACKING};
+use super::later::TRACKING;
 use super::row::Command;
 use super::table::rows;
 
@@ -43,7 +43,7 @@ rows! { Connection:
         "Tells how this connection tracks keys."; later(TRACKING);
     "client|unblock", -3, [ADMIN NOSCRIPT LOADING STALE], "5.0.0", "O(log(N)), N connections",
         "client-id:int [timeout_error(TIMEOUT|ERROR)]",
-        "Ends the wait of another connection."; later(BLOCKING);
+        "Ends the wait of another connection."; proxy();
     "client|unpause", 2, [ADMIN NOSCRIPT LOADING STALE], "6.2.0", "O(N), N connections held back", "",
         "Lets held back commands run."; proxy();
     "echo", 2, [LOADING STALE FAST], "1.0.0", "O(1)", "message", "Returns its argument."; proxy();

@@ -10,10 +10,16 @@ use super::table::rows;
 rows! { Internal:
     "slotway", -2, [ADMIN NOSCRIPT LOADING STALE SKIP_MONITOR SKIP_SLOWLOG NO_AUTH NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the subcommand", "subcommand [argument*]",
         "Holds the commands between the processes of a cluster."; internal();
+    "slotway-block", -6, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the command",
+        "wait command left:int signal:int [key#0*]",
+        "Runs a command that may wait, for a client of a proxy; there is one key for each of its slots.";
+        keys(&[keys(5, -1, 1, RO)]) internal();
     "slotway-exec", -5, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
         "watch database:int commands count:int [key#0*]",
         "Runs the commands of a transaction as one; there is one key for each of their slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();
+    "slotway-unblock", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(1)", "wait [how]",
+        "Ends the wait of a client of a proxy."; internal();
     "slotway-unwatch", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(N), N watched keys", "watch",
         "Ends the watch of a client of a proxy."; internal();
     "slotway-watch", -3, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "O(N), N keys", "watch key#0*",

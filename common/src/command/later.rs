@@ -1,7 +1,6 @@
 //! Why commands are not served yet: phrases that stand after a colon in the error and in the README.
 
 pub(super) const ACL: &str = "there is one user, whose password is requirepass";
-pub(super) const BLOCKING: &str = "there are no commands that wait for data";
 pub(super) const MODULES: &str = "there are no modules";
 pub(super) const OPERATOR: &str = "slots are moved with the cluster file and the slotway command";
 pub(super) const PUBSUB: &str = "there are no channels";

@@ -4,23 +4,22 @@ use super::flags::Flags;
 use super::group::Group;
 use super::key_spec::uses::{RO, RO_ACCESS, RW_ACCESS_DELETE, RW_DELETE, RW_INSERT, RW_UPDATE};
 use super::key_spec::{counted, key, keys};
-use super::later::BLOCKING;
 use super::row::Command;
 use super::table::rows;
 
 rows! { List:
     "blmove", 6, [WRITE DENYOOM NOSCRIPT BLOCKING], "6.2.0", "O(1)",
         "source#0 destination#1 wherefrom(LEFT|RIGHT) whereto(LEFT|RIGHT) timeout:double",
-        "Moves an element from one end of a list to an end of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) later(BLOCKING);
+        "Moves an element from one end of a list to an end of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) proxy();
     "blmpop", -5, [WRITE BLOCKING MOVABLEKEYS], "7.0.0", "O(N+M), N keys, M elements popped",
         "timeout:double numkeys:int key#0* where(LEFT|RIGHT) [COUNT=count:int]",
-        "Pops elements of the first list that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) later(BLOCKING);
+        "Pops elements of the first list that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) proxy();
     "blpop", -3, [WRITE NOSCRIPT BLOCKING], "2.0.0", "O(N), N keys", "key#0* timeout:double",
-        "Pops the first element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) later(BLOCKING);
+        "Pops the first element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
     "brpop", -3, [WRITE NOSCRIPT BLOCKING], "2.0.0", "O(N), N keys", "key#0* timeout:double",
-        "Pops the last element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) later(BLOCKING);
+        "Pops the last element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
     "brpoplpush", 4, [WRITE DENYOOM NOSCRIPT BLOCKING], "2.2.0", "O(1)", "source#0 destination#1 timeout:double",
-        "Moves the last element of a list to the front of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) deprecated("6.2.0", "`BLMOVE` with `RIGHT` and `LEFT`") later(BLOCKING);
+        "Moves the last element of a list to the front of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) deprecated("6.2.0", "`BLMOVE` with `RIGHT` and `LEFT`") proxy();
     "lindex", 3, [READONLY], "1.0.0", "O(N), N elements passed", "key#0 index:int",
         "Returns the element at an index."; keys(&[key(1, RO_ACCESS)]);
     "linsert", 5, [WRITE DENYOOM], "2.2.0", "O(N), N elements passed", "key#0 where(BEFORE|AFTER) pivot element",

@@ -6,18 +6,17 @@ use super::key_spec::uses::{
     OW_UPDATE, RO, RO_ACCESS, RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_UPDATE,
 };
 use super::key_spec::{counted, key, keys};
-use super::later::BLOCKING;
 use super::row::Command;
 use super::table::rows;
 
 rows! { SortedSet:
     "bzmpop", -5, [WRITE BLOCKING MOVABLEKEYS], "7.0.0", "O(K)+O(M*log(N)), K keys, M elements popped",
         "timeout:double numkeys:int key#0* where(MIN|MAX) [COUNT=count:int]",
-        "Pops elements of the first sorted set that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) later(BLOCKING);
+        "Pops elements of the first sorted set that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) proxy();
     "bzpopmax", -3, [WRITE NOSCRIPT BLOCKING FAST], "5.0.0", "O(log(N))", "key#0* timeout:double",
-        "Pops the element with the highest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) later(BLOCKING);
+        "Pops the element with the highest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
     "bzpopmin", -3, [WRITE NOSCRIPT BLOCKING FAST], "5.0.0", "O(log(N))", "key#0* timeout:double",
-        "Pops the element with the lowest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) later(BLOCKING);
+        "Pops the element with the lowest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
     "zadd", -4, [WRITE DENYOOM FAST], "1.2.0", "O(log(N)) an element",
         "key#0 [condition(NX|XX)^3.0.2] [comparison(GT|LT)^6.2.0] [CH=change:token^3.0.2] [INCR=increment:token^3.0.2] score_member{score:double member}*",
         "Adds elements to a sorted set or changes their scores."; keys(&[key(1, RW_UPDATE)]);

@@ -54,10 +54,10 @@ rows! { Stream:
         "Returns the entries between two ids."; keys(&[key(1, RO_ACCESS)]);
     "xread", -4, [READONLY BLOCKING MOVABLEKEYS], "5.0.0", "O(N), N entries returned",
         "[COUNT=count:int] [BLOCK=milliseconds:int] STREAMS=streams{key#0* id*}",
-        "Returns the entries after given ids of several streams, and waits for some if wanted."; keys(&[all_after("STREAMS", 1, 2, RO_ACCESS)]);
+        "Returns the entries after given ids of several streams, and waits for some if wanted."; keys(&[all_after("STREAMS", 1, 2, RO_ACCESS)]) proxy();
     "xreadgroup", -7, [WRITE BLOCKING MOVABLEKEYS], "5.0.0", "O(N), N entries returned",
         "GROUP=group_consumer{group consumer} [COUNT=count:int] [BLOCK=milliseconds:int] [NOACK] STREAMS=streams{key#0* id*}",
-        "Reads several streams as a consumer of a group, and waits for entries if wanted."; keys(&[all_after("STREAMS", 4, 2, RO_ACCESS)]);
+        "Reads several streams as a consumer of a group, and waits for entries if wanted."; keys(&[all_after("STREAMS", 4, 2, RO_ACCESS)]) proxy();
     "xrevrange", -4, [READONLY], "5.0.0", "O(N), N entries returned", "key#0 end start [COUNT=count:int]",
         "Returns the entries between two ids, latest first."; keys(&[key(1, RO_ACCESS)]);
     "xsetid", -3, [WRITE DENYOOM FAST], "5.0.0", "O(1)",

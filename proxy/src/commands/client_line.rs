@@ -13,6 +13,7 @@ const DESCRIPTOR: c_int = -1;
 pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let mut flags = String::new();
     flags.extend(session.monitor.then_some('O'));
+    flags.extend(session.blocked.then_some('b'));
     flags.extend(session.transaction.is_some().then_some('x'));
     flags.extend(session.details.no_evict.then_some('e'));
     if flags.is_empty() {

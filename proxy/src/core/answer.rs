@@ -20,6 +20,19 @@ impl Core {
             let Some(upstream) = self.upstreams.get_mut(id) else { return Ok(()) };
             let progress = upstream.scanner.scan(rest)?;
             let kind = upstream.scanner.kind();
+            if kind == b'>' {
+                // What answers no request.
+                let (Progress::Complete(end), left) = (progress, rest) else {
+                    upstream.held.extend_from_slice(rest);
+                    return Ok(());
+                };
+                let (chunk, after) = left.split_at(end);
+                rest = after;
+                let mut whole = std::mem::take(&mut upstream.held);
+                whole.extend_from_slice(chunk);
+                self.take_push(&whole);
+                continue;
+            }
             let Some(owner) = upstream.front().map(|entry| entry.owner) else {
                 return Err(FrameError::Unexpected);
             };
@@ -29,9 +42,6 @@ impl Core {
                 Progress::Complete(end) => {
                     let (chunk, after) = rest.split_at(end);
                     rest = after;
-                    if kind == b'>' {
-                        continue;
-                    }
                     if passes {
                         upstream.begun = false;
                         if let Some((entry, sent_at)) = upstream.take() {
@@ -47,9 +57,6 @@ impl Core {
                     }
                 }
                 Progress::Partial => {
-                    if kind == b'>' {
-                        return Ok(());
-                    }
                     if passes {
                         upstream.begun = true;
                         self.pass_on(owner, rest, false);
@@ -82,7 +89,12 @@ impl Core {
         }
         let Some((entry, sent_at)) = upstream.take() else { return };
         match entry.owner {
-            Owner::Ticket(ticket) => self.settle_ticket(ticket, Ok(reply.to_vec())),
+            Owner::Ticket(ticket) => {
+                if let Some(wait) = self.wait_of(ticket) {
+                    self.wait_began(wait, id, reply);
+                }
+                self.settle_ticket(ticket, Ok(reply.to_vec()));
+            }
             owner => {
                 self.counters.error(Source::Upstream);
                 self.count(&entry, sent_at);

@@ -38,6 +38,11 @@ pub(super) enum Ticket {
         slot: u16,
     },
     Ask(oneshot::Sender<Result<Vec<u8>, AskError>>),
+    /// A command that may wait, under the number of its wait.
+    Block {
+        wait: u64,
+        sender: oneshot::Sender<Result<Vec<u8>, AskError>>,
+    },
 }
 
 impl Core {
@@ -72,6 +77,14 @@ impl Core {
         self.tickets.insert(ticket)
     }
 
+    /// The wait that a ticket begins.
+    pub(super) fn wait_of(&self, ticket: Id) -> Option<u64> {
+        match self.tickets.get(ticket) {
+            Some(Ticket::Block { wait, .. }) => Some(*wait),
+            _ => None,
+        }
+    }
+
     pub(super) fn push_ticket(&mut self, link: Id, ticket: Ticket, frame: &[u8]) {
         let ticket = self.tickets.insert(ticket);
         let entry = Entry {
@@ -94,7 +107,7 @@ impl Core {
         match self.tickets.remove(ticket) {
             // A connection that broke has forgotten its refusals, so it need not be told.
             Some(Ticket::Resume { detention, upstream, slot }) => self.resumed(detention, upstream, slot),
-            Some(Ticket::Ask(sender)) => {
+            Some(Ticket::Ask(sender) | Ticket::Block { sender, .. }) => {
                 let _ = sender.send(reply);
             }
             None => {}

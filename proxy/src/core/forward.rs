@@ -11,7 +11,7 @@ use crate::session::Stall;
 use crate::upstream::{Entry, Owner, State, Upstream};
 
 /// What the error of a command on keys of several slots says.
-fn crossslot(command: &Command) -> Error {
+pub(crate) fn crossslot(command: &Command) -> Error {
     let name = command.name.replace('|', " ").to_ascii_uppercase();
     Error::CrossSlot(
         format!("Keys in request don't hash to the same slot, and {name} is not split over slots yet").into(),

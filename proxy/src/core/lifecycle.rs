@@ -24,6 +24,7 @@ impl Core {
     pub fn close_session(&mut self, id: SessionId) {
         self.end_watch(id);
         if let Some(session) = self.sessions.remove(id) {
+            self.cancel_waits(&session.waits);
             self.total -= session.accounted;
             self.counters.connections_closed.inc();
         }
@@ -54,7 +55,12 @@ impl Core {
     pub fn input_ended(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.ended = true;
-            self.close_if_done(id);
+            // Nobody is there to be handed what it waits for.
+            if session.waits.is_empty() {
+                self.close_if_done(id);
+            } else {
+                self.close_now(id);
+            }
         }
     }
 

@@ -112,6 +112,7 @@ impl Core {
         let begun = upstream.begun;
         let shard = upstream.shard;
         let lost = upstream.reset();
+        self.lose_waits(id);
         let name = self.shard_name(shard);
         let may_have_run = error_line(&Error::err(format!(
             "the connection to shard '{name}' broke before its reply ({reason}): the command may have been executed"

@@ -185,7 +185,11 @@ impl Core {
     }
 
     /// The shard that owns all of the slots; any shard if there are none.
-    fn owner_of_all(&self, slots: &[(u16, &[u8])], watch: Option<&Watch>) -> Result<usize, Unsent> {
+    pub(super) fn owner_of_all(
+        &self,
+        slots: &[(u16, &[u8])],
+        watch: Option<&Watch>,
+    ) -> Result<usize, Unsent> {
         let mut owner = None;
         if let Some(watch) = watch {
             let here = |(slot, _): &(u16, Box<[u8]>)| self.view.owner(*slot) == Some(watch.shard);
@@ -239,6 +243,19 @@ impl Core {
         let entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
         let mut frame = Vec::new();
         batch.encode(watch, &slots, &mut frame);
+        self.ask_on_slots(job, owner, &slots, entry, frame);
+        Ok((owner, receiver))
+    }
+
+    /// Sends a request on some slots to their owner, in the name of a job's client.
+    pub(super) fn ask_on_slots(
+        &mut self,
+        job: &Job,
+        owner: usize,
+        slots: &[(u16, &[u8])],
+        entry: Entry,
+        frame: Vec<u8>,
+    ) {
         if slots.iter().any(|(slot, _)| self.detained.contains_key(slot)) {
             let slots: Vec<u16> = slots.iter().map(|(slot, _)| *slot).collect();
             self.detain_request(&slots, frame, entry, job.protocol, job.database);
@@ -247,7 +264,6 @@ impl Core {
             let link = self.link_of_route(route, owner);
             self.resend(link, entry, &frame);
         }
-        Ok((owner, receiver))
     }
 
     /// Checks that a batch can go to one shard as things are.
@@ -328,7 +344,7 @@ impl Core {
         flow
     }
 
-    fn next_token(&mut self) -> u64 {
+    pub(super) fn next_token(&mut self) -> u64 {
         self.last_token = self.last_token.wrapping_add(1) & (u64::MAX >> 1);
         self.last_token
     }

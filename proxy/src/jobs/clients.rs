@@ -183,3 +183,23 @@ pub(super) async fn unpause(worker: &Rc<Worker>, reply: &mut Reply<'_>) -> Resul
     reply.ok();
     Ok(())
 }
+
+pub(super) async fn unblock(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let args = job.args.args();
+    let how: &[u8] = match args.len() {
+        3 => b"TIMEOUT",
+        4 if args.is(3, "TIMEOUT") => b"TIMEOUT",
+        4 if args.is(3, "ERROR") => b"ERROR",
+        4 => return Err(Error::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(bad_subcommand_call(&args)),
+    };
+    let id = parse_i64(args.at(2)).ok_or(Error::NotInteger)?;
+    let Ok(client) = u64::try_from(id) else {
+        reply.int(0);
+        return Ok(());
+    };
+    let unblocked =
+        worker.context.fleet.each(move |worker| worker.with(|core| core.unblock(client, how))).await;
+    reply.int(i64::from(unblocked.contains(&true)));
+    Ok(())
+}

@@ -246,6 +246,7 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
     let mut flags = String::new();
     flags.extend(client.monitor.get().then_some('O'));
+    flags.extend(client.blocked.get().then_some('b'));
     flags.extend((client.multi.get() >= 0).then_some('x'));
     flags.extend(client.no_evict.get().then_some('e'));
     if flags.is_empty() {

@@ -80,6 +80,7 @@ fn prove(call: &mut Call<'_>) -> Result<(), Error> {
     *session.client.internal.borrow_mut() = Some(node.clone());
     session.internal = Some(node);
     session.authenticated = true;
+    session.may_wait = false;
     session.db = proven.mode.database as usize;
     session.protocol = if proven.mode.resp == 3 { Protocol::Resp3 } else { Protocol::Resp2 };
     session.client.protocol.set(session.protocol);

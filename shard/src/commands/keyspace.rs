@@ -161,6 +161,7 @@ fn flush(call: &mut Call<'_>, db: Option<usize>) -> Result<(), Error> {
     let only = call.session.only.as_ref();
     let removed = call.engine.flush(db, |slot| only.is_none_or(|only| only.contains(slot)));
     call.engine.dirty(removed.max(1));
+    call.node.blocked.flushed(db);
     call.reply.ok();
     Ok(())
 }
@@ -177,6 +178,7 @@ fn swapdb(call: &mut Call<'_>) -> Result<(), Error> {
     let only = call.session.only.as_ref();
     call.engine.swap(first, second, |slot| only.is_none_or(|only| only.contains(slot)));
     call.engine.dirty(1);
+    call.node.blocked.swapped(first, second);
     call.reply.ok();
     Ok(())
 }

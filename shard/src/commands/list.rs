@@ -282,7 +282,7 @@ fn lpos(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// The end that a word names.
-fn end_named(word: &[u8]) -> Result<End, Error> {
+pub(super) fn end_named(word: &[u8]) -> Result<End, Error> {
     if word.eq_ignore_ascii_case(b"LEFT") {
         Ok(End::Head)
     } else if word.eq_ignore_ascii_case(b"RIGHT") {
@@ -294,19 +294,26 @@ fn end_named(word: &[u8]) -> Result<End, Error> {
 
 fn lmove(call: &mut Call<'_>) -> Result<(), Error> {
     let (from, to) = (end_named(call.args.at(3))?, end_named(call.args.at(4))?);
-    move_between(call, from, to)
+    move_or_null(call, from, to)
 }
 
 fn rpoplpush(call: &mut Call<'_>) -> Result<(), Error> {
-    move_between(call, End::Tail, End::Head)
+    move_or_null(call, End::Tail, End::Head)
 }
 
-fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<(), Error> {
+fn move_or_null(call: &mut Call<'_>, from: End, to: End) -> Result<(), Error> {
+    if !move_between(call, from, to)? {
+        call.reply.null();
+    }
+    Ok(())
+}
+
+/// Moves an element and replies with it; false, without a reply, if there is none.
+pub(super) fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<bool, Error> {
     let (source, target, db) = (call.key(1), call.key(2), call.session.db);
     let limits = call.engine.limits;
     if call.engine.edit::<List>(db, &source)?.is_none() {
-        call.reply.null();
-        return Ok(());
+        return Ok(false);
     }
     // The target's type is checked before anything is taken from the source.
     call.engine.edit::<List>(db, &target)?;
@@ -329,23 +336,43 @@ fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<(), Error> {
             list.drop_end(from, 1);
         }
     }
-    let Some(value) = value else {
-        call.reply.null();
-        return Ok(());
-    };
+    let Some(value) = value else { return Ok(false) };
     if source.bytes != target.bytes {
         call.engine.edit_or_create::<List>(db, &target)?.push(to, &value, &limits);
     }
     call.engine.dirty(2);
     call.reply.bulk(&value);
-    Ok(())
+    Ok(true)
+}
+
+/// Pops one element of the key at an argument and replies with both; false, without a reply, if there is none.
+pub(super) fn pop_with_key(call: &mut Call<'_>, index: usize, end: End) -> Result<bool, Error> {
+    let key = call.key(index);
+    let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else { return Ok(false) };
+    call.reply.array(2);
+    call.reply.bulk(key.bytes);
+    for value in from_end(&list, end).take(1) {
+        element(&mut call.reply, value);
+    }
+    list.drop_end(end, 1);
+    drop(list);
+    call.engine.dirty(1);
+    Ok(true)
 }
 
 fn lmpop(call: &mut Call<'_>) -> Result<(), Error> {
-    let (keys, next) = items::numbered_keys(call, 1)?;
+    if lmpop_at(call, 1)?.is_some() {
+        call.reply.null_array();
+    }
+    Ok(())
+}
+
+/// LMPOP whose number of keys stands at `numkeys`. Gives the places of the keys, without a reply, if none has anything.
+pub(super) fn lmpop_at(call: &mut Call<'_>, numkeys: usize) -> Result<Option<std::ops::Range<usize>>, Error> {
+    let (keys, next) = items::numbered_keys(call, numkeys)?;
     let end = end_named(call.args.at(next))?;
     let count = items::pop_count(call, next + 1)?;
-    for index in keys {
+    for index in keys.clone() {
         let key: Key<'_> = call.key(index);
         let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else { continue };
         let popped = count.min(list.len());
@@ -358,8 +385,7 @@ fn lmpop(call: &mut Call<'_>) -> Result<(), Error> {
         list.drop_end(end, popped);
         drop(list);
         call.engine.dirty(popped as u64);
-        return Ok(());
+        return Ok(None);
     }
-    call.reply.null_array();
-    Ok(())
+    Ok(Some(keys))
 }

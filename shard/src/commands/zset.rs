@@ -288,14 +288,31 @@ fn zpop(call: &mut Call<'_>, highest: bool) -> Result<(), Error> {
 }
 
 fn zmpop(call: &mut Call<'_>) -> Result<(), Error> {
-    let (keys, next) = items::numbered_keys(call, 1)?;
+    if zmpop_at(call, 1)?.is_some() {
+        call.reply.null_array();
+    }
+    Ok(())
+}
+
+/// Pops one member of the key at an argument and replies with all three; false, without a reply, if there is none.
+pub(super) fn pop_with_key(call: &mut Call<'_>, index: usize, highest: bool) -> Result<bool, Error> {
+    let key = call.key(index);
+    take(call, &key, highest, 1, false, |reply, _| {
+        reply.array(3);
+        reply.bulk(key.bytes);
+    })
+}
+
+/// ZMPOP whose number of keys stands at `numkeys`. Gives the places of the keys, without a reply, if none has anything.
+pub(super) fn zmpop_at(call: &mut Call<'_>, numkeys: usize) -> Result<Option<std::ops::Range<usize>>, Error> {
+    let (keys, next) = items::numbered_keys(call, numkeys)?;
     let highest = match call.args.get(next) {
         Some(word) if word.eq_ignore_ascii_case(b"MIN") => false,
         Some(word) if word.eq_ignore_ascii_case(b"MAX") => true,
         _ => return Err(Error::Syntax),
     };
     let count = items::pop_count(call, next + 1)?;
-    for index in keys {
+    for index in keys.clone() {
         let key = call.key(index);
         let header = |reply: &mut Reply<'_>, popped| {
             reply.array(2);
@@ -303,11 +320,10 @@ fn zmpop(call: &mut Call<'_>) -> Result<(), Error> {
             reply.array(popped);
         };
         if take(call, &key, highest, count, true, header)? {
-            return Ok(());
+            return Ok(None);
         }
     }
-    call.reply.null_array();
-    Ok(())
+    Ok(Some(keys))
 }
 
 /// Pops up to `count` members with the lowest or highest scores and replies them after a `header`. Says whether there

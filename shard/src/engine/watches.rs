@@ -49,12 +49,12 @@ struct Watch {
 pub(super) struct Watches {
     watches: HashMap<WatchId, Watch>,
     watchers: HashMap<(DbIndex, Box<[u8]>), Vec<WatchId>>,
-    /// How many keys of each slot are watched.
-    slots: HashMap<Slot, usize>,
+    /// How many keys of each slot clients watch or wait for.
+    interests: HashMap<Slot, usize>,
 }
 
 impl Watches {
-    /// Adds a key to a watch; true when it is the first one of its slot.
+    /// Adds a key to a watch; false if it is there already, or does not matter any more.
     fn add(&mut self, id: WatchId, db: DbIndex, key: &Key<'_>, expired: bool) -> bool {
         let watch = self.watches.entry(id).or_default();
         if watch.broken || watch.keys.iter().any(|watched| watched.db == db && *watched.key == *key.bytes) {
@@ -62,12 +62,10 @@ impl Watches {
         }
         watch.keys.push(Watched { db, slot: key.slot, key: key.bytes.into(), expired });
         self.watchers.entry((db, key.bytes.into())).or_default().push(id);
-        let count = self.slots.entry(key.slot).or_default();
-        *count += 1;
-        *count == 1
+        true
     }
 
-    /// Forgets the keys of a watch; gives the slots in which none is watched any more.
+    /// Forgets the keys of a watch; gives their slots.
     fn clear(&mut self, id: WatchId) -> Vec<Slot> {
         let Some(watch) = self.watches.get_mut(&id) else { return Vec::new() };
         let mut left = Vec::new();
@@ -79,13 +77,7 @@ impl Watches {
                     self.watchers.remove(&entry);
                 }
             }
-            if let Some(count) = self.slots.get_mut(&watched.slot) {
-                *count -= 1;
-                if *count == 0 {
-                    self.slots.remove(&watched.slot);
-                    left.push(watched.slot);
-                }
-            }
+            left.push(watched.slot);
         }
         left
     }
@@ -134,7 +126,23 @@ impl Engine {
     pub fn watch_key(&mut self, id: WatchId, db: DbIndex, key: &Key<'_>) {
         let expired = self.has_expired(db, key);
         if self.watches.add(id, db, key, expired) {
-            self.watch(key.slot, Watcher::Clients, true);
+            self.add_interest(key.slot);
+        }
+    }
+
+    /// A client watches a key of the slot, or waits for it.
+    pub fn add_interest(&mut self, slot: Slot) {
+        *self.watches.interests.entry(slot).or_default() += 1;
+        self.watch(slot, Watcher::Clients, true);
+    }
+
+    /// A client does no longer what [`Engine::add_interest`] said.
+    pub fn drop_interest(&mut self, slot: Slot) {
+        let Some(count) = self.watches.interests.get_mut(&slot) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.watches.interests.remove(&slot);
+            self.watch(slot, Watcher::Clients, false);
         }
     }
 
@@ -153,7 +161,7 @@ impl Engine {
                 .any(|watched| !watched.expired && self.has_expired(watched.db, &Key::new(&watched.key)))
         });
         for slot in self.watches.clear(id) {
-            self.watch(slot, Watcher::Clients, false);
+            self.drop_interest(slot);
         }
         match self.watches.watches.remove(&id) {
             None => WatchState::Unknown,
@@ -163,15 +171,17 @@ impl Engine {
     }
 
     /// Takes note of what a command has written in slots with watched keys. A command that counted no change since
-    /// `changes` has written nothing.
+    /// `changes` has written nothing. Gives the keys, since somebody may wait for one.
     #[cold]
-    pub fn settle_touched(&mut self, changes: u64) {
+    pub fn settle_touched(&mut self, changes: u64) -> Vec<(DbIndex, Box<[u8]>)> {
         let touched = self.take_touched();
-        if self.changes() != changes {
-            for (db, key) in touched {
-                self.watches.touch(db, &key);
-            }
+        if self.changes() == changes {
+            return Vec::new();
         }
+        for (db, key) in &touched {
+            self.watches.touch(*db, key);
+        }
+        touched
     }
 
     /// Breaks the watches of a key that a command has left as it was: where Redis tells of it all the same.
@@ -212,7 +222,7 @@ impl Engine {
         for (id, ..) in self.watches.keys_in(|of, _| of == slot) {
             self.watches.break_watch(id);
             for slot in self.watches.clear(id) {
-                self.watch(slot, Watcher::Clients, false);
+                self.drop_interest(slot);
             }
         }
     }

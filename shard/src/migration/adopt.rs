@@ -57,6 +57,8 @@ impl Shard {
 
     /// The slot is another shard's now.
     fn let_go(&mut self, slot: Slot, state: &ClusterState, serves: bool) {
+        let Self { engine, node } = self;
+        crate::blocked::slot_left(engine, node, slot);
         let space = self.engine.detach(slot);
         self.engine.free(space);
         // A process that serves no more, because there is a later one, has no say in what the directory holds.

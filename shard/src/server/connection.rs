@@ -42,7 +42,7 @@ const LARGE: usize = 64 * 1024;
 pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Client>, authenticated: bool) {
     let mut connection = Connection {
         stream,
-        session: Session::new(client, authenticated),
+        session: Session { may_wait: true, ..Session::new(client, authenticated) },
         parser: Parser::new(),
         input: Vec::new(),
         output: Vec::new(),
@@ -104,6 +104,9 @@ impl Connection {
             self.take_pushed();
             if self.session.saving.is_some() && !self.has_saved() {
                 return self.poll_held(context);
+            }
+            if self.session.client.blocked.get() {
+                return self.poll_blocked(context);
             }
             match self.poll_write(context) {
                 Poll::Ready(Ok(())) => {}
@@ -175,8 +178,17 @@ impl Connection {
     fn take_pushed(&mut self) {
         let mut pushed = self.session.client.pushed.borrow_mut();
         if !pushed.is_empty() {
+            let from = self.output.len();
             self.output.extend_from_slice(&pushed);
             *pushed = Vec::new();
+            drop(pushed);
+            let server = self.server.clone();
+            let shard = server.shard.borrow();
+            if shard.node.log.is_on() {
+                // It may tell of what the log does not have yet.
+                self.ran = 1;
+                self.hold(&shard, from);
+            }
         }
     }
 
@@ -392,7 +404,7 @@ impl Connection {
                 );
                 used += frame.length;
                 self.ran += 1;
-                if self.session.suspended {
+                if self.session.suspended || self.session.client.blocked.get() {
                     return self.stop(used, Stop::Closing);
                 }
                 if self.session.closing {
@@ -428,6 +440,9 @@ impl Connection {
                     }
                     used += length;
                     self.ran += 1;
+                    if self.session.client.blocked.get() {
+                        return self.stop(used, Stop::Closing);
+                    }
                     if self.session.closing {
                         return self.stop(input.len(), Stop::Closing);
                     }
@@ -465,6 +480,23 @@ impl Connection {
             Poll::Ready(Err(_)) => Poll::Ready(()),
             _ => Poll::Pending,
         }
+    }
+
+    /// The client waits for data. What it sends meanwhile is only kept, but its going must be noticed.
+    #[cold]
+    fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Poll::Ready(Err(_)) = self.poll_write(context) {
+            return Poll::Ready(());
+        }
+        while self.input.len() < LARGE {
+            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input);
+            match read {
+                Poll::Ready(Ok(count)) if self.note_read(count) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
     }
 
     /// Stops before everything that was read ahead has run: it is read again later.
@@ -509,6 +541,8 @@ impl Drop for Connection {
             shard.node.clients.remove(self.session.client.id);
             shard.node.monitors.remove(self.session.client.id);
             self.session.end_watches(&mut shard.engine);
+            let Shard { engine, node } = &mut *shard;
+            crate::blocked::forget(engine, node, self.session.client.id);
         }
     }
 }

@@ -103,12 +103,14 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
             core.sessions.len(),
             largest(crate::session::Session::input_bytes),
             largest(crate::session::Session::output_bytes),
+            core.sessions.iter().filter(|(_, session)| session.blocked).count(),
         )
     });
     let each = each.await;
-    let clients: usize = each.iter().map(|(clients, _, _)| clients).sum();
-    let input = each.iter().map(|(_, input, _)| *input).max().unwrap_or(0);
-    let output = each.iter().map(|(_, _, output)| *output).max().unwrap_or(0);
+    let clients: usize = each.iter().map(|(clients, ..)| clients).sum();
+    let input = each.iter().map(|(_, input, ..)| *input).max().unwrap_or(0);
+    let output = each.iter().map(|(_, _, output, _)| *output).max().unwrap_or(0);
+    let blocked: usize = each.iter().map(|(.., blocked)| blocked).sum();
     let context = &worker.context;
     let accepted: u64 = context.counters.iter().map(|counters| counters.connections_accepted.get()).sum();
     let (max_clients, hz) = {
@@ -165,7 +167,7 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
                 ("maxclients", max_clients.to_string()),
                 ("client_recent_max_input_buffer", input.to_string()),
                 ("client_recent_max_output_buffer", output.to_string()),
-                ("blocked_clients", "0".to_owned()),
+                ("blocked_clients", blocked.to_string()),
                 ("tracking_clients", "0".to_owned()),
                 ("clients_in_timeout_table", "0".to_owned()),
             ],

@@ -128,6 +128,7 @@ fn destroy(call: &mut Call<'_>) -> Result<(), Error> {
         stream.remove_group(name);
     }
     call.engine.dirty_unseen(u64::from(exists));
+    call.node.blocked.touched(db, key.bytes);
     call.reply.int(i64::from(exists));
     Ok(())
 }

@@ -1,9 +1,11 @@
-//! XREAD and XREADGROUP, of what is there.
+//! XREAD and XREADGROUP.
 
 use slotway_common::error::Error;
 
 use super::id::{exact, put_id};
 use super::{put_entries, put_entry, quoting};
+use crate::blocked::{Awaited, Want};
+use crate::commands::blocking::ends_after;
 use crate::commands::{Call, Handler};
 use crate::engine::Key;
 use crate::types::Stream;
@@ -22,6 +24,8 @@ struct Options<'a> {
     /// The group and the consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
+    /// How long to wait, in milliseconds, if nothing is there.
+    block: Option<i64>,
     /// The first key, and the number of keys.
     first: usize,
     streams: usize,
@@ -29,22 +33,21 @@ struct Options<'a> {
 
 impl<'a> Options<'a> {
     fn parse(call: &Call<'a>, by_group: bool) -> Result<Self, Error> {
-        let mut options = Self { count: usize::MAX, group: None, no_ack: false, first: 0, streams: 0 };
+        let mut options =
+            Self { count: usize::MAX, group: None, no_ack: false, block: None, first: 0, streams: 0 };
         let only_group = |option: &str| {
             Error::err(format!(
                 "The {option} option is only supported by XREADGROUP. You called XREAD instead."
             ))
         };
-        let mut waits = false;
         let mut index = 1;
         while index < call.args.len() {
             let follow = call.args.len() - index - 1;
             if call.args.is(index, "BLOCK") && follow >= 1 {
                 let wrong = Error::err("timeout is not an integer or out of range");
-                if slotway_common::number::parse_i64(call.args.at(index + 1)).ok_or(wrong)? < 0 {
-                    return Err(Error::err("timeout is negative"));
-                }
-                waits = true;
+                let milliseconds = slotway_common::number::parse_i64(call.args.at(index + 1)).ok_or(wrong)?;
+                ends_after(call, milliseconds)?;
+                options.block = Some(milliseconds);
                 index += 2;
             } else if call.args.is(index, "COUNT") && follow >= 1 {
                 let count = usize::try_from(call.integer(index + 1)?).unwrap_or(0);
@@ -79,13 +82,6 @@ impl<'a> Options<'a> {
         }
         if by_group && options.group.is_none() {
             return Err(Error::err("Missing GROUP option for XREADGROUP"));
-        }
-        // A client that expects to wait would ask again and again.
-        if waits {
-            return Err(Error::err(format!(
-                "{} with BLOCK is not supported by Slotway yet: there are no commands that wait for data",
-                call.command.name.to_ascii_uppercase()
-            )));
         }
         Ok(options)
     }
@@ -140,18 +136,55 @@ fn xread(call: &mut Call<'_>, by_group: bool) -> Result<(), Error> {
             },
         });
     }
-    let (at, mut served) = (call.reply.begin(), 0);
+    // A `$` means what is last now, however long it takes.
+    let ids: Vec<Option<Id>> = wanted
+        .iter()
+        .map(|wanted| match wanted {
+            Wanted::Above(id) => Some(*id),
+            _ => None,
+        })
+        .collect();
+    let before = call.reply.position();
+    let at = call.reply.begin();
+    let mut served = 0;
     for (offset, wanted) in wanted.into_iter().enumerate() {
         let key = call.key(options.first + offset);
         served += usize::from(serve(call, &key, &wanted, &options)?);
     }
     if served == 0 {
-        call.reply.null_array();
+        call.reply.truncate(before);
+        match options.block {
+            Some(milliseconds) => wait(call, &options, milliseconds, &ids)?,
+            None => call.reply.null_array(),
+        }
     } else if call.reply.is_resp3() {
         call.reply.finish_map(at, served);
     } else {
         call.reply.finish_array(at, served);
     }
+    Ok(())
+}
+
+/// Has the client wait for entries.
+fn wait(
+    call: &mut Call<'_>,
+    options: &Options<'_>,
+    milliseconds: i64,
+    ids: &[Option<Id>],
+) -> Result<(), Error> {
+    let mut args: Vec<Vec<u8>> = call.args.iter().map(<[u8]>::to_vec).collect();
+    for (offset, id) in ids.iter().enumerate() {
+        if let (Some(id), Some(arg)) = (id, args.get_mut(options.first + options.streams + offset)) {
+            *arg = id.to_string().into_bytes();
+        }
+    }
+    call.wait(Want {
+        awaited: if options.group.is_some() { Awaited::Group } else { Awaited::Stream },
+        keys: (options.first..options.first + options.streams).collect(),
+        deadline: ends_after(call, milliseconds)?,
+        array: true,
+        args: Some(args),
+    });
     Ok(())
 }
 

@@ -1,0 +1,179 @@
+//! Clients that wait for data on a shard.
+//!
+//! `SLOTWAY-BLOCK` goes over the connection that the client's other requests take, so it keeps its place among them, and is
+//! refused and sent again like them. If there is nothing, the shard answers `+WAITING`, and what the client gets comes
+//! later as a push with the number of the wait. So any number of clients wait over one connection, and cost memory only.
+
+use slotway_common::command::find_by_full_name;
+use slotway_common::resp::frame::{Elements, string};
+use slotway_common::resp::request;
+use tokio::sync::oneshot;
+
+use super::ask::Ticket;
+use super::{AskError, Core, Job, SessionId, Unsent, UpstreamId};
+use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
+
+/// What comes of asking.
+type Answer = oneshot::Receiver<Result<Vec<u8>, AskError>>;
+
+/// A client that waits, or is about to.
+#[derive(Debug)]
+pub(super) struct Wait {
+    session: SessionId,
+    /// The connection over which the push will come, once that is known.
+    upstream: Option<UpstreamId>,
+    sender: oneshot::Sender<Result<Vec<u8>, AskError>>,
+}
+
+/// A command that may wait, on its way.
+pub(crate) struct Asked {
+    pub(crate) token: u64,
+    pub(crate) shard: usize,
+    /// The command's reply, or `+WAITING`.
+    pub(crate) reply: Answer,
+    /// What is pushed after that.
+    pub(crate) pushed: Answer,
+}
+
+impl Core {
+    /// Sends a command that may wait, for a job. All slots must be of one shard. With `signals` nothing is run; `left` are
+    /// the milliseconds that it may wait if that is not what the command says.
+    pub(crate) fn ask_blocking(
+        &mut self,
+        job: &Job,
+        command: &[u8],
+        slots: &[(u16, &[u8])],
+        left: Option<i64>,
+        signals: bool,
+    ) -> Result<Asked, Unsent> {
+        let shard = self.owner_of_all(slots, None)?;
+        let token = self.next_token();
+        let (mut number, mut time) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let words: [&[u8]; 5] = [
+            b"SLOTWAY-BLOCK",
+            number.format(token).as_bytes(),
+            command,
+            left.map_or(&b""[..], |left| time.format(left).as_bytes()),
+            if signals { b"1" } else { b"0" },
+        ];
+        let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
+        let mut frame = Vec::new();
+        request::encode(words.into_iter(), &mut frame);
+        let (reply_to, reply) = oneshot::channel();
+        let (sender, pushed) = oneshot::channel();
+        self.waits.insert(token, Wait { session: job.session, upstream: None, sender });
+        if let Some(session) = self.sessions.get_mut(job.session) {
+            session.waits.push(token);
+        }
+        let ticket = self.add_ticket(Ticket::Block { wait: token, sender: reply_to });
+        let row = find_by_full_name(b"slotway-block").map_or(u16::MAX, |row| row.id);
+        let slot = if let [(slot, _)] = slots { *slot } else { MANY_SLOTS };
+        let entry = Entry {
+            owner: Owner::Ticket(ticket),
+            length: 0,
+            slot,
+            command: row,
+            writes: true,
+            refusals: 0,
+            received: self.now,
+        };
+        self.ask_on_slots(job, shard, slots, entry, frame);
+        Ok(Asked { token, shard, reply, pushed })
+    }
+
+    /// A shard has answered the request that began a wait.
+    pub(super) fn wait_began(&mut self, token: u64, upstream: UpstreamId, reply: &[u8]) {
+        if !reply.starts_with(b"+WAITING") {
+            return;
+        }
+        match self.waits.get_mut(&token) {
+            Some(wait) => {
+                wait.upstream = Some(upstream);
+                if let Some(session) = self.sessions.get_mut(wait.session) {
+                    session.blocked = true;
+                }
+            }
+            // The client has gone meanwhile.
+            None => self.tell_unblock(upstream, token, None),
+        }
+    }
+
+    /// Takes a push of a shard.
+    pub(super) fn take_push(&mut self, push: &[u8]) {
+        let Some(mut elements) = Elements::open(push) else { return };
+        if elements.next().and_then(string) != Some(b"served") {
+            return;
+        }
+        let token = elements.next().and_then(string).and_then(|text| std::str::from_utf8(text).ok());
+        let (Some(token), Some(reply)) = (token.and_then(|text| text.parse().ok()), elements.next()) else {
+            return;
+        };
+        if let Some(wait) = self.end_wait(token) {
+            let _ = wait.sender.send(Ok(reply.to_vec()));
+        }
+    }
+
+    fn end_wait(&mut self, token: u64) -> Option<Wait> {
+        let wait = self.waits.remove(&token)?;
+        if let Some(session) = self.sessions.get_mut(wait.session) {
+            session.waits.retain(|other| *other != token);
+            session.blocked &= !session.waits.is_empty();
+        }
+        Some(wait)
+    }
+
+    /// A connection broke: what was to come over it will not.
+    pub(super) fn lose_waits(&mut self, upstream: UpstreamId) {
+        let lost: Vec<u64> = self
+            .waits
+            .iter()
+            .filter(|(_, wait)| wait.upstream == Some(upstream))
+            .map(|(token, _)| *token)
+            .collect();
+        for token in lost {
+            if let Some(wait) = self.end_wait(token) {
+                let _ = wait.sender.send(Err(AskError::Lost));
+            }
+        }
+    }
+
+    /// Ends a wait without a word to its client.
+    pub(crate) fn cancel_wait(&mut self, token: u64) {
+        if let Some(upstream) = self.end_wait(token).and_then(|wait| wait.upstream) {
+            self.tell_unblock(upstream, token, None);
+        }
+    }
+
+    /// Ends all waits of a client that has gone.
+    pub(super) fn cancel_waits(&mut self, waits: &[u64]) {
+        for token in waits {
+            self.cancel_wait(*token);
+        }
+    }
+
+    /// CLIENT UNBLOCK: has the shard tell a client that it need not wait; false if it does not.
+    pub(crate) fn unblock(&mut self, client: u64, how: &[u8]) -> bool {
+        let found = self.sessions.iter().find(|(_, session)| session.client == client);
+        let waits = found.map(|(_, session)| session.waits.clone()).unwrap_or_default();
+        let mut any = false;
+        for token in waits {
+            if let Some(upstream) = self.waits.get(&token).and_then(|wait| wait.upstream) {
+                self.tell_unblock(upstream, token, Some(how));
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn tell_unblock(&mut self, upstream: UpstreamId, token: u64, how: Option<&[u8]>) {
+        if self.upstreams.get(upstream).is_some_and(|upstream| upstream.state == State::Ready) {
+            let mut number = itoa::Buffer::new();
+            let words: Vec<&[u8]> =
+                [&b"SLOTWAY-UNBLOCK"[..], number.format(token).as_bytes()].into_iter().chain(how).collect();
+            let mut frame = Vec::new();
+            request::encode(words.into_iter(), &mut frame);
+            let (sender, _) = oneshot::channel();
+            self.push_ticket(upstream, Ticket::Ask(sender), &frame);
+        }
+    }
+}

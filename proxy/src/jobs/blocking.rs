@@ -1,0 +1,312 @@
+//! Commands that wait for data.
+//!
+//! Where one shard has all the keys it does the waiting. Where several have them the keys are tried in their order, one
+//! shard after the other, and if there is nothing each shard tells when there may be something: nothing is popped before
+//! it is tried for, so nothing is popped twice or lost. Who of several clients gets an element that way is not a matter of
+//! who came first.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use slotway_common::command::{self, Command};
+use slotway_common::error::Error;
+use slotway_common::number::{parse_f64, parse_i64};
+use slotway_common::resp::{Args, Reply, request};
+use slotway_common::slot::slot_of;
+
+use super::asking::successful;
+use crate::core::{AskError, Asked, Job, Unsent};
+use crate::owned::OwnedArgs;
+use crate::transaction::{Batch, add_slot};
+use crate::worker::Worker;
+
+/// How long a command may wait still.
+#[derive(Clone, Copy)]
+struct Patience(Option<Instant>);
+
+impl Patience {
+    /// Milliseconds that are left; 0 is for ever, as clients say it, and nothing when there are none.
+    fn left(self) -> Option<i64> {
+        let Some(end) = self.0 else { return Some(0) };
+        let left = end.saturating_duration_since(Instant::now()).as_millis() as i64;
+        (left > 0).then_some(left)
+    }
+}
+
+/// How the timeout of a command is to be read.
+fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
+    let milliseconds = match command.name {
+        "xread" | "xreadgroup" => {
+            let block = (1..args.len()).find(|index| args.is(*index, "BLOCK")).unwrap_or(0);
+            parse_i64(args.get(block + 1).unwrap_or_default())
+                .ok_or(Error::err("timeout is not an integer or out of range"))?
+        }
+        name => {
+            let index = match name {
+                "blmpop" | "bzmpop" => 1,
+                _ => args.len() - 1,
+            };
+            let seconds =
+                parse_f64(args.at(index)).ok_or(Error::err("timeout is not a float or out of range"))?;
+            let milliseconds = (seconds * 1000.0).ceil();
+            // Redis takes what is too large for a negative number, too.
+            if milliseconds < i64::MAX as f64 { milliseconds as i64 } else { -1 }
+        }
+    };
+    match u64::try_from(milliseconds) {
+        Err(_) => Err(Error::err("timeout is negative")),
+        Ok(0) => Ok(Patience(None)),
+        // What is too far away to be told is never.
+        Ok(milliseconds) => Ok(Patience(Instant::now().checked_add(Duration::from_millis(milliseconds)))),
+    }
+}
+
+/// Whether a call of XREAD or XREADGROUP may wait.
+pub(crate) fn waits(args: &Args<'_>) -> bool {
+    let options = (1..args.len()).take_while(|index| !args.is(*index, "STREAMS"));
+    options.into_iter().any(|index| args.is(index, "BLOCK"))
+}
+
+pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let args = job.args.args();
+    let positions: Vec<usize> =
+        command::keys(job.command, &args).map(|keys| keys.positions().collect()).unwrap_or_default();
+    let owners: Vec<Option<usize>> = {
+        let core = worker.core.borrow();
+        positions.iter().map(|position| core.view.owner(slot_of(args.at(*position)))).collect()
+    };
+    if owners.iter().all(|owner| *owner == owners[0]) {
+        return on_one_shard(worker, job, &positions, reply).await;
+    }
+    if !matches!(job.command.name, "blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmpop" | "bzmpop") {
+        return Err(crate::core::crossslot(job.command));
+    }
+    on_several_shards(worker, job, &positions, reply).await
+}
+
+fn keys_of<'a>(args: &Args<'a>, positions: &[usize]) -> Vec<(u16, Box<[u8]>)> {
+    let mut slots = Vec::new();
+    positions.iter().for_each(|position| add_slot(&mut slots, args.at(*position)));
+    slots
+}
+
+fn borrowed(slots: &[(u16, Box<[u8]>)]) -> Vec<(u16, &[u8])> {
+    slots.iter().map(|(slot, key)| (*slot, &**key)).collect()
+}
+
+/// Whether a shard says with this that the keys are another's now.
+fn has_moved(reply: &[u8]) -> bool {
+    reply.starts_with(b"-MOVED ") || reply.starts_with(b"-CLUSTERDOWN Hash slot not served")
+}
+
+fn nothing(job: &Job, reply: &mut Reply<'_>) {
+    if matches!(job.command.name, "blmove" | "brpoplpush") {
+        reply.null();
+    } else {
+        reply.null_array();
+    }
+}
+
+fn refusal(unsent: Unsent, job: &Job) -> Error {
+    match unsent {
+        Unsent::Refused(Error::CrossSlot(_)) => crate::core::crossslot(job.command),
+        Unsent::Refused(error) => error,
+        Unsent::Wait(_) | Unsent::Broken => Error::TryAgain("the command could not be sent".into()),
+    }
+}
+
+async fn on_one_shard(
+    worker: &Rc<Worker>,
+    job: &Job,
+    positions: &[usize],
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    let mut words = job.args.clone();
+    let slots = keys_of(&job.args.args(), positions);
+    let mut wait_for: Option<Patience> = None;
+    loop {
+        let left = match wait_for.map(Patience::left) {
+            None => None,
+            Some(Some(left)) => Some(left),
+            Some(None) => {
+                nothing(job, reply);
+                return Ok(());
+            }
+        };
+        let mut frame = Vec::new();
+        request::encode(words.args().iter(), &mut frame);
+        // A re-registered wait without an end has no milliseconds left to be told.
+        let left = left.filter(|left| *left > 0);
+        let asked = worker.with(|core| core.ask_blocking(job, &frame, &borrowed(&slots), left, false));
+        let Asked { shard, token, reply: first, pushed } = asked.map_err(|unsent| refusal(unsent, job))?;
+        let first = first.await.unwrap_or(Err(AskError::Lost));
+        let first = match first {
+            Ok(first) => first,
+            Err(error) => {
+                worker.with(|core| core.cancel_wait(token));
+                return Err(worker.core.borrow().ask_error(shard, error));
+            }
+        };
+        let Some(ids) = first.strip_prefix(b"+WAITING") else {
+            worker.with(|core| core.cancel_wait(token));
+            reply.buffer().extend_from_slice(&first);
+            return Ok(());
+        };
+        words = with_ids(&words, ids);
+        if wait_for.is_none() {
+            wait_for = Some(patience(job.command, &job.args.args())?);
+        }
+        match pushed.await {
+            Ok(Ok(served)) if !has_moved(&served) => {
+                reply.buffer().extend_from_slice(&served);
+                return Ok(());
+            }
+            // The shard has lost the connection or the slot; the client waits where it is now.
+            Ok(_) => worker.context.refresh.notify_one(),
+            Err(_) => return Err(Error::err("the client is gone")),
+        }
+    }
+}
+
+/// The words with the ids that a shard has put in the place of each `$` of XREAD.
+fn with_ids(words: &OwnedArgs, ids: &[u8]) -> OwnedArgs {
+    let ids: Vec<&[u8]> = ids.trim_ascii().split(|byte| *byte == b' ').filter(|id| !id.is_empty()).collect();
+    let args = words.args();
+    let kept = args.len().saturating_sub(ids.len());
+    OwnedArgs::from_words(args.iter().take(kept).chain(ids))
+}
+
+async fn on_several_shards(
+    worker: &Rc<Worker>,
+    job: &Job,
+    positions: &[usize],
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    let args = job.args.args();
+    let wait_for = patience(job.command, &args)?;
+    loop {
+        let mut runs: Vec<(usize, Vec<usize>)> = Vec::new();
+        for position in positions {
+            let slot = slot_of(args.at(*position));
+            let owner = worker.core.borrow().view.owner(slot);
+            let owner = owner.ok_or_else(|| {
+                Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into())
+            })?;
+            match runs.last_mut() {
+                Some((last, keys)) if *last == owner => keys.push(*position),
+                _ => runs.push((owner, vec![*position])),
+            }
+        }
+        for (_, keys) in &runs {
+            let served = try_once(worker, job, &words_on(job, positions, keys)).await?;
+            if let Some(served) = served {
+                reply.buffer().extend_from_slice(&served);
+                return Ok(());
+            }
+        }
+        let Some(left) = wait_for.left() else {
+            nothing(job, reply);
+            return Ok(());
+        };
+        let mut by_shard: Vec<(usize, Vec<usize>)> = Vec::new();
+        for (owner, keys) in runs {
+            match by_shard.iter_mut().find(|(shard, _)| *shard == owner) {
+                Some((_, all)) => all.extend(keys),
+                None => by_shard.push((owner, keys)),
+            }
+        }
+        if let Some(end) = signal(worker, job, positions, &by_shard, left).await? {
+            reply.buffer().extend_from_slice(&end);
+            return Ok(());
+        }
+    }
+}
+
+/// The command for some of its keys only.
+fn words_on(job: &Job, positions: &[usize], keys: &[usize]) -> OwnedArgs {
+    let args = job.args.args();
+    let keys = keys.iter().map(|position| args.at(*position));
+    match job.command.name {
+        "blmpop" | "bzmpop" => {
+            let count = keys.len().to_string();
+            let after = positions.last().map_or(args.len(), |last| last + 1);
+            let head = [args.at(0), b"0", count.as_bytes()];
+            OwnedArgs::from_words(head.into_iter().chain(keys).chain(args.rest(after).iter()))
+        }
+        _ => OwnedArgs::from_words([args.at(0)].into_iter().chain(keys).chain([&b"0"[..]])),
+    }
+}
+
+/// Runs a command without waiting; `None` when it finds nothing.
+async fn try_once(worker: &Rc<Worker>, job: &Job, words: &OwnedArgs) -> Result<Option<Vec<u8>>, Error> {
+    let mut batch = Batch::empty(job.database);
+    batch.push(job.command, &words.args());
+    let asked = worker.with(|core| core.ask_batch(job, &batch, None));
+    let (shard, receiver) = asked.map_err(|unsent| refusal(unsent, job))?;
+    let answer = receiver.await.unwrap_or(Err(AskError::Lost));
+    let answer = answer.map_err(|error| worker.core.borrow().ask_error(shard, error))?;
+    let replies = successful(answer)?;
+    let served = replies.strip_prefix(b"*1\r\n").unwrap_or(&replies);
+    let is_nothing = served.starts_with(b"*-1\r\n") || served.starts_with(b"_\r\n");
+    Ok((!is_nothing).then(|| served.to_vec()))
+}
+
+/// Waits until some shard may have something. What the client is told if it is not to go on: that its time is up, or that
+/// it was unblocked.
+async fn signal(
+    worker: &Rc<Worker>,
+    job: &Job,
+    positions: &[usize],
+    by_shard: &[(usize, Vec<usize>)],
+    left: i64,
+) -> Result<Option<Vec<u8>>, Error> {
+    let mut waits = Vec::new();
+    let mut failed = None;
+    for (_, keys) in by_shard {
+        let words = words_on(job, positions, keys);
+        let slots = keys_of(&job.args.args(), keys);
+        let mut frame = Vec::new();
+        request::encode(words.args().iter(), &mut frame);
+        let left = (left > 0).then_some(left);
+        match worker.with(|core| core.ask_blocking(job, &frame, &borrowed(&slots), left, true)) {
+            Ok(asked) => waits.push(asked),
+            Err(unsent) => failed = Some(refusal(unsent, job)),
+        }
+    }
+    let tokens: Vec<u64> = waits.iter().map(|asked| asked.token).collect();
+    let outcome = match failed {
+        Some(error) => Err(error),
+        None => first_of(worker, waits).await,
+    };
+    worker.with(|core| tokens.iter().for_each(|token| core.cancel_wait(*token)));
+    outcome
+}
+
+async fn first_of(worker: &Rc<Worker>, waits: Vec<Asked>) -> Result<Option<Vec<u8>>, Error> {
+    let mut pushed = Vec::new();
+    for asked in waits {
+        let first = asked.reply.await.unwrap_or(Err(AskError::Lost));
+        let first = first.map_err(|error| worker.core.borrow().ask_error(asked.shard, error))?;
+        if !successful(first)?.starts_with(b"+WAITING") {
+            return Ok(None);
+        }
+        pushed.push(asked.pushed);
+    }
+    let first = poll_fn(|context| {
+        for receiver in &mut pushed {
+            if let Poll::Ready(answer) = Pin::new(receiver).poll(context) {
+                return Poll::Ready(answer);
+            }
+        }
+        Poll::Pending
+    });
+    match first.await {
+        Ok(Ok(answer)) if answer.starts_with(b"+READY") || has_moved(&answer) => Ok(None),
+        Ok(Ok(answer)) => Ok(Some(answer)),
+        Ok(Err(_)) => Ok(None),
+        Err(_) => Err(Error::err("the client is gone")),
+    }
+}

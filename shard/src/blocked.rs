@@ -1,0 +1,404 @@
+//! Clients that wait for a key (BLPOP and the like).
+//!
+//! A command that finds nothing leaves a [`Waiter`] and no reply. What later makes one of its keys is a command of somebody
+//! else; after that one, and everything that runs as one with it, the waiters of the key are served, first come first served:
+//! each runs its own command on that key alone, and the one that finds nothing goes on waiting. So nothing is handed over
+//! that was not taken, and what a waiter does is logged and seen as if its client had sent it then.
+//!
+//! A waiter lives with the connection that it came over. It ends with its time, with CLIENT UNBLOCK, or when its slot goes
+//! to another shard: then its client is sent there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+
+use slotway_common::command::Command;
+use slotway_common::error::Error;
+use slotway_common::resp::{Protocol, Reply};
+use slotway_common::slot::{Slot, slot_of};
+use tokio::sync::Notify;
+
+use crate::dispatch;
+use crate::engine::{DbIndex, Engine, Key, Record};
+use crate::node::Node;
+use crate::session::{Client, Session};
+use crate::types::{Kind, List, Object, Stream, ZSet};
+
+/// What a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    List,
+    SortedSet,
+    Stream,
+    /// New entries for this group.
+    Group,
+}
+
+impl Awaited {
+    /// Whether a value is of the type that is waited for.
+    fn fits(self, record: &Record) -> bool {
+        let is = |wanted: fn(&Object) -> bool| record.value().is_some_and(wanted);
+        match self {
+            Self::List => is(|value| List::of(value).is_some()),
+            Self::SortedSet => is(|value| ZSet::of(value).is_some()),
+            Self::Stream | Self::Group => is(|value| Stream::of(value).is_some()),
+        }
+    }
+}
+
+/// What a command says when it has found nothing and may wait.
+#[derive(Clone, Debug)]
+pub struct Want {
+    pub awaited: Awaited,
+    /// Positions of the keys among the arguments.
+    pub keys: Vec<usize>,
+    /// Milliseconds since 1970; forever if there is none.
+    pub deadline: Option<i64>,
+    /// The reply when time is up: a null array, or a null.
+    pub array: bool,
+    /// The arguments, if they are to be others than the command's own.
+    pub args: Option<Vec<Vec<u8>>>,
+}
+
+/// How the client of a waiter is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// As the reply that its connection waits for.
+    Direct,
+    /// As a push with this number, over the connection of its proxy.
+    Token(u64),
+    /// The same, but nothing is run: the push says that there is something.
+    Signal(u64),
+}
+
+struct Waiter {
+    client: Rc<Client>,
+    route: Route,
+    db: DbIndex,
+    protocol: Protocol,
+    command: &'static Command,
+    args: Vec<Vec<u8>>,
+    keys: Vec<usize>,
+    awaited: Awaited,
+    deadline: Option<i64>,
+    array: bool,
+}
+
+/// All who wait on a shard.
+#[derive(Default)]
+pub struct Blocked {
+    waiters: BTreeMap<u64, Waiter>,
+    by_key: HashMap<(DbIndex, Box<[u8]>), VecDeque<u64>>,
+    deadlines: BTreeSet<(i64, u64)>,
+    /// Keys that may have what somebody waits for.
+    ready: VecDeque<(DbIndex, Box<[u8]>)>,
+    last: u64,
+    /// The first deadline may have changed.
+    pub changed: Rc<Notify>,
+}
+
+impl Blocked {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// A key was written: somebody may wait for it.
+    pub fn touched(&mut self, db: DbIndex, key: &[u8]) {
+        let entry = (db, Box::from(key));
+        if self.by_key.contains_key(&entry) && !self.ready.contains(&entry) {
+            self.ready.push_back(entry);
+        }
+    }
+
+    /// Two databases have changed places.
+    pub fn swapped(&mut self, a: DbIndex, b: DbIndex) {
+        let keys: Vec<_> = self.by_key.keys().filter(|(db, _)| *db == a || *db == b).cloned().collect();
+        for (db, key) in keys {
+            self.touched(db, &key);
+        }
+    }
+
+    /// All keys of a database, or of all, are gone.
+    pub fn flushed(&mut self, wanted: Option<DbIndex>) {
+        let keys: Vec<_> =
+            self.by_key.keys().filter(|(db, _)| wanted.is_none_or(|wanted| wanted == *db)).cloned().collect();
+        for (db, key) in keys {
+            self.touched(db, &key);
+        }
+    }
+
+    #[must_use]
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The first deadline, in milliseconds since 1970.
+    #[must_use]
+    pub fn first_deadline(&self) -> Option<i64> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn find(&self, client: u64, route: Option<Route>) -> Option<u64> {
+        let is = |waiter: &&Waiter| {
+            waiter.client.id == client && route.is_none_or(|route| token(waiter.route) == token(route))
+        };
+        self.waiters.iter().find(|(_, waiter)| is(waiter)).map(|(id, _)| *id)
+    }
+}
+
+fn token(route: Route) -> Option<u64> {
+    match route {
+        Route::Direct => None,
+        Route::Token(token) | Route::Signal(token) => Some(token),
+    }
+}
+
+/// Has a client wait.
+pub fn add(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &Session,
+    route: Route,
+    command: &'static Command,
+    args: Vec<Vec<u8>>,
+    want: Want,
+) {
+    let blocked = &mut node.blocked;
+    blocked.last += 1;
+    let id = blocked.last;
+    for key in want.keys.iter().filter_map(|index| args.get(*index)) {
+        let waiting = blocked.by_key.entry((session.db, key.as_slice().into())).or_default();
+        if !waiting.contains(&id) {
+            waiting.push_back(id);
+            engine.add_interest(slot_of(key));
+        }
+    }
+    if let Some(deadline) = want.deadline {
+        blocked.deadlines.insert((deadline, id));
+        blocked.changed.notify_one();
+    }
+    if route == Route::Direct {
+        session.client.blocked.set(true);
+    }
+    let waiter = Waiter {
+        client: session.client.clone(),
+        route,
+        db: session.db,
+        protocol: session.protocol,
+        command,
+        args,
+        keys: want.keys,
+        awaited: want.awaited,
+        deadline: want.deadline,
+        array: want.array,
+    };
+    blocked.waiters.insert(id, waiter);
+}
+
+fn remove(engine: &mut Engine, node: &mut Node, id: u64) -> Option<Waiter> {
+    let blocked = &mut node.blocked;
+    let waiter = blocked.waiters.remove(&id)?;
+    if let Some(deadline) = waiter.deadline {
+        blocked.deadlines.remove(&(deadline, id));
+    }
+    for key in waiter.keys.iter().filter_map(|index| waiter.args.get(*index)) {
+        let entry = (waiter.db, Box::from(key.as_slice()));
+        let Some(waiting) = blocked.by_key.get_mut(&entry) else { continue };
+        if let Some(place) = waiting.iter().position(|other| *other == id) {
+            waiting.remove(place);
+            engine.drop_interest(slot_of(key));
+        }
+        if waiting.is_empty() {
+            blocked.by_key.remove(&entry);
+        }
+    }
+    Some(waiter)
+}
+
+/// Ends the wait of a client that is gone, and of all clients of a proxy that is.
+pub fn forget(engine: &mut Engine, node: &mut Node, client: u64) {
+    while let Some(id) = node.blocked.find(client, None) {
+        remove(engine, node, id);
+    }
+}
+
+/// Ends the wait of a client of a proxy without a word, or with one for CLIENT UNBLOCK; false if it does not wait.
+pub fn cancel(engine: &mut Engine, node: &mut Node, client: u64, token: u64, tell: Option<Unblock>) -> bool {
+    match node.blocked.find(client, Some(Route::Token(token))) {
+        Some(id) => {
+            end(engine, node, id, tell);
+            true
+        }
+        None => false,
+    }
+}
+
+/// What CLIENT UNBLOCK has a client told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unblock {
+    /// That its time is up.
+    TimedOut,
+    /// An error.
+    Refused,
+}
+
+/// CLIENT UNBLOCK; false if the client does not wait.
+pub fn unblock(engine: &mut Engine, node: &mut Node, client: u64, how: Unblock) -> bool {
+    match node.blocked.find(client, Some(Route::Direct)) {
+        Some(id) => {
+            end(engine, node, id, Some(how));
+            true
+        }
+        None => false,
+    }
+}
+
+fn end(engine: &mut Engine, node: &mut Node, id: u64, how: Option<Unblock>) {
+    let Some(waiter) = remove(engine, node, id) else { return };
+    match how {
+        None => {}
+        Some(Unblock::TimedOut) => waiter.tell_nothing(),
+        Some(Unblock::Refused) => {
+            waiter.tell_error(&Error::Line("UNBLOCKED client unblocked via CLIENT UNBLOCK".into()))
+        }
+    }
+}
+
+/// Ends the waits whose time is up.
+pub fn time_out(engine: &mut Engine, node: &mut Node, now: i64) {
+    while let Some((_, id)) = node.blocked.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+        end(engine, node, id, Some(Unblock::TimedOut));
+    }
+}
+
+/// A slot has gone to another shard: those who wait for its keys are sent there.
+pub fn slot_left(engine: &mut Engine, node: &mut Node, slot: Slot) {
+    let waits = |waiter: &Waiter| {
+        waiter.keys.iter().filter_map(|index| waiter.args.get(*index)).any(|key| slot_of(key) == slot)
+    };
+    let ids: Vec<u64> =
+        node.blocked.waiters.iter().filter(|(_, waiter)| waits(waiter)).map(|(id, _)| *id).collect();
+    for id in ids {
+        let error = match node.owner_address(slot) {
+            Some(address) => Error::Moved { slot, address: address.to_owned() },
+            None => Error::ClusterDown("Hash slot not served".into()),
+        };
+        if let Some(waiter) = remove(engine, node, id) {
+            waiter.tell_error(&error);
+        }
+    }
+}
+
+/// Serves those who wait for keys that have been written.
+#[cold]
+pub fn serve_ready(engine: &mut Engine, node: &mut Node) {
+    while let Some((db, key)) = node.blocked.ready.pop_front() {
+        let waiting = node.blocked.by_key.get(&(db, key.clone())).cloned().unwrap_or_default();
+        for id in waiting {
+            let at = Key::new(&key);
+            let found = engine.peek_record(db, &at);
+            let Some(waiter) = node.blocked.waiters.get(&id) else { continue };
+            let fits = found.is_some_and(|record| waiter.awaited.fits(record));
+            if !fits {
+                // A stream that a group waits for will not come back with its group.
+                if waiter.awaited == Awaited::Group
+                    && let Some(waiter) = remove(engine, node, id)
+                {
+                    waiter.tell_error(&Error::Line("UNBLOCKED the stream key no longer exists".into()));
+                }
+                continue;
+            }
+            serve(engine, node, id, &key);
+        }
+    }
+}
+
+fn serve(engine: &mut Engine, node: &mut Node, id: u64, key: &[u8]) {
+    let Some(waiter) = node.blocked.waiters.get(&id) else { return };
+    if matches!(waiter.route, Route::Signal(_)) {
+        if let Some(waiter) = remove(engine, node, id) {
+            waiter.tell(b"+READY\r\n");
+        }
+        return;
+    }
+    let words = waiter.words_for(key);
+    let mut session = Session::new(waiter.client.clone(), true);
+    (session.db, session.protocol, session.may_wait) = (waiter.db, waiter.protocol, true);
+    let by_group = waiter.awaited == Awaited::Group;
+    let mut out = Vec::new();
+    dispatch::served(engine, node, &mut session, waiter.command, &words, &mut out);
+    if session.wants.is_some() {
+        return;
+    }
+    if by_group && out.starts_with(b"-NOGROUP") {
+        out = b"-NOGROUP the consumer group this client was blocked on no longer exists\r\n".to_vec();
+    }
+    if let Some(waiter) = remove(engine, node, id) {
+        waiter.tell(&out);
+    }
+}
+
+impl Waiter {
+    /// The command as it is run for one of its keys.
+    fn words_for(&self, key: &[u8]) -> Vec<Vec<u8>> {
+        let name = self.args.first().cloned().unwrap_or_default();
+        let arg = |index: usize| self.args.get(index).cloned().unwrap_or_default();
+        match self.command.name {
+            "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => vec![name, key.to_vec(), b"0".to_vec()],
+            "blmpop" | "bzmpop" => {
+                let after = self.keys.last().map_or(0, |last| last + 1);
+                let mut words = vec![name, b"0".to_vec(), b"1".to_vec(), key.to_vec()];
+                words.extend(self.args.get(after..).unwrap_or_default().iter().cloned());
+                words
+            }
+            "xread" | "xreadgroup" => {
+                let first = self.keys.first().copied().unwrap_or(0);
+                let at = self.keys.iter().copied().find(|index| arg(*index) == key).unwrap_or(first);
+                let mut words = self.args.get(..first).unwrap_or_default().to_vec();
+                words.extend([key.to_vec(), arg(at + self.keys.len())]);
+                words
+            }
+            _ => self.args.clone(),
+        }
+    }
+
+    fn tell_nothing(&self) {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, self.protocol);
+        if self.array {
+            reply.null_array();
+        } else {
+            reply.null();
+        }
+        self.tell(&out);
+    }
+
+    fn tell_error(&self, error: &Error) {
+        let mut out = Vec::new();
+        Reply::new(&mut out, self.protocol).error(error);
+        self.tell(&out);
+    }
+
+    fn tell(&self, reply: &[u8]) {
+        match self.route {
+            Route::Direct => {
+                self.client.blocked.set(false);
+                self.client.push(reply);
+            }
+            Route::Token(token) | Route::Signal(token) => {
+                let mut push = Vec::new();
+                let token = token.to_string();
+                let head = format!(">3\r\n$6\r\nserved\r\n${}\r\n{token}\r\n", token.len());
+                push.extend_from_slice(head.as_bytes());
+                push.extend_from_slice(reply);
+                self.client.push(&push);
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Commands that wait for what they do not find, and CLIENT UNBLOCK.
+
+use slotway_common::command::{self, Command};
+use slotway_common::error::Error;
+use slotway_common::number::{parse_f64, parse_i64};
+use slotway_common::resp::request::Parsed;
+use slotway_common::resp::{Limits, Parser};
+
+use super::{Call, Handler, list, zset};
+use crate::blocked::{self, Awaited, Route, Unblock, Want};
+use crate::dispatch::{self, OwnedWords};
+use crate::engine::Key;
+use crate::types::list::End;
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "blpop" => |call| pop(call, Awaited::List, |call, at| list::pop_with_key(call, at, End::Head)),
+        "brpop" => |call| pop(call, Awaited::List, |call, at| list::pop_with_key(call, at, End::Tail)),
+        "bzpopmin" => |call| pop(call, Awaited::SortedSet, |call, at| zset::pop_with_key(call, at, false)),
+        "bzpopmax" => |call| pop(call, Awaited::SortedSet, |call, at| zset::pop_with_key(call, at, true)),
+        "blmove" => blmove,
+        "brpoplpush" => brpoplpush,
+        "blmpop" => |call| pop_many(call, Awaited::List, list::lmpop_at),
+        "bzmpop" => |call| pop_many(call, Awaited::SortedSet, zset::zmpop_at),
+        "client|unblock" => client_unblock,
+        "slotway-block" => block_for_proxy,
+        "slotway-unblock" => unblock_for_proxy,
+        _ => return None,
+    })
+}
+
+/// When a wait of so many seconds ends.
+fn deadline(call: &Call<'_>, index: usize) -> Result<Option<i64>, Error> {
+    let seconds =
+        parse_f64(call.args.at(index)).ok_or(Error::err("timeout is not a float or out of range"))?;
+    let milliseconds = (seconds * 1000.0).ceil();
+    // Redis takes what is too large for a negative number, too.
+    let milliseconds = if milliseconds < i64::MAX as f64 { milliseconds as i64 } else { -1 };
+    ends_after(call, milliseconds)
+}
+
+/// When a wait of so many milliseconds ends; never for 0.
+pub(super) fn ends_after(call: &Call<'_>, milliseconds: i64) -> Result<Option<i64>, Error> {
+    match milliseconds {
+        0 => Ok(None),
+        ..0 => Err(Error::err("timeout is negative")),
+        // What is too far away to be told is never.
+        left => Ok(call.now().checked_add(left)),
+    }
+}
+
+/// BLPOP and the like: tries the keys in their order.
+fn pop(
+    call: &mut Call<'_>,
+    awaited: Awaited,
+    take: fn(&mut Call<'_>, usize) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let last = call.args.len() - 1;
+    let deadline = deadline(call, last)?;
+    for index in 1..last {
+        if take(call, index)? {
+            return Ok(());
+        }
+    }
+    call.wait(Want { awaited, keys: (1..last).collect(), deadline, array: true, args: None });
+    Ok(())
+}
+
+/// BLMPOP and BZMPOP.
+fn pop_many(
+    call: &mut Call<'_>,
+    awaited: Awaited,
+    take: fn(&mut Call<'_>, usize) -> Result<Option<std::ops::Range<usize>>, Error>,
+) -> Result<(), Error> {
+    let deadline = deadline(call, 1)?;
+    if let Some(keys) = take(call, 2)? {
+        call.wait(Want { awaited, keys: keys.collect(), deadline, array: true, args: None });
+    }
+    Ok(())
+}
+
+fn blmove(call: &mut Call<'_>) -> Result<(), Error> {
+    let (from, to) = (list::end_named(call.args.at(3))?, list::end_named(call.args.at(4))?);
+    let deadline = deadline(call, 5)?;
+    move_or_wait(call, from, to, deadline)
+}
+
+fn brpoplpush(call: &mut Call<'_>) -> Result<(), Error> {
+    let deadline = deadline(call, 3)?;
+    move_or_wait(call, End::Tail, End::Head, deadline)
+}
+
+fn move_or_wait(call: &mut Call<'_>, from: End, to: End, deadline: Option<i64>) -> Result<(), Error> {
+    if !list::move_between(call, from, to)? {
+        call.wait(Want { awaited: Awaited::List, keys: vec![1], deadline, array: false, args: None });
+    }
+    Ok(())
+}
+
+fn client_unblock(call: &mut Call<'_>) -> Result<(), Error> {
+    let how = match call.args.len() {
+        3 => Unblock::TimedOut,
+        4 if call.args.is(3, "TIMEOUT") => Unblock::TimedOut,
+        4 if call.args.is(3, "ERROR") => Unblock::Refused,
+        4 => return Err(Error::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(command::bad_subcommand_call(&call.args)),
+    };
+    let id = call.integer(2)?;
+    let unblocked = u64::try_from(id).is_ok_and(|id| blocked::unblock(call.engine, call.node, id, how));
+    call.reply.int(i64::from(unblocked));
+    Ok(())
+}
+
+fn token(bytes: &[u8]) -> Result<u64, Error> {
+    parse_i64(bytes).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)
+}
+
+/// `SLOTWAY-BLOCK <wait> <command> <left> <signal> <key>…`: runs a command that may wait, for a client of a proxy. The
+/// reply is the command's, or `+WAITING`, and then the command's comes as a push with the number of the wait. `left` are the
+/// milliseconds that it may wait still, if it does not begin to wait now. With a signal nothing is run: the reply or push
+/// `+READY` says that there may be something. There is a key of each slot.
+fn block_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+    let token = token(call.args.at(1))?;
+    let (frame, left) = (call.args.at(2), parse_i64(call.args.at(3)));
+    let signals = call.args.is(4, "1");
+    let mut parser = Parser::new();
+    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    let Ok(Parsed::Frame(_)) = parser.parse(frame, &limits) else { return Err(Error::Syntax) };
+    let args = parser.args(frame);
+    let command = command::resolve(&args, false)?;
+    let words: Vec<Vec<u8>> = args.iter().map(<[u8]>::to_vec).collect();
+    let want = if signals {
+        look(call, command, &words)?
+    } else {
+        call.session.may_wait = true;
+        dispatch::served(call.engine, call.node, call.session, command, &words, call.reply.buffer());
+        call.session.may_wait = false;
+        call.session.wants.take()
+    };
+    let Some(mut want) = want else { return Ok(()) };
+    if let Some(left) = left {
+        want.deadline = Some(call.now().saturating_add(left));
+    }
+    // Where a `$` was put in ids the proxy must know them, should it have to ask another shard.
+    let told = match &want.args {
+        Some(args) => {
+            let ids = args.len().saturating_sub(want.keys.len());
+            let ids: Vec<_> = args.iter().skip(ids).map(|id| String::from_utf8_lossy(id)).collect();
+            format!("WAITING {}", ids.join(" "))
+        }
+        None => "WAITING".to_owned(),
+    };
+    let words = want.args.take().unwrap_or(words);
+    let route = if signals { Route::Signal(token) } else { Route::Token(token) };
+    blocked::add(call.engine, call.node, call.session, route, command, words, want);
+    call.reply.simple(&told);
+    Ok(())
+}
+
+/// Replies that there is something for a command that pops, or gives what it waits for.
+fn look(call: &mut Call<'_>, command: &'static Command, words: &[Vec<u8>]) -> Result<Option<Want>, Error> {
+    let awaited = match command.name {
+        "blpop" | "brpop" | "blmpop" => Awaited::List,
+        "bzpopmin" | "bzpopmax" | "bzmpop" => Awaited::SortedSet,
+        _ => return Err(Error::Syntax),
+    };
+    let args = OwnedWords::new(words);
+    let keys: Vec<usize> =
+        command::keys(command, &args.args()).map_err(|_| Error::Syntax)?.positions().collect();
+    for key in keys.iter().filter_map(|index| words.get(*index)) {
+        // A key of another type ends the wait as well: the command has an error to give.
+        if call.engine.exists(call.session.db, &Key::new(key)) {
+            call.reply.simple("READY");
+            return Ok(None);
+        }
+    }
+    Ok(Some(Want { awaited, keys, deadline: None, array: true, args: None }))
+}
+
+/// `SLOTWAY-UNBLOCK <wait> [TIMEOUT|ERROR]`: ends the wait of a client of a proxy, without a word if none is asked for.
+fn unblock_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+    let token = token(call.args.at(1))?;
+    let tell = match call.args.get(2) {
+        None => None,
+        Some(_) if call.args.is(2, "ERROR") => Some(Unblock::Refused),
+        Some(_) => Some(Unblock::TimedOut),
+    };
+    let client = call.session.client.id;
+    let unblocked = blocked::cancel(call.engine, call.node, client, token, tell);
+    call.reply.int(i64::from(unblocked));
+    Ok(())
+}
