@@ -81,7 +81,9 @@ impl Round {
             self.busy(&words.making(), oracle, subject)?;
             sent += 1;
         }
-        for who in 0..2 {
+        // Whoever came first is served first, but over keys of several shards.
+        let waiting = if words.spread { 1 } else { 2 };
+        for who in 0..waiting {
             self.wait(who, &words.waiting(), oracle, subject)?;
             sent += 1;
         }
@@ -89,7 +91,7 @@ impl Round {
             if self.differs || self.blocked == [false; 2] {
                 break;
             }
-            if words.random.random_ratio(1, 4) {
+            if !words.spread && words.random.random_ratio(1, 4) {
                 self.busy(&words_of("MULTI"), oracle, subject)?;
                 for _ in 0..words.random.random_range(0..4) {
                     self.busy(&words.making(), oracle, subject)?;
