@@ -16,6 +16,7 @@ pub mod logs;
 pub mod metrics;
 pub mod number;
 pub mod platform;
+pub mod pubsub;
 pub mod resp;
 pub mod secret;
 pub mod settings;

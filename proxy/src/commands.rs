@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use slotway_common::command::{self, COUNT, Command, TABLE};
 use slotway_common::error::Error;
+use slotway_common::pubsub::subscription;
 use slotway_common::resp::{Args, Reply};
 
 use crate::core::{Action, Core, Flow, Job, Request, SessionId};
@@ -54,6 +55,9 @@ static HANDLERS: LazyLock<Vec<Handler>> = LazyLock::new(|| {
         "exec" => Handler::Sent(Core::exec),
         "watch" => Handler::Sent(Core::watch),
         "xread" | "xreadgroup" => Handler::Sent(read_stream),
+        "reset" => Handler::Sent(reset),
+        "publish" | "spublish" => Handler::Sent(Core::publish_message),
+        _ if subscription(command).is_some() => Handler::Sent(Core::subscribe),
         _ => answer(command).map_or(Handler::Job, Handler::AtOnce),
     };
     let handlers: Vec<Handler> = TABLE.iter().map(handler).collect();
@@ -107,6 +111,27 @@ fn answer_now(
     }
     core.counters.requests.at(command.group as usize).inc();
     core.give_back_reply_buffer(buffer);
+    Flow::Next
+}
+
+/// RESET, which for a client that has subscriptions waits until shards know that they have ended.
+fn reset(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
+    let Some(session) = core.sessions.get(id) else { return Flow::Next };
+    if session.subscriptions.is_none() {
+        return answer_now(core, id, command, request, connection::reset);
+    }
+    if !session.places.is_empty() {
+        return Flow::Wait(Stall::Replies);
+    }
+    let mut line = Vec::new();
+    let reply = Reply::new(&mut line, session.protocol);
+    let mut call = Call { core, id, command, args: request.args, reply };
+    if let Err(error) = connection::reset(&mut call) {
+        core.refuse(id, &error);
+        return Flow::Next;
+    }
+    core.counters.requests.at(command.group as usize).inc();
+    core.reset_subscriptions(id, line);
     Flow::Next
 }
 

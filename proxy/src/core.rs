@@ -14,9 +14,11 @@ mod forward;
 mod lifecycle;
 mod link;
 mod membership;
+mod push;
 mod receive;
 mod refusal;
 mod split;
+mod subscriptions;
 mod transaction;
 mod view;
 mod waiting;
@@ -45,6 +47,7 @@ use crate::counters::Counters;
 use crate::owned::OwnedArgs;
 use crate::places::Seq;
 use crate::policy::Policy;
+use crate::pubsub::Topics;
 use crate::session::Session;
 use crate::slab::{Id, Slab};
 use crate::transaction::{Transaction, Watch};
@@ -53,6 +56,7 @@ use crate::upstream::Upstream;
 use ask::Ticket;
 use link::Route;
 use refusal::Detention;
+use subscriptions::{Change, Told};
 
 /// Names a client of this worker.
 pub type SessionId = Id;
@@ -119,6 +123,13 @@ pub struct Core {
     detentions: Slab<Detention>,
     /// The detention of each slot that has one.
     detained: std::collections::HashMap<u16, Id>,
+    /// What clients listen to.
+    topics: Topics,
+    changes: Slab<Change>,
+    /// For each shard the connection over which it was told everything, if it knows it.
+    told_all: Vec<UpstreamId>,
+    /// What shards did not want to know, to be tried again.
+    untold: Vec<Told>,
     pause: Option<Pause>,
     /// Something is to be looked at before each command: MONITOR, CLIENT PAUSE, no topology yet.
     attention: bool,
@@ -160,6 +171,10 @@ impl Core {
             tickets: Slab::default(),
             detentions: Slab::default(),
             detained: std::collections::HashMap::new(),
+            topics: Topics::default(),
+            changes: Slab::default(),
+            told_all: Vec::new(),
+            untold: Vec::new(),
             pause: None,
             attention: true,
             monitored: false,
@@ -215,6 +230,7 @@ impl Core {
         let waiting = self.sessions.iter().filter(|(_, session)| session.blocked).count();
         self.counters.blocked_clients.set_count(waiting);
         self.counters.slots_detained.set_count(self.detained.len());
+        self.counters.subscribed_names.set_count(self.topics.len());
     }
 
     /// What the driver has to do.

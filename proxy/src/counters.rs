@@ -41,6 +41,9 @@ cells! {
         counters budget_hits[budget: ["client", "upstream", "worker"]] "Times that a memory budget was used up.";
         counter protocol_errors "Requests that could not be framed.";
         counter authentication_failures "AUTH and HELLO with wrong credentials.";
+        counter messages_delivered "Messages of channels given to clients.";
+        counter subscription_gaps "Channels and patterns that shards were told of again, because a slot moved or a connection broke: messages in between are lost.";
+        gauge subscribed_names "Channels and patterns that clients listen to.";
         gauge clients "Open client connections.";
         gauge client_buffer_bytes "Bytes of requests and replies held for clients.";
         gauge upstream_buffer_bytes "Bytes of requests on their way to shards or waiting for a reply.";

@@ -11,6 +11,7 @@ mod keyspace;
 mod latency;
 mod memory;
 mod persistence;
+mod pubsub;
 mod scan;
 mod server;
 mod slowlog;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 
 use slotway_common::command;
 use slotway_common::error::Error;
+use slotway_common::pubsub::subscription;
 use slotway_common::resp::Reply;
 
 use crate::core::Job;
@@ -73,6 +75,11 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "client|kill" => clients::kill(worker, job, reply).await,
         "client|pause" => clients::pause(worker, job, reply).await,
         "client|unpause" => clients::unpause(worker, reply).await,
+        "pubsub|channels" | "pubsub|shardchannels" => pubsub::channels(worker, job, reply).await,
+        "pubsub|numsub" | "pubsub|shardnumsub" => pubsub::numsub(worker, job, reply).await,
+        "pubsub|numpat" => pubsub::numpat(worker, reply).await,
+        "publish" | "spublish" => pubsub::publish(worker, job, reply).await,
+        _ if subscription(job.command).is_some() => pubsub::subscribe(worker, job, reply).await,
         "monitor" => server::monitor(worker, job, reply).await,
         "pfselftest" => server::selftest(worker, reply).await,
         "shutdown" => server::shutdown(worker, job, reply),

@@ -16,6 +16,7 @@ mod merge;
 mod owned;
 mod places;
 pub mod policy;
+mod pubsub;
 pub mod server;
 mod session;
 pub mod slab;

@@ -7,6 +7,9 @@
 
 use std::collections::VecDeque;
 
+use slotway_common::pubsub::append_push;
+use slotway_common::resp::Protocol;
+
 use crate::merge::Gather;
 
 /// Reply bytes held in a place. Up to [`INLINE`] bytes need no allocation: that covers a status, an integer and a
@@ -76,8 +79,11 @@ pub type Seq = u32;
 pub struct Places {
     queue: VecDeque<Place>,
     first: Seq,
-    /// Bytes in places that lie on the heap.
+    /// Bytes in places that lie on the heap, and of pushes that wait.
     held: usize,
+    /// Pushes must wait for the end of the first place: part of its reply has gone out, or they tell of what it begins.
+    closed_to_pushes: bool,
+    pushes: Vec<u8>,
 }
 
 /// Queues that have grown past this many places give their memory back when they are empty.
@@ -124,13 +130,16 @@ impl Places {
         let Some(place) = self.queue.get_mut(index) else { return false };
         if index == 0 {
             match place {
-                Place::Waiting => out.extend_from_slice(bytes),
+                Place::Waiting => {
+                    out.extend_from_slice(bytes);
+                    self.closed_to_pushes |= !done;
+                }
                 Place::Muted => {}
                 // A first place never holds bytes, and a gathered reply comes through `deliver_part`.
                 Place::Held { .. } | Place::Gather(_) => return false,
             }
             if done {
-                self.pop();
+                self.pop(out);
                 self.advance(out);
             }
             return true;
@@ -214,7 +223,7 @@ impl Places {
         self.held -= gather.bytes();
         if index == 0 {
             gather.merge(out);
-            self.pop();
+            self.pop(out);
             self.advance(out);
         } else {
             let mut merged = Vec::new();
@@ -224,8 +233,40 @@ impl Places {
         }
     }
 
+    /// Appends bytes that answer nothing, but not within a reply.
     #[inline]
-    fn pop(&mut self) {
+    pub fn push_as_it_is(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if self.closed_to_pushes {
+            self.pushes.extend_from_slice(bytes);
+            self.held += bytes.len();
+        } else {
+            out.extend_from_slice(bytes);
+        }
+    }
+
+    /// The same for a push in RESP3, of which RESP2 makes an array.
+    #[inline]
+    pub fn push(&mut self, protocol: Protocol, push: &[u8], out: &mut Vec<u8>) {
+        if self.closed_to_pushes {
+            append_push(&mut self.pushes, protocol, push);
+            self.held += push.len();
+        } else {
+            append_push(out, protocol, push);
+        }
+    }
+
+    /// Pushes wait for the end of the first place.
+    pub fn hold_pushes(&mut self) {
+        self.closed_to_pushes = !self.queue.is_empty();
+    }
+
+    #[inline]
+    fn pop(&mut self, out: &mut Vec<u8>) {
+        self.closed_to_pushes = false;
+        if !self.pushes.is_empty() {
+            self.held -= self.pushes.len();
+            out.extend_from_slice(&std::mem::take(&mut self.pushes));
+        }
         self.queue.pop_front();
         self.first = self.first.wrapping_add(1);
         if self.queue.is_empty() && self.queue.capacity() > KEEP {
@@ -241,9 +282,10 @@ impl Places {
             self.held -= bytes.heap_bytes();
             if !*done {
                 self.queue[0] = Place::Waiting;
+                self.closed_to_pushes = true;
                 return;
             }
-            self.pop();
+            self.pop(out);
         }
     }
 }
@@ -270,6 +312,29 @@ mod tests {
         assert_eq!(&out[202..], b"!cd");
         assert!(places.is_empty() && places.held_bytes() == 0);
         assert!(!places.deliver(seqs[0], b"late", true, &mut out));
+    }
+
+    #[test]
+    fn a_push_never_comes_within_a_reply() {
+        let mut places = Places::default();
+        let mut out = Vec::new();
+        places.push(Protocol::Resp2, b">1|", &mut out);
+        let (first, second) = (places.open(false), places.open(false));
+        places.push(Protocol::Resp3, b">2|", &mut out);
+        places.deliver(first, b"a", false, &mut out);
+        places.deliver(second, b"c", false, &mut out);
+        places.push(Protocol::Resp3, b">3|", &mut out);
+        places.deliver(first, b"b|", true, &mut out);
+        places.push(Protocol::Resp3, b">4|", &mut out);
+        assert_eq!(out, b"*1|>2|ab|>3|c");
+        assert_eq!(places.held_bytes(), 3);
+        places.deliver(second, b"d|", true, &mut out);
+        assert_eq!(&out[13..], b"d|>4|");
+        let third = places.open(false);
+        places.hold_pushes();
+        places.push(Protocol::Resp3, b">5|", &mut out);
+        places.deliver(third, b"e|", true, &mut out);
+        assert_eq!((&out[18..], places.held_bytes()), (&b"e|>5|"[..], 0));
     }
 
     #[test]

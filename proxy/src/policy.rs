@@ -1,6 +1,8 @@
 //! The settings that each request may need, in the form that it needs them.
 
-use slotway_common::settings::{Name, Settings};
+use slotway_common::settings::{Name, OutputLimit, Settings};
+
+use crate::session::Session;
 
 /// Settings of the cluster that the proxy applies itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Policy {
     pub idle_seconds: u64,
     /// `client-output-buffer-limit` of normal clients; 0 is no limit.
     pub output: OutputBounds,
+    /// The same of clients that have subscriptions.
+    pub pubsub_output: OutputBounds,
     /// `enable-debug-command`, as the client's address decides.
     pub debug: DebugAccess,
 }
@@ -33,6 +37,12 @@ pub struct OutputBounds {
     /// Bytes at which it is closed if it stays above for `soft_seconds`.
     pub soft: u64,
     pub soft_seconds: u64,
+}
+
+impl OutputBounds {
+    fn of(limit: &OutputLimit) -> Self {
+        Self { hard: limit.hard, soft: limit.soft, soft_seconds: u64::from(limit.seconds) }
+    }
 }
 
 /// Who may use DEBUG.
@@ -52,6 +62,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The bounds on the replies and messages that a client has not read.
+    #[inline]
+    pub(crate) fn output_of(&self, session: &Session) -> OutputBounds {
+        if session.subscriptions.is_some() { self.pubsub_output } else { self.output }
+    }
+
     /// The part of the settings that requests need.
     pub fn of(settings: &Settings) -> Self {
         let password = settings.text(Name::Requirepass).into_owned();
@@ -64,11 +80,8 @@ impl Policy {
             max_request: settings.size(Name::ClientQueryBufferLimit),
             max_clients: settings.size(Name::Maxclients),
             idle_seconds: settings.size(Name::Timeout) as u64,
-            output: OutputBounds {
-                hard: limits.normal.hard,
-                soft: limits.normal.soft,
-                soft_seconds: u64::from(limits.normal.seconds),
-            },
+            output: OutputBounds::of(&limits.normal),
+            pubsub_output: OutputBounds::of(&limits.pubsub),
             debug: match settings.choice(Name::EnableDebugCommand) {
                 "yes" => DebugAccess::Everybody,
                 "local" => DebugAccess::Local,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use slotway_common::handshake;
+use slotway_common::pubsub::Subscriptions;
 use slotway_common::resp::{Parser, Protocol};
 
 use crate::places::Places;
@@ -110,6 +111,8 @@ pub struct Session {
     pub(crate) waits: Vec<u64>,
     /// A shard has said that it waits.
     pub(crate) blocked: bool,
+    /// The channels and patterns that it listens to, or is about to; none where there are none.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The upstreams that the replies in flight come from.
     pub(crate) in_flight_route: u16,
     pub(crate) partial: Option<Box<Partial>>,
@@ -156,6 +159,7 @@ impl Session {
             watch: None,
             waits: Vec::new(),
             blocked: false,
+            subscriptions: None,
             in_flight_route: 0,
             partial: None,
             out: Vec::new(),
@@ -187,10 +191,22 @@ impl Session {
             + self.watch.as_ref().map_or(0, |watch| watch.bytes())
     }
 
+    /// Bytes of the names that it listens to.
+    #[inline]
+    pub fn subscribed_bytes(&self) -> usize {
+        self.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.bytes())
+    }
+
     /// All bytes held for this client.
     #[inline]
     pub fn bytes(&self) -> usize {
-        self.output_bytes() + self.input_bytes() + self.queued_bytes()
+        self.output_bytes() + self.input_bytes() + self.queued_bytes() + self.subscribed_bytes()
+    }
+
+    /// In RESP2 a client that has subscriptions may do little else.
+    #[inline]
+    pub(crate) fn only_listens(&self) -> bool {
+        self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
     /// Bytes to be written now.

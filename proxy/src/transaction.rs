@@ -5,7 +5,9 @@
 
 use slotway_common::command::{self, Command, Flags, Route};
 use slotway_common::number::parse_i64;
-use slotway_common::resp::{Args, request};
+use slotway_common::pubsub::subscription;
+use slotway_common::resp::request::Parsed;
+use slotway_common::resp::{Args, Limits, Parser, request};
 use slotway_common::slot::slot_of;
 
 use crate::owned::OwnedArgs;
@@ -22,6 +24,8 @@ pub struct Transaction {
     bytes: usize,
     /// The database of the next command.
     database: u32,
+    /// Some command subscribes: how PING is answered after it is for the proxy to say.
+    subscribes: bool,
 }
 
 /// Commands of a transaction that run together.
@@ -45,6 +49,8 @@ pub(crate) struct Batch {
     needs_memory: bool,
     /// A key of each slot.
     keys: Vec<(u16, Box<[u8]>)>,
+    /// The same of the channels that are published to.
+    channels: Vec<(u16, Box<[u8]>)>,
     /// The database of the first command, and the one that it is left in.
     database: u32,
     pub(crate) ends_in: u32,
@@ -66,7 +72,15 @@ pub struct Watch {
 
 impl Transaction {
     pub(crate) fn new(database: u32) -> Self {
-        Self { steps: Vec::new(), aborted: false, writes: false, commands: 0, bytes: 0, database }
+        Self {
+            steps: Vec::new(),
+            aborted: false,
+            writes: false,
+            commands: 0,
+            bytes: 0,
+            database,
+            subscribes: false,
+        }
     }
 
     /// Commands that wait.
@@ -87,11 +101,20 @@ impl Transaction {
             return;
         }
         self.bytes += args.iter().map(|arg| arg.len() + 16).sum::<usize>() + 64;
-        let database = self.database;
-        if !runs_on_one_shard(command) {
-            self.steps.push(Step::Own { command, args: OwnedArgs::new(args), database });
+        self.subscribes |= subscription(command).is_some();
+        if !runs_on_one_shard(command) || self.subscribes && command.name == "ping" {
+            self.push_own(command, args);
             return;
         }
+        self.push_to_batch(command, args, databases);
+    }
+
+    fn push_own(&mut self, command: &'static Command, args: &Args<'_>) {
+        self.steps.push(Step::Own { command, args: OwnedArgs::new(args), database: self.database });
+    }
+
+    fn push_to_batch(&mut self, command: &'static Command, args: &Args<'_>, databases: u32) {
+        let database = self.database;
         if command.name == "select"
             && let Some(index) = parse_i64(args.at(1)).and_then(|index| u32::try_from(index).ok())
             && index < databases
@@ -107,6 +130,58 @@ impl Transaction {
         }
     }
 
+    /// The same with each PUBLISH as a step of its own whose channel is not on the shard of the batch that it stands in.
+    /// `None` if there is none. `watched` is the shard of the keys that are watched.
+    pub(crate) fn with_publishes_apart(
+        &self,
+        databases: u32,
+        watched: Option<usize>,
+        owner: impl Fn(u16) -> Option<usize>,
+    ) -> Option<Self> {
+        let shard_of = |batch: &Batch| {
+            let first = batch.keys.first().or_else(|| batch.channels.first());
+            watched.or_else(|| first.and_then(|(slot, _)| owner(*slot)))
+        };
+        let is_apart = |batch: &Batch| batch.channels.iter().any(|(slot, _)| owner(*slot) != shard_of(batch));
+        let batches = self.steps.iter().filter_map(|step| match step {
+            Step::Batch(batch) => Some(batch),
+            Step::Own { .. } => None,
+        });
+        if !batches.into_iter().any(is_apart) {
+            return None;
+        }
+        let first = match self.steps.first() {
+            Some(Step::Own { database, .. }) => *database,
+            Some(Step::Batch(batch)) => batch.database,
+            None => self.database,
+        };
+        let mut apart = Self {
+            commands: self.commands,
+            writes: self.writes,
+            bytes: self.bytes,
+            subscribes: self.subscribes,
+            ..Self::new(first)
+        };
+        for step in &self.steps {
+            let batch = match step {
+                Step::Own { command, args, .. } => {
+                    apart.push_own(command, &args.args());
+                    continue;
+                }
+                Step::Batch(batch) => batch,
+            };
+            let shard = shard_of(batch);
+            batch.each(|command, args| {
+                if is_publish(command) && owner(slot_of(args.at(1))) != shard {
+                    apart.push_own(command, args);
+                } else {
+                    apart.push_to_batch(command, args, databases);
+                }
+            });
+        }
+        Some(apart)
+    }
+
     /// The only batch of a transaction that is nothing else and leaves the database as it is.
     pub(crate) fn single_batch(&self) -> Option<&Batch> {
         match self.steps.as_slice() {
@@ -116,10 +191,15 @@ impl Transaction {
     }
 }
 
+fn is_publish(command: &Command) -> bool {
+    matches!(command.name, "publish" | "spublish")
+}
+
 /// Whether a shard answers a command as the proxy would, so that it can be part of a batch.
 fn runs_on_one_shard(command: &Command) -> bool {
     matches!(command.route, Route::Slot | Route::Split)
         || command.flags.contains(Flags::BLOCKING)
+        || is_publish(command)
         || matches!(command.name, "select" | "ping" | "echo" | "time" | "lolwut")
 }
 
@@ -128,6 +208,9 @@ impl Batch {
         args.encode(&mut self.frames);
         self.count += 1;
         self.needs_memory |= command.flags.contains(Flags::DENYOOM);
+        if is_publish(command) {
+            add_slot(&mut self.channels, args.at(1));
+        }
         if let Ok(keys) = command::keys(command, args) {
             for position in keys.positions() {
                 add_slot(&mut self.keys, args.at(position));
@@ -144,7 +227,7 @@ impl Batch {
     pub(crate) fn slots<'a>(&'a self, watch: Option<&'a Watch>) -> Vec<(u16, &'a [u8])> {
         let watched = watch.iter().flat_map(|watch| &watch.keys);
         let mut slots: Vec<(u16, &[u8])> = Vec::new();
-        for (slot, key) in self.keys.iter().chain(watched) {
+        for (slot, key) in self.keys.iter().chain(&self.channels).chain(watched) {
             if !slots.iter().any(|(known, _)| known == slot) {
                 slots.push((*slot, key));
             }
@@ -168,6 +251,20 @@ impl Batch {
         ];
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
         request::encode(words.into_iter(), out);
+    }
+
+    /// Shows each command.
+    fn each(&self, mut show: impl FnMut(&'static Command, &Args<'_>)) {
+        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+        let mut parser = Parser::new();
+        let mut rest = self.frames.as_slice();
+        while let Ok(Parsed::Frame(length)) = parser.parse(rest, &limits) {
+            let args = parser.args(rest);
+            if let Ok(command) = command::resolve(&args, false) {
+                show(command, &args);
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
     }
 
     /// The requests, one after the other.

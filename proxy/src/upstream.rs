@@ -57,6 +57,16 @@ pub enum State {
     Down,
 }
 
+/// What a connection is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Clients' requests.
+    #[default]
+    Requests,
+    /// Subscriptions, and the PUBLISH of clients that have some.
+    Subscriptions,
+}
+
 /// What one flush wrote: the requests up to number `upto` were on their way at `at`.
 #[derive(Clone, Copy, Debug)]
 struct Flush {
@@ -71,6 +81,7 @@ pub struct Upstream {
     pub shard: usize,
     pub protocol: Protocol,
     pub database: u32,
+    pub purpose: Purpose,
     pub state: State,
     /// Requests that are not answered, oldest first, behind `answered` bytes that are.
     requests: Vec<u8>,
@@ -106,6 +117,7 @@ impl Upstream {
             shard,
             protocol,
             database,
+            purpose: Purpose::Requests,
             state,
             requests: Vec::new(),
             answered: 0,

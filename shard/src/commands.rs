@@ -27,6 +27,7 @@ mod lcs;
 mod list;
 mod memory;
 mod persistence;
+mod pubsub;
 mod server;
 mod set;
 mod settings;
@@ -196,5 +197,6 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| server::handler(name))
         .or_else(|| blocking::handler(name))
         .or_else(|| transactions::handler(name))
+        .or_else(|| pubsub::handler(name))
         .or_else(|| internal::handler(name))
 }

@@ -6,8 +6,9 @@ use slotway_common::command::{self, Command, Flags, Route, Support};
 use slotway_common::error::Error;
 use slotway_common::fault;
 use slotway_common::platform::clock;
+use slotway_common::pubsub;
 use slotway_common::resp::request::Span;
-use slotway_common::resp::{Args, Reply};
+use slotway_common::resp::{Args, Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
 
 use crate::blocked;
@@ -90,6 +91,16 @@ pub fn execute(
         }
     };
     session.client.last_command.set(Some(command));
+    if session.client.listens.get()
+        && session.protocol == Protocol::Resp2
+        && session.internal.is_none()
+        && let Err(error) = pubsub::check_allowed(command)
+    {
+        transaction::abort(session);
+        refuse(node, session, Some(command), &error, out);
+        apply_reply_mode(session, out, start);
+        return started;
+    }
     if session.transaction.is_some() && transaction::is_queued(command) {
         queue(engine, node, session, command, prepared.first_key, args, out);
         apply_reply_mode(session, out, start);
@@ -326,8 +337,12 @@ fn check_other_slots(
     Ok(())
 }
 
+/// Checks that this shard serves a slot, and that its connection has not been refused for it.
+///
+/// # Errors
+/// Where else the command is to be sent, or that it is to be sent again later.
 #[inline]
-fn check_slot(
+pub fn check_slot(
     node: &mut Node,
     session: &mut Session,
     slot: Slot,
@@ -357,7 +372,8 @@ fn redirect(
         // All slots of the command: its proxy sends it again, perhaps in parts, and nothing that touches one of them may
         // overtake it.
         let positions = command::keys(command, args).map(|keys| keys.positions());
-        for slot in positions.into_iter().flatten().map(|position| slot_of(args.at(position))) {
+        let others = positions.into_iter().flatten().map(|position| slot_of(args.at(position)));
+        for slot in others.chain([slot]) {
             if !session.refused.contains(&slot) && !fault::planted("refusal-does-not-stick") {
                 session.refused.push(slot);
             }

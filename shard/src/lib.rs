@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod migration;
 pub mod monitor;
 pub mod node;
+pub mod pubsub;
 pub mod rdb;
 pub mod server;
 pub mod session;

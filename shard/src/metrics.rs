@@ -7,6 +7,7 @@ pub use busy_slots::BusySlots;
 use slotway_common::cells;
 use slotway_common::cluster_state::AbortKind;
 use slotway_common::command::{Command, Group};
+use slotway_common::pubsub::Kind;
 
 use crate::engine::{DATABASES, Engine};
 use crate::migration::Leaving;
@@ -37,6 +38,9 @@ cells! {
         counter connections_rejected "Connections refused because there were too many.";
         gauge clients "Open connections.";
         gauge clients_waiting_output_bytes "Bytes of replies that wait to be written.";
+        counter messages_delivered "Clients that messages were sent to, once for each message.";
+        gauge channels "Channels that have subscribers, shard channels included.";
+        gauge patterns "Patterns that have subscribers.";
         counters budget_exceeded[budget: ["query", "output"]] "Connections closed because a budget was used up.";
         counter keyspace_hits "Keys found by commands that read.";
         counter keyspace_misses "Keys not found by commands that read.";
@@ -73,6 +77,10 @@ impl ShardCells {
         self.connections.set(node.clients.total_received);
         self.connections_rejected.set(node.clients.rejected);
         self.clients.set_count(node.clients.len());
+        self.messages_delivered.set(node.stats.messages);
+        let names = |kind| node.pubsub.names(kind).len();
+        self.channels.set_count(names(Kind::Channel) + names(Kind::Shard));
+        self.patterns.set_count(names(Kind::Pattern));
         let waiting: usize = node.clients.iter().map(|client| client.output_bytes.get()).sum();
         self.clients_waiting_output_bytes.set_count(waiting);
         self.budget_exceeded.at(0).set(node.stats.closed_for_input);

@@ -26,7 +26,8 @@ use crate::log::{Loading, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
 use crate::monitor::Monitors;
-use crate::session::Clients;
+use crate::pubsub::PubSub;
+use crate::session::{Client, Clients};
 use crate::settings::NodeSettings;
 use crate::slow_log::SlowLog;
 
@@ -50,14 +51,42 @@ pub struct HotSettings {
     pub output_limit: usize,
     /// Bytes of replies above which a client may stay for the second value.
     pub soft_output_limit: Option<(usize, Duration)>,
+    /// The same of clients that have subscriptions.
+    pub pubsub_output: OutputBounds,
     /// Most bytes of a request in progress.
     pub query_limit: usize,
+}
+
+/// How much may wait for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputBounds {
+    /// Most bytes; 0: no limit.
+    pub hard: usize,
+    /// Bytes above which the client may stay for the second value.
+    pub soft: Option<(usize, Duration)>,
+}
+
+impl OutputBounds {
+    /// Most bytes, which there are in any case.
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        if self.hard == 0 { REPLY_BUDGET } else { self.hard }
+    }
 }
 
 /// Most bytes of replies for one client where `client-output-buffer-limit` sets no limit.
 const REPLY_BUDGET: usize = 1024 * 1024 * 1024;
 
 impl HotSettings {
+    /// How much may wait for a client.
+    #[must_use]
+    pub fn output(&self, client: &Client) -> OutputBounds {
+        if client.is_subscriber() {
+            return self.pubsub_output;
+        }
+        OutputBounds { hard: self.output_limit, soft: self.soft_output_limit }
+    }
+
     /// Most bytes of replies that one client may make wait.
     #[must_use]
     #[inline]
@@ -76,6 +105,7 @@ impl Default for HotSettings {
             keepalive: Some(Duration::from_secs(300)),
             output_limit: 0,
             soft_output_limit: None,
+            pubsub_output: OutputBounds::default(),
             query_limit: 1024 * 1024 * 1024,
         }
     }
@@ -120,6 +150,8 @@ pub struct ServerStats {
     /// Clients that were closed because a budget was used up.
     pub closed_for_output: u64,
     pub closed_for_input: u64,
+    /// Clients that a message was sent to, once for each message.
+    pub messages: u64,
     /// Requests answered with MOVED.
     pub redirects: u64,
     /// Commands, input and output bytes a second, over the last 16 samples of 100 ms.
@@ -137,6 +169,7 @@ impl Default for ServerStats {
             by_error: std::collections::BTreeMap::new(),
             closed_for_output: 0,
             closed_for_input: 0,
+            messages: 0,
             redirects: 0,
             rates: Rates::default(),
         }
@@ -225,6 +258,7 @@ pub struct Node {
     pub latency: Latency,
     pub monitors: Monitors,
     pub blocked: Blocked,
+    pub pubsub: PubSub,
     pub pause: Option<Pause>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
     pub active_expire: bool,
@@ -271,6 +305,7 @@ impl Node {
             latency: Latency::default(),
             monitors: Monitors::default(),
             blocked: Blocked::default(),
+            pubsub: PubSub::default(),
             pause: None,
             active_expire: true,
             moves: Moves::default(),

@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use slotway_common::command::Command;
 use slotway_common::handshake;
+use slotway_common::pubsub::Subscriptions;
 use slotway_common::resp::Protocol;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
@@ -161,6 +162,10 @@ pub struct Client {
     pub internal: RefCell<Option<Rc<str>>>,
     /// It waits for data: nothing more of it runs until then.
     pub blocked: Cell<bool>,
+    /// The channels and patterns that it, or a proxy for its clients, listens to.
+    pub subscriptions: RefCell<Option<Box<Subscriptions>>>,
+    /// There are any.
+    pub listens: Cell<bool>,
     pub input_bytes: Cell<usize>,
     /// Commands that wait for EXEC, or -1.
     pub multi: Cell<i64>,
@@ -171,7 +176,7 @@ pub struct Client {
     pub over_soft_limit_since: Cell<Option<i64>>,
     pub total_input: Cell<u64>,
     pub total_output: Cell<u64>,
-    /// Output that other connections' commands made (MONITOR), taken up by the connection's task.
+    /// Output that other connections' commands made (MONITOR, PUBLISH), taken up by the connection's task.
     pub pushed: RefCell<Vec<u8>>,
     pub waker: RefCell<Option<Waker>>,
 }
@@ -198,6 +203,8 @@ impl Client {
             monitor: Cell::new(false),
             internal: RefCell::default(),
             blocked: Cell::new(false),
+            subscriptions: RefCell::default(),
+            listens: Cell::new(false),
             input_bytes: Cell::new(0),
             multi: Cell::new(-1),
             queued_bytes: Cell::new(0),
@@ -221,6 +228,12 @@ impl Client {
     pub fn kill(&self) {
         self.killed.set(true);
         self.wake();
+    }
+
+    /// A client that has subscriptions, and may in RESP2 do little else; proxies are none.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        self.listens.get() && self.internal.borrow().is_none()
     }
 
     /// Appends output that is no reply.

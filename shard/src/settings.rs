@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use slotway_common::cluster_state::ClusterState;
-use slotway_common::settings::{Name, Settings, StoredText};
+use slotway_common::settings::{Name, OutputLimit, Settings, StoredText};
 use slotway_common::slot::SLOTS;
 
 use crate::engine::{Engine, Limits, Policy};
 use crate::log::Fsync;
-use crate::node::{HotSettings, Node};
+use crate::node::{HotSettings, Node, OutputBounds};
 
 /// What `SLOTWAY SETTINGS` answers.
 #[derive(Serialize)]
@@ -106,7 +106,8 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
     let owned = node.assigned() as u64;
     engine.memory.limit = share(values.bytes(Name::Maxmemory), owned);
 
-    let output = values.output_limits().normal;
+    let limits = values.output_limits();
+    let output = limits.normal;
     node.hot = HotSettings {
         requirepass: values.text(Name::Requirepass).into_owned(),
         maxmemory_samples: values.size(Name::MaxmemorySamples),
@@ -114,9 +115,8 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         timeout: seconds(values.number(Name::Timeout)),
         keepalive: Some(seconds(values.number(Name::TcpKeepalive))).filter(|time| !time.is_zero()),
         output_limit: usize::try_from(output.hard).unwrap_or(usize::MAX),
-        soft_output_limit: (output.soft > 0).then(|| {
-            (usize::try_from(output.soft).unwrap_or(usize::MAX), Duration::from_secs(output.seconds.into()))
-        }),
+        soft_output_limit: bounds(&output).soft,
+        pubsub_output: bounds(&limits.pubsub),
         query_limit: values.size(Name::ClientQueryBufferLimit),
     };
     node.slow_log.threshold =
@@ -151,6 +151,12 @@ fn follow_log(engine: &mut Engine, node: &mut Node, on: bool, fsync: Fsync) {
 pub(crate) fn share(total: u64, owned: u64) -> u64 {
     let share = u128::from(total) * u128::from(owned) / u128::from(SLOTS);
     if total > 0 { u64::try_from(share).unwrap_or(u64::MAX).max(1) } else { 0 }
+}
+
+fn bounds(limit: &OutputLimit) -> OutputBounds {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let soft = (limit.soft > 0).then(|| (size(limit.soft), Duration::from_secs(limit.seconds.into())));
+    OutputBounds { hard: size(limit.hard), soft }
 }
 
 fn seconds(seconds: i64) -> Duration {

@@ -159,6 +159,42 @@ while watcher.is_alive():
     time.sleep(0.02)
 assert any("SET monitored 1" in command for command in seen), seen
 
+# Channels and patterns
+listener = r.pubsub()
+listener.subscribe("news", "weather")
+listener.psubscribe("n*")
+
+
+def next_of(pubsub):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        message = pubsub.get_message(timeout=1)
+        if message is not None:
+            return message["type"], message["channel"], message["data"]
+    raise AssertionError("no message")
+
+
+equal([next_of(listener) for _ in range(3)], [("subscribe", "news", 1), ("subscribe", "weather", 2), ("psubscribe", "n*", 3)])
+equal(r.publish("news", "hello"), 2)
+equal(sorted(next_of(listener) for _ in range(2)), [("message", "news", "hello"), ("pmessage", "news", "hello")])
+equal(r.pubsub_numsub("news", "nobody"), [("news", 1), ("nobody", 0)])
+equal(sorted(r.pubsub_channels()), ["news", "weather"])
+equal(r.pubsub_numpat(), 1)
+listener.unsubscribe("weather")
+equal(next_of(listener), ("unsubscribe", "weather", 2))
+equal(r.publish("weather", "rain"), 0)
+# As Celery stores a result and tells of it.
+with r.pipeline(transaction=True) as pipeline:
+    pipeline.setex("news", 60, "stored").publish("news", "stored").publish("other", "x")
+    equal(pipeline.execute(), [True, 2, 0])
+equal(sorted(next_of(listener) for _ in range(2)), [("message", "news", "stored"), ("pmessage", "news", "stored")])
+listener.close()
+deadline = time.monotonic() + 30
+while r.publish("news", "nobody"):
+    assert time.monotonic() < deadline, "the subscriptions do not end with their connection"
+    time.sleep(0.02)
+equal(r.delete("news"), 1)
+
 # Passwords
 equal(r.config_set("requirepass", "secret"), True)
 try:

@@ -8,6 +8,7 @@ pub mod blocking;
 pub mod compare;
 pub mod contents;
 pub mod generate;
+pub mod pubsub;
 pub mod transactions;
 
 use std::fmt::Write as _;

@@ -113,6 +113,7 @@ fn only_what_redis_does_not_have_is_hidden() {
             "slotway",
             "slotway-block",
             "slotway-exec",
+            "slotway-subscribe",
             "slotway-unblock",
             "slotway-unwatch",
             "slotway-watch"

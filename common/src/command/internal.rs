@@ -18,6 +18,9 @@ rows! { Internal:
         "watch database:int commands count:int [key#0*]",
         "Runs the commands of a transaction as one; there is one key for each of their slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();
+    "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE], "7.0.0", "O(N), N names",
+        "kind item{name clients:int}*",
+        "Says how many clients of a proxy listen to channels or patterns."; internal();
     "slotway-unblock", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(1)", "wait [how]",
         "Ends the wait of a client of a proxy."; internal();
     "slotway-unwatch", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(N), N watched keys", "watch",

@@ -5,41 +5,40 @@ use super::flags::Flags;
 use super::group::Group;
 use super::key_spec::uses::NOT_KEY;
 use super::key_spec::{key, keys};
-use super::later::PUBSUB;
 use super::row::Command;
 use super::table::rows;
 
 rows! { Pubsub:
     "psubscribe", -2, [PUBSUB NOSCRIPT LOADING STALE], "2.0.0", "O(N), N patterns of the client",
         "pattern{pattern:pattern}*",
-        "Subscribes to the channels that match patterns."; later(PUBSUB);
+        "Subscribes to the channels that match patterns."; proxy();
     "publish", 3, [PUBSUB LOADING STALE FAST], "2.0.0", "O(N+M), N subscribers of the channel, M patterns in all",
         "channel message",
-        "Sends a message to a channel."; later(PUBSUB);
-    "pubsub", -2, [], "2.8.0", "Depends on the subcommand", "", "Holds the commands about channels."; later(PUBSUB);
+        "Sends a message to a channel."; proxy();
+    "pubsub", -2, [], "2.8.0", "Depends on the subcommand", "", "Holds the commands about channels."; proxy();
     "pubsub|channels", -2, [PUBSUB LOADING STALE], "2.8.0", "O(N), N channels", "[pattern:pattern]",
-        "Lists the channels that have subscribers."; later(PUBSUB);
+        "Lists the channels that have subscribers."; proxy();
     "pubsub|help", 2, [LOADING STALE], "6.2.0", "O(1)", "",
-        "Lists the subcommands."; acl(Categories::NONE) later(PUBSUB);
+        "Lists the subcommands."; acl(Categories::NONE) proxy();
     "pubsub|numpat", 2, [PUBSUB LOADING STALE], "2.8.0", "O(1)", "",
-        "Counts the patterns that have subscribers."; later(PUBSUB);
+        "Counts the patterns that have subscribers."; proxy();
     "pubsub|numsub", -2, [PUBSUB LOADING STALE], "2.8.0", "O(N), N channels given", "[channel*]",
-        "Counts the subscribers of channels."; later(PUBSUB);
+        "Counts the subscribers of channels."; proxy();
     "pubsub|shardchannels", -2, [PUBSUB LOADING STALE], "7.0.0", "O(N), N channels", "[pattern:pattern]",
-        "Lists the shard channels that have subscribers."; later(PUBSUB);
+        "Lists the shard channels that have subscribers."; proxy();
     "pubsub|shardnumsub", -2, [PUBSUB LOADING STALE], "7.0.0", "O(N), N channels given", "[shardchannel*]",
-        "Counts the subscribers of shard channels."; later(PUBSUB);
+        "Counts the subscribers of shard channels."; proxy();
     "punsubscribe", -1, [PUBSUB NOSCRIPT LOADING STALE], "2.0.0", "O(N+M), N patterns of the client, M in all",
         "[pattern:pattern*]",
-        "Ends subscriptions to patterns."; later(PUBSUB);
+        "Ends subscriptions to patterns."; proxy();
     "spublish", 3, [PUBSUB LOADING STALE FAST], "7.0.0", "O(N), N subscribers", "shardchannel message",
-        "Sends a message to a shard channel."; keys(&[key(1, NOT_KEY)]) later(PUBSUB);
+        "Sends a message to a shard channel."; keys(&[key(1, NOT_KEY)]) proxy();
     "ssubscribe", -2, [PUBSUB NOSCRIPT LOADING STALE], "7.0.0", "O(N), N channels given", "shardchannel*",
-        "Subscribes to shard channels."; keys(&[keys(1, -1, 1, NOT_KEY)]) later(PUBSUB);
+        "Subscribes to shard channels."; keys(&[keys(1, -1, 1, NOT_KEY)]) proxy();
     "subscribe", -2, [PUBSUB NOSCRIPT LOADING STALE], "2.0.0", "O(N), N channels given", "channel*",
-        "Subscribes to channels."; later(PUBSUB);
+        "Subscribes to channels."; proxy();
     "sunsubscribe", -1, [PUBSUB NOSCRIPT LOADING STALE], "7.0.0", "O(N), N subscribers", "[shardchannel*]",
-        "Ends subscriptions to shard channels."; keys(&[keys(1, -1, 1, NOT_KEY)]) later(PUBSUB);
+        "Ends subscriptions to shard channels."; keys(&[keys(1, -1, 1, NOT_KEY)]) proxy();
     "unsubscribe", -1, [PUBSUB NOSCRIPT LOADING STALE], "2.0.0", "O(N), N subscribers", "[channel*]",
-        "Ends subscriptions to channels."; later(PUBSUB);
+        "Ends subscriptions to channels."; proxy();
 }

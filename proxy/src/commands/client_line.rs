@@ -3,6 +3,7 @@
 use std::os::raw::c_int;
 
 use slotway_common::command::TABLE;
+use slotway_common::pubsub::Kind;
 
 use crate::session::Session;
 
@@ -13,6 +14,7 @@ const DESCRIPTOR: c_int = -1;
 pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let mut flags = String::new();
     flags.extend(session.monitor.then_some('O'));
+    flags.extend(session.subscriptions.is_some().then_some('P'));
     flags.extend(session.blocked.then_some('b'));
     flags.extend(session.transaction.is_some().then_some('x'));
     flags.extend(session.details.no_evict.then_some('e'));
@@ -22,9 +24,11 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let seconds = |since: u64| now.saturating_sub(since) / 1_000_000;
     let (input, output) = (session.input_bytes(), session.output_bytes());
     let queued = session.queued_bytes();
+    let subscriptions = session.subscriptions.as_ref();
+    let count = |kind| subscriptions.map_or(0, |subscriptions| subscriptions.names(kind).len());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut line = format!(
-        "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll={} omem={output} \
          tot-mem={} events={} cmd={} user=default redir=-1 resp={}",
         session.client,
@@ -34,9 +38,12 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
         seconds(session.connected),
         seconds(session.last_active),
         session.database,
+        count(Kind::Channel),
+        count(Kind::Pattern),
+        count(Kind::Shard),
         session.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
         session.places.len(),
-        size_of::<Session>() + input + output + queued,
+        size_of::<Session>() + input + output + queued + session.subscribed_bytes(),
         if output > 0 { "rw" } else { "r" },
         TABLE.get(usize::from(session.last_command)).map_or("NULL", |command| command.name),
         session.protocol.number(),

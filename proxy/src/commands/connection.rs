@@ -4,6 +4,7 @@ use slotway_common::command::wrong_arity;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::platform::clock;
+use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
 use super::{Answer, Call};
@@ -20,7 +21,6 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
         "quit" => quit,
         "auth" => auth,
         "hello" => hello,
-        "reset" => reset,
         "time" => time,
         "lolwut" => lolwut,
         "role" => role,
@@ -38,6 +38,10 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
 }
 
 fn ping(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.len() <= 2 && call.session()?.only_listens() {
+        pubsub::pong(&mut call.reply, call.args.get(1).unwrap_or_default());
+        return Ok(());
+    }
     match call.args.len() {
         1 => call.reply.simple("PONG"),
         2 => call.reply.bulk(call.args.at(1)),
@@ -176,7 +180,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+pub(super) fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     call.core.end_transaction(call.id);
     let open = call.core.policy.password.is_none();
     let session = call.session()?;

@@ -21,16 +21,19 @@ impl Core {
             let progress = upstream.scanner.scan(rest)?;
             let kind = upstream.scanner.kind();
             if kind == b'>' {
-                // What answers no request.
-                let (Progress::Complete(end), left) = (progress, rest) else {
+                let Progress::Complete(end) = progress else {
                     upstream.held.extend_from_slice(rest);
                     return Ok(());
                 };
-                let (chunk, after) = left.split_at(end);
+                let (chunk, after) = rest.split_at(end);
                 rest = after;
-                let mut whole = std::mem::take(&mut upstream.held);
-                whole.extend_from_slice(chunk);
-                self.take_push(&whole);
+                if upstream.held.is_empty() {
+                    self.pushed(id, chunk);
+                } else {
+                    upstream.held.extend_from_slice(chunk);
+                    let whole = std::mem::take(&mut upstream.held);
+                    self.pushed(id, &whole);
+                }
                 continue;
             }
             let Some(owner) = upstream.front().map(|entry| entry.owner) else {
@@ -164,7 +167,7 @@ impl Core {
     pub fn push_to(&mut self, id: SessionId, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.closing == Closing::No {
-            session.out.extend_from_slice(bytes);
+            session.places.push_as_it_is(bytes, &mut session.out);
             self.delivered(id);
         }
     }

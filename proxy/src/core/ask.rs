@@ -3,6 +3,7 @@
 use slotway_common::resp::Protocol;
 use tokio::sync::oneshot;
 
+use super::subscriptions::Told;
 use super::{Core, link};
 use crate::slab::Id;
 use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
@@ -43,6 +44,8 @@ pub(super) enum Ticket {
         wait: u64,
         sender: oneshot::Sender<Result<Vec<u8>, AskError>>,
     },
+    /// What a shard is told of subscriptions.
+    Told(Box<Told>),
 }
 
 impl Core {
@@ -110,6 +113,7 @@ impl Core {
             Some(Ticket::Ask(sender) | Ticket::Block { sender, .. }) => {
                 let _ = sender.send(reply);
             }
+            Some(Ticket::Told(told)) => self.told(*told, reply),
             None => {}
         }
     }

@@ -42,7 +42,7 @@ impl Core {
         let bytes = session.bytes();
         self.total = self.total - session.accounted + bytes;
         session.accounted = bytes;
-        let hard = self.policy.output.hard;
+        let hard = self.policy.output_of(session).hard;
         if bytes > self.budgets.client || (hard > 0 && session.output_bytes() as u64 > hard) {
             self.counters.budget_hits.at(0).inc();
             self.shed(id);

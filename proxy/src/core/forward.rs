@@ -72,19 +72,34 @@ impl Core {
         slot: u16,
         owner: usize,
     ) -> Flow {
+        let Some(session) = self.sessions.get(id) else { return Flow::Next };
+        let route = session.route;
+        self.forward_over(id, command, request, slot, owner, route)
+    }
+
+    /// The same over other connections than the client's own.
+    #[inline]
+    pub(super) fn forward_over(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        request: &Request<'_>,
+        slot: u16,
+        owner: usize,
+        route: u16,
+    ) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
-        if !session.places.is_empty() && session.in_flight_route != session.route {
+        if !session.places.is_empty() && session.in_flight_route != route {
             return Flow::Wait(Stall::Replies);
         }
         if !self.detained.is_empty() && self.wait_for_slot(id, slot) {
             return Flow::Wait(Stall::Slot);
         }
-        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
-        let upstream_id =
-            match self.routes.get(usize::from(session.route)).and_then(|route| route.links.get(owner)) {
-                Some(link) if self.upstreams.get(*link).is_some() => *link,
-                _ => self.link(id, owner),
-            };
+        let links = self.routes.get(usize::from(route));
+        let upstream_id = match links.and_then(|route| route.links.get(owner)) {
+            Some(link) if self.upstreams.get(*link).is_some() => *link,
+            _ => self.link_of_route(route, owner),
+        };
         let (Some(session), Some(upstream)) =
             (self.sessions.get_mut(id), self.upstreams.get_mut(upstream_id))
         else {
@@ -99,7 +114,7 @@ impl Core {
         }
         let muted = session.mute_next();
         let seq = session.places.open(muted);
-        session.in_flight_route = session.route;
+        session.in_flight_route = route;
         let entry = Entry {
             owner: Owner::Client { session: id, seq },
             length: 0,

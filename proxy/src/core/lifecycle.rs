@@ -23,6 +23,7 @@ impl Core {
     /// Forgets a client whose connection is closed. Replies to it that are on their way will be dropped.
     pub fn close_session(&mut self, id: SessionId) {
         self.end_watch(id);
+        self.forget_subscriptions(id);
         if let Some(session) = self.sessions.remove(id) {
             self.cancel_waits(&session.waits);
             self.total -= session.accounted;
@@ -131,6 +132,8 @@ impl Core {
         let changed = self.view.apply(topology);
         self.detain_strays(None);
         self.move_links(&changed);
+        self.follow_moves();
+        self.review_subscriptions();
         self.update_serving();
     }
 
@@ -188,6 +191,7 @@ impl Core {
         if self.pause.is_some() && self.paused().is_none() {
             self.unpause();
         }
+        self.review_subscriptions();
         self.close_idle_links();
         self.close_overdue_sessions();
     }
@@ -195,16 +199,18 @@ impl Core {
     /// Closes clients that have been silent for longer than `timeout`, and those that have not read their replies for as
     /// long as `client-output-buffer-limit` allows.
     fn close_overdue_sessions(&mut self) {
-        let (idle, bounds) = (self.policy.idle_seconds, self.policy.output);
-        if idle == 0 && bounds.soft == 0 {
+        let idle = self.policy.idle_seconds;
+        let policy = Arc::clone(&self.policy);
+        if idle == 0 && policy.output.soft == 0 && policy.pubsub_output.soft == 0 {
             return;
         }
         let now = self.now;
         let since = |then: u64| now.saturating_sub(then) / 1_000_000;
         let mut overdue = Vec::new();
         for (id, session) in self.sessions.iter_mut() {
-            if idle > 0 && !session.monitor && session.places.is_empty() && since(session.last_active) > idle
-            {
+            let bounds = policy.output_of(session);
+            let listens = session.monitor || session.subscriptions.is_some();
+            if idle > 0 && !listens && session.places.is_empty() && since(session.last_active) > idle {
                 overdue.push(id);
             }
             if bounds.soft > 0 && session.output_bytes() as u64 > bounds.soft {

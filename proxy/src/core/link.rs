@@ -9,7 +9,7 @@ use slotway_common::resp::Reply;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::slab::Id;
-use crate::upstream::{Entry, NO_COMMAND, Owner, State, Upstream};
+use crate::upstream::{Entry, NO_COMMAND, Owner, Purpose, State, Upstream};
 
 /// Connections that are not used for so long are closed, in microseconds. Those of RESP2 and database 0 stay.
 const IDLE_US: u64 = 60_000_000;
@@ -19,16 +19,23 @@ const IDLE_US: u64 = 60_000_000;
 pub(super) struct Route {
     protocol: Protocol,
     database: u32,
+    purpose: Purpose,
     pub(super) links: Vec<UpstreamId>,
 }
 
 impl Core {
     /// Position of the connections for a protocol and a database.
     pub(crate) fn route(&mut self, protocol: Protocol, database: u32) -> u16 {
-        let known =
-            self.routes.iter().position(|route| route.protocol == protocol && route.database == database);
+        self.route_for(protocol, database, Purpose::Requests)
+    }
+
+    /// The same for connections that serve another purpose.
+    pub(super) fn route_for(&mut self, protocol: Protocol, database: u32, purpose: Purpose) -> u16 {
+        let known = self.routes.iter().position(|route| {
+            route.protocol == protocol && route.database == database && route.purpose == purpose
+        });
         let position = known.unwrap_or_else(|| {
-            self.routes.push(Route { protocol, database, links: Vec::new() });
+            self.routes.push(Route { protocol, database, purpose, links: Vec::new() });
             self.routes.len() - 1
         });
         position as u16
@@ -50,7 +57,9 @@ impl Core {
         }
         let down = self.view.shards.get(shard).is_none_or(|shard| shard.down.is_some());
         let state = if down { State::Down } else { State::Opening };
-        let upstream = self.upstreams.insert(Upstream::new(shard, links.protocol, links.database, state));
+        let mut upstream = Upstream::new(shard, links.protocol, links.database, state);
+        upstream.purpose = links.purpose;
+        let upstream = self.upstreams.insert(upstream);
         if links.links.len() <= shard {
             links.links.resize(shard + 1, Id::NONE);
         }
@@ -88,12 +97,14 @@ impl Core {
         if let Some(shard) = self.view.shards.get_mut(shard) {
             shard.down = None;
         }
+        self.subscriptions_opened(id);
         self.touch_upstream(id);
     }
 
     /// The connection could not be opened: what waits fails, and so does what comes until it can be.
     pub fn upstream_failed(&mut self, id: UpstreamId, reason: &str) {
         self.counters.upstream_connect_failures.inc();
+        self.subscriptions_lost(id);
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         upstream.state = State::Down;
         let shard = upstream.shard;
@@ -107,6 +118,7 @@ impl Core {
     /// attempt, which the driver makes at once.
     pub fn upstream_lost(&mut self, id: UpstreamId, reason: &str) {
         self.counters.upstream_connections_lost.inc();
+        self.subscriptions_lost(id);
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         upstream.state = State::Opening;
         let begun = upstream.begun;
@@ -200,7 +212,13 @@ impl Core {
         for id in self.upstreams.ids() {
             let Some(upstream) = self.upstreams.get(id) else { continue };
             let extra = upstream.database != 0 || upstream.protocol != Protocol::Resp2;
-            if extra && upstream.in_flight() == 0 && self.now.saturating_sub(upstream.used) > IDLE_US {
+            let listens =
+                upstream.purpose == Purpose::Subscriptions && self.topics.told_to(upstream.shard) > 0;
+            if extra
+                && !listens
+                && upstream.in_flight() == 0
+                && self.now.saturating_sub(upstream.used) > IDLE_US
+            {
                 self.drop_link(id);
             }
         }

@@ -2,6 +2,7 @@
 
 use slotway_common::command::{self, Command, Flags, Route};
 use slotway_common::error::Error;
+use slotway_common::pubsub;
 use slotway_common::resp::request::{Limits, Parsed, Span};
 use slotway_common::resp::{Args, Parser};
 
@@ -213,6 +214,7 @@ impl Core {
         };
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         session.last_command = command.id;
+        let only_listens = session.only_listens();
         if (self.attention || !session.authenticated)
             && let Some(flow) = self.inspect(id, command, request)
         {
@@ -220,6 +222,11 @@ impl Core {
                 self.abort_transaction(id);
             }
             return flow;
+        }
+        if only_listens && let Err(error) = pubsub::check_allowed(command) {
+            self.abort_transaction(id);
+            self.refuse(id, &error);
+            return Flow::Next;
         }
         if self.sessions.get(id).is_some_and(|session| session.transaction.is_some())
             && transaction::is_queued(command)

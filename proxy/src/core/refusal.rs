@@ -102,14 +102,7 @@ impl Core {
         let known = match refusal {
             Refusal::Moved { slot, address } => {
                 self.counters.redirects.at(0).inc();
-                self.actions.push(Action::Refresh);
-                let before = self.view.owner(*slot);
-                let known = self.view.moved(*slot, address);
-                if self.view.owner(*slot) != before {
-                    // Clients of other protocols and databases have connections of their own to who was the owner.
-                    self.detain_strays(Some(*slot));
-                }
-                known
+                self.learn_owner(*slot, address)
             }
             Refusal::Parked { .. } => {
                 self.counters.redirects.at(1).inc();
@@ -136,6 +129,19 @@ impl Core {
         for slot in slots {
             self.resume_on(id, upstream_id, slot);
         }
+    }
+
+    /// A shard says who owns a slot. False if nobody is known to be there.
+    pub(super) fn learn_owner(&mut self, slot: u16, address: &str) -> bool {
+        self.actions.push(Action::Refresh);
+        let before = self.view.owner(slot);
+        let known = self.view.moved(slot, address);
+        if self.view.owner(slot) != before {
+            // Clients of other protocols and databases have connections of their own to who was the owner.
+            self.detain_strays(Some(slot));
+            self.follow_moves();
+        }
+        known
     }
 
     /// Has a connection tell, behind everything that is on its way there, that it refuses no more for a slot.

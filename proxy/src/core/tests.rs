@@ -3,6 +3,7 @@
 mod flow;
 mod refusals;
 mod shards;
+mod subscriptions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +52,15 @@ impl Stage {
             (upstream.shard == shard && upstream.database == database).then_some(id)
         };
         self.core.upstreams.iter().find_map(found).expect("an upstream")
+    }
+
+    /// The connection to a shard for subscriptions.
+    pub fn listening(&self, shard: usize) -> UpstreamId {
+        let found = |(id, upstream): (UpstreamId, &crate::upstream::Upstream)| {
+            let listens = upstream.purpose == crate::upstream::Purpose::Subscriptions;
+            (upstream.shard == shard && listens).then_some(id)
+        };
+        self.core.upstreams.iter().find_map(found).expect("a connection for subscriptions")
     }
 
     /// Sends inline text as a client; `|` stands for a line end.

@@ -95,6 +95,16 @@ impl Core {
             self.reply(id, b"*0\r\n");
             return Flow::Next;
         }
+        let watched = session.watch.as_ref().map(|watch| watch.shard);
+        let (view, databases) = (&self.view, self.policy.databases);
+        let apart = transaction.with_publishes_apart(databases, watched, |slot| view.owner(slot));
+        if let Some(apart) = apart
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.transaction = Some(Box::new(apart));
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
+        let Some(transaction) = &session.transaction else { return Flow::Next };
         if transaction.len() > 0 && transaction.single_batch().is_none() {
             return self.exec_in_steps(id, command);
         }

@@ -12,11 +12,28 @@ use crate::core::{Job, Pause};
 use crate::session::Session;
 use crate::worker::Worker;
 
-/// A class of clients, as CLIENT LIST and KILL take it. There are normal ones only.
-fn is_normal_class(name: &[u8]) -> Result<bool, Error> {
+/// A class of clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Normal,
+    /// With subscriptions.
+    Subscriber,
+    /// A proxy has none of these.
+    Replication,
+}
+
+impl Class {
+    fn has(self, session: &Session) -> bool {
+        self == if session.subscriptions.is_some() { Self::Subscriber } else { Self::Normal }
+    }
+}
+
+/// A class as CLIENT LIST and KILL take it.
+fn class(name: &[u8]) -> Result<Class, Error> {
     match name.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(true),
-        b"slave" | b"replica" | b"pubsub" | b"master" => Ok(false),
+        b"normal" => Ok(Class::Normal),
+        b"pubsub" => Ok(Class::Subscriber),
+        b"slave" | b"replica" | b"master" => Ok(Class::Replication),
         _ => {
             let mut text = b"Unknown client type '".to_vec();
             text.extend_from_slice(name);
@@ -29,9 +46,9 @@ fn is_normal_class(name: &[u8]) -> Result<bool, Error> {
 pub(super) async fn list(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let args = job.args.args();
     let mut ids: Option<Vec<u64>> = None;
-    let mut any = true;
+    let mut of_class = None;
     if args.len() == 4 && args.is(2, "TYPE") {
-        any = is_normal_class(args.at(3))?;
+        of_class = Some(class(args.at(3))?);
     } else if args.len() > 3 && args.is(2, "ID") {
         let mut wanted = Vec::new();
         for id in args.rest(3).iter() {
@@ -42,18 +59,16 @@ pub(super) async fn list(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     } else if args.len() != 2 {
         return Err(Error::Syntax);
     }
-    let mut lines = Vec::new();
-    if any {
-        let all = worker.context.fleet.each(|worker| {
-            let core = worker.core.borrow();
-            let now = worker.now();
-            core.sessions
-                .iter()
-                .map(|(_, session)| (session.client, describe(session, now)))
-                .collect::<Vec<_>>()
-        });
-        lines = all.await.concat();
-    }
+    let all = worker.context.fleet.each(move |worker| {
+        let core = worker.core.borrow();
+        let now = worker.now();
+        core.sessions
+            .iter()
+            .filter(|(_, session)| of_class.is_none_or(|class| class.has(session)))
+            .map(|(_, session)| (session.client, describe(session, now)))
+            .collect::<Vec<_>>()
+    });
+    let mut lines = all.await.concat();
     lines.sort_by_key(|(client, _)| *client);
     let mut text = Vec::new();
     match ids {
@@ -76,7 +91,7 @@ struct Filter {
     id: Option<u64>,
     address: Option<Vec<u8>>,
     local_address: Option<Vec<u8>>,
-    nobody: bool,
+    class: Option<Class>,
     /// The client that must not be hit.
     spared: Option<u64>,
 }
@@ -84,7 +99,7 @@ struct Filter {
 impl Filter {
     fn matches(&self, session: &Session) -> bool {
         let is = |address: &std::net::SocketAddr, text: &[u8]| address.to_string().as_bytes() == text;
-        !self.nobody
+        self.class.is_none_or(|class| class.has(session))
             && self.id.is_none_or(|id| id == session.client)
             && self.address.as_ref().is_none_or(|address| is(&session.peer, address))
             && self.local_address.as_ref().is_none_or(|address| is(&session.local, address))
@@ -110,7 +125,7 @@ pub(super) async fn kill(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                     let id = parse_i64(value).filter(|id| *id > 0).ok_or(wrong)?;
                     filter.id = u64::try_from(id).ok();
                 }
-                b"type" => filter.nobody = !is_normal_class(value)?,
+                b"type" => filter.class = Some(class(value)?),
                 b"addr" => filter.address = Some(value.to_vec()),
                 b"laddr" => filter.local_address = Some(value.to_vec()),
                 b"user" if value == b"default" => {}

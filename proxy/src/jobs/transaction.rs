@@ -82,6 +82,7 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
 async fn run_own(worker: &Rc<Worker>, own: &Job, out: &mut Vec<u8>) {
     let mut reply = Reply::new(out, own.protocol);
     let result = match own.command.name {
+        "ssubscribe" => Err(Error::err("SSUBSCRIBE isn't allowed for a DENY BLOCKING client")),
         "monitor" => Err(Error::err("MONITOR isn't allowed for DENY BLOCKING client")),
         _ => Box::pin(super::execute(worker, own, &mut reply)).await,
     };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::pubsub::Kind;
 
 use super::connection::valid_name;
 use super::{Call, Handler};
@@ -40,11 +41,28 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A class of clients, as CLIENT LIST and KILL take it. A shard has normal ones only.
-fn is_normal_class(name: &[u8]) -> Result<bool, Error> {
+/// A class of clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Normal,
+    /// With subscriptions.
+    Subscriber,
+    /// A shard has none of these.
+    Replication,
+}
+
+impl Class {
+    fn has(self, client: &Client) -> bool {
+        self == if client.is_subscriber() { Self::Subscriber } else { Self::Normal }
+    }
+}
+
+/// A class as CLIENT LIST and KILL take it.
+fn class(name: &[u8]) -> Result<Class, Error> {
     match name.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(true),
-        b"slave" | b"replica" | b"pubsub" | b"master" => Ok(false),
+        b"normal" => Ok(Class::Normal),
+        b"pubsub" => Ok(Class::Subscriber),
+        b"slave" | b"replica" | b"master" => Ok(Class::Replication),
         _ => {
             let mut text = b"Unknown client type '".to_vec();
             text.extend_from_slice(name);
@@ -58,9 +76,9 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
     let (args, now) = (call.args, call.now());
     let mut text = Vec::new();
     if args.len() == 4 && args.is(2, "TYPE") {
-        if is_normal_class(args.at(3))? {
-            call.node.clients.iter().for_each(|client| describe(client, now, &mut text));
-        }
+        let class = class(args.at(3))?;
+        let of_class = call.node.clients.iter().filter(|client| class.has(client));
+        of_class.for_each(|client| describe(client, now, &mut text));
     } else if args.len() > 3 && args.is(2, "ID") {
         for id in args.rest(3).iter() {
             let id = parse_i64(id).ok_or(Error::err("Invalid client ID"))?;
@@ -83,7 +101,7 @@ struct Filter<'a> {
     id: Option<i64>,
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
-    normal: Option<bool>,
+    class: Option<Class>,
     skip_me: bool,
 }
 
@@ -92,7 +110,7 @@ impl Filter<'_> {
         self.id.is_none_or(|id| u64::try_from(id) == Ok(client.id))
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
-            && self.normal != Some(false)
+            && self.class.is_none_or(|class| class.has(client))
             && !(self.skip_me && client.id == me)
     }
 }
@@ -112,7 +130,7 @@ fn kill(call: &mut Call<'_>) -> Result<(), Error> {
                     let wrong = Error::err("client-id should be greater than 0");
                     filter.id = Some(parse_i64(value).filter(|id| *id > 0).ok_or(wrong)?);
                 }
-                b"type" => filter.normal = Some(is_normal_class(value)?),
+                b"type" => filter.class = Some(class(value)?),
                 b"addr" => filter.address = Some(value),
                 b"laddr" => filter.local_address = Some(value),
                 b"user" if value == b"default" => {}
@@ -246,6 +264,7 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
     let mut flags = String::new();
     flags.extend(client.monitor.get().then_some('O'));
+    flags.extend(client.is_subscriber().then_some('P'));
     flags.extend(client.blocked.get().then_some('b'));
     flags.extend((client.multi.get() >= 0).then_some('x'));
     flags.extend(client.no_evict.get().then_some('e'));
@@ -255,8 +274,10 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let (input, output) =
         (client.input_bytes.get(), client.output_bytes.get() + client.pushed.borrow().len());
     let queued = client.queued_bytes.get();
+    let subscriptions = client.subscriptions.borrow();
+    let count = |kind| subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.names(kind).len());
     let mut line = format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
          qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
          events={} cmd={} user={} redir=-1 resp={}",
         client.id,
@@ -267,6 +288,9 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
         (now - client.connected_at).max(0) / 1000,
         (now - client.last_used_at.get()).max(0) / 1000,
         client.db.get(),
+        count(Kind::Channel),
+        count(Kind::Pattern),
+        count(Kind::Shard),
         client.multi.get(),
         size_of::<Client>() + input + output + queued,
         if output > 0 { "rw" } else { "r" },

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
 use super::{Call, Handler};
@@ -23,6 +24,10 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
 }
 
 fn ping(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.len() <= 2 && !call.reply.is_resp3() && call.session.client.is_subscriber() {
+        pubsub::pong(&mut call.reply, call.args.get(1).unwrap_or_default());
+        return Ok(());
+    }
     match call.args.len() {
         1 => call.reply.simple("PONG"),
         2 => call.reply.bulk(call.args.at(1)),
@@ -166,6 +171,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     session.client.no_evict.set(false);
     session.client.monitor.set(false);
     call.node.monitors.remove(session.client.id);
+    call.node.pubsub.forget(&session.client);
     call.reply.protocol = Protocol::Resp2;
     call.reply.simple("RESET");
     Ok(())

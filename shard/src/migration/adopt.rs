@@ -23,6 +23,7 @@ impl Shard {
         let (before, was) = self.follow(state);
         let serves = self.node.not_serving().is_none();
         let begins = serves && was == usize::MAX;
+        let mut leave = false;
         for slot in 0..SLOTS {
             let owned = before.shard_of(slot) == Some(was);
             let owns = self.node.owns(slot);
@@ -30,9 +31,15 @@ impl Shard {
             let left_over = begins && !owns && self.engine.slot(slot).keys() > 0;
             if owned && !owns || left_over {
                 self.let_go(slot, state, serves);
+                leave |= owned;
             } else if owns && !owned {
                 self.take_over(slot, state);
             }
+        }
+        if leave && serves {
+            let Self { node, .. } = self;
+            let (slot_map, mine) = (&node.slot_map, node.shard_index);
+            node.pubsub.let_go(|slot| slot_map.shard_of(slot) == Some(mine));
         }
         fault::point("adopted");
         if serves {

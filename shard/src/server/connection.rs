@@ -507,7 +507,7 @@ impl Connection {
 
     /// Replies must be written before more commands run, or are more than the client may have.
     fn full(&mut self, shard: &mut Shard, used: usize, all: usize) -> (usize, Stop) {
-        let limit = shard.node.hot.output_limit;
+        let limit = shard.node.hot.output(&self.session.client).hard;
         // A proxy answers for its own clients.
         if limit == 0 || self.output.len() <= limit || self.session.internal.is_some() {
             return self.stop(used, Stop::Full);
@@ -540,6 +540,7 @@ impl Drop for Connection {
         if let Ok(mut shard) = self.server.shard.try_borrow_mut() {
             shard.node.clients.remove(self.session.client.id);
             shard.node.monitors.remove(self.session.client.id);
+            shard.node.pubsub.forget(&self.session.client);
             self.session.end_watches(&mut shard.engine);
             let Shard { engine, node } = &mut *shard;
             crate::blocked::forget(engine, node, self.session.client.id);

@@ -63,13 +63,14 @@ impl Server {
         if timeout > 0 {
             for client in shard.node.clients.iter() {
                 let idle = now - client.last_used_at.get();
-                if idle > timeout && !client.monitor.get() && client.internal.borrow().is_none() {
+                let is_listener = client.monitor.get() || client.listens.get();
+                if idle > timeout && !is_listener && client.internal.borrow().is_none() {
                     client.kill();
                 }
             }
         }
-        if let Some((bytes, time)) = shard.node.hot.soft_output_limit {
-            let closed = close_slow_readers(shard, bytes, time.as_millis() as i64, now);
+        if shard.node.hot.soft_output_limit.is_some() || shard.node.hot.pubsub_output.soft.is_some() {
+            let closed = close_slow_readers(shard, now);
             shard.node.stats.closed_for_output += closed;
         }
         save_if_due(shard);
@@ -119,16 +120,19 @@ fn save_if_due(shard: &mut Shard) {
 
 /// Closes clients whose output has been over the soft limit for too long; gives their number. Proxies bound what they
 /// leave unread themselves.
-fn close_slow_readers(shard: &Shard, bytes: usize, longest: i64, now: i64) -> u64 {
+fn close_slow_readers(shard: &Shard, now: i64) -> u64 {
     let mut closed = 0;
     for client in shard.node.clients.iter() {
-        if client.output_bytes.get() <= bytes || client.internal.borrow().is_some() {
+        let soft = shard.node.hot.output(client).soft;
+        let Some((_, longest)) = soft
+            .filter(|(bytes, _)| client.output_bytes.get() > *bytes && client.internal.borrow().is_none())
+        else {
             client.over_soft_limit_since.set(None);
             continue;
-        }
+        };
         let since = client.over_soft_limit_since.get().unwrap_or(now);
         client.over_soft_limit_since.set(Some(since));
-        if now - since >= longest && !client.killed.get() {
+        if now - since >= longest.as_millis() as i64 && !client.killed.get() {
             tracing::warn!("client {} closed: it does not read its replies", client.address);
             client.kill();
             closed += 1;

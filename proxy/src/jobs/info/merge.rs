@@ -60,6 +60,7 @@ fn rule(field: &str) -> Rule {
         | "second_repl_offset"
         | "repl_backlog_size"
         | "expired_stale_perc"
+        | "pubsub_patterns"
         | "current_cow_size_age" => Rule::Largest,
         _ => Rule::Sum,
     }

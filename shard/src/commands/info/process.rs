@@ -1,6 +1,7 @@
 //! The sections about the process and its connections.
 
 use slotway_common::platform::process;
+use slotway_common::pubsub::Kind;
 use slotway_common::settings::Name;
 
 use super::{Facts, Section};
@@ -76,10 +77,11 @@ pub(super) fn stats(facts: &Facts<'_>, section: &mut Section) {
     section.add_all(&[("total_eviction_exceeded_time", "0"), ("current_eviction_exceeded_time", "0")]);
     section.add("keyspace_hits", engine.hits);
     section.add("keyspace_misses", engine.misses);
+    let pubsub = &facts.node.pubsub;
+    section.add("pubsub_channels", pubsub.names(Kind::Channel).len());
+    section.add("pubsub_patterns", pubsub.names(Kind::Pattern).len());
+    section.add("pubsubshard_channels", pubsub.names(Kind::Shard).len());
     section.add_all(&[
-        ("pubsub_channels", "0"),
-        ("pubsub_patterns", "0"),
-        ("pubsubshard_channels", "0"),
         ("latest_fork_usec", "0"),
         ("total_forks", "0"),
         ("migrate_cached_sockets", "0"),

@@ -8,6 +8,7 @@ mod cpu;
 mod idle;
 mod load;
 mod memory;
+mod messages;
 mod report;
 mod servers;
 mod throughput;
@@ -59,6 +60,8 @@ enum Part {
     Memory,
     /// Memory of idle connections at the proxy.
     Idle,
+    /// PUBLISH to 100 subscribers, through the proxy with three shards and at redis-server.
+    Messages,
 }
 
 /// How much is measured.
@@ -94,6 +97,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Idle) {
         report.idle = Some(idle::measure(&options, &effort).context("idle connections")?);
+    }
+    if wanted(Part::Messages) {
+        report.messages = Some(messages::measure(&options, &effort).context("PUBLISH to many subscribers")?);
     }
     println!("{}", report.text());
     if let Some(folder) = arguments.json.parent() {

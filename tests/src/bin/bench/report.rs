@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::idle::Idle;
 use crate::load::BASIC;
 use crate::memory::Shape;
+use crate::messages::Messages;
 use crate::throughput::{Comparison, DEPTHS, Figures};
 
 /// Everything that was measured. Parts that were left out are empty.
@@ -18,6 +19,7 @@ pub struct Report {
     pub proxy: Vec<Comparison>,
     pub memory: Vec<Shape>,
     pub idle: Option<Idle>,
+    pub messages: Option<Messages>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +52,14 @@ impl Report {
             twemproxy: first_line("nutcracker", &["--version"]),
             commit: first_line("git", &["describe", "--always", "--dirty"]),
         };
-        Report { machine, shard: Vec::new(), proxy: Vec::new(), memory: Vec::new(), idle: None }
+        Report {
+            machine,
+            shard: Vec::new(),
+            proxy: Vec::new(),
+            memory: Vec::new(),
+            idle: None,
+            messages: None,
+        }
     }
 
     pub fn text(&self) -> String {
@@ -135,6 +144,13 @@ impl Report {
                 Some(comparison.cpu_ratio),
                 at_most,
             );
+        }
+        if let Some(messages) = &self.messages {
+            let what = format!(
+                "proxy and shards, CPU of a message to {} subscribers ({:.2} µs, redis-server {:.2} µs)",
+                messages.subscribers, messages.ours, messages.theirs
+            );
+            ratio(what, Some(messages.ratio), 1.2);
         }
         ratio("proxy CPU, depth 1, mean".into(), mean_ratio(&self.proxy, 1), 0.85);
         ratio("proxy CPU, depth 16, mean".into(), mean_ratio(&self.proxy, 16), 0.4);

@@ -1,0 +1,17 @@
+//! What shards send without being asked.
+
+use slotway_common::pubsub::Kind;
+use slotway_common::resp::frame::{Elements, string};
+
+use super::{Core, UpstreamId};
+
+impl Core {
+    /// Takes a whole push; its first element says what it is about.
+    pub(super) fn pushed(&mut self, id: UpstreamId, push: &[u8]) {
+        let word = Elements::open(push).and_then(|mut elements| elements.next()).and_then(string);
+        match word.and_then(Kind::of_message) {
+            Some(kind) => self.message(id, kind, push),
+            None => self.take_push(push),
+        }
+    }
+}
