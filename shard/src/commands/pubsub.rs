@@ -136,7 +136,7 @@ fn numpat(call: &mut Call<'_>) -> Result<(), Error> {
 fn subscribe_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let kind = Kind::of_word(call.args.at(1)).ok_or(Error::Syntax)?;
     let items = call.args.rest(2);
-    if items.len() % 2 != 0 {
+    if !items.len().is_multiple_of(2) {
         return Err(Error::Syntax);
     }
     let mut weights = Vec::with_capacity(items.len() / 2);
