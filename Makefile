@@ -4,6 +4,7 @@
 # fix    mends what `check` finds, where a tool can
 # bench  compares with redis-server and twemproxy; BENCH="--quick" and the like are passed on
 # bench-reshard  measures moves of slots
+# bench-durability  measures the log, restarts and compaction beside redis-server
 # simulate  clusters under random faults, for long: DURATION seconds, seeds from FROM on (at random if not given), COUNT of
 #           them at most
 # clean  removes build output (not the data directory)
@@ -15,7 +16,7 @@ FROM ?=
 COUNT ?=
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: run test check fix bench bench-reshard simulate setup clean
+.PHONY: run test check fix bench bench-reshard bench-durability simulate setup clean
 
 run:
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
@@ -55,6 +56,13 @@ bench-reshard:
 	cargo build --locked --quiet -p slotway-tests --bin bench_reshard
 	SLOTWAY_BINARIES=$(abspath $(TARGET))/release \
 	    $(TARGET)/debug/bench_reshard --json $(TARGET)/bench-reshard.json $(BENCH)
+
+bench-durability:
+	tests/setup.sh bench
+	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
+	cargo build --locked --quiet -p slotway-tests --bin bench_durability
+	SLOTWAY_BINARIES=$(abspath $(TARGET))/release \
+	    $(TARGET)/debug/bench_durability --json $(TARGET)/bench-durability.json $(BENCH)
 
 # With the features that `test` builds it with.
 simulate:

@@ -32,6 +32,14 @@ impl Default for Plan {
     }
 }
 
+impl Plan {
+    /// Three shards behind one proxy that hold their data in memory only: a shard that restarts is empty.
+    #[must_use]
+    pub fn without_log() -> Plan {
+        Plan { settings: vec![("appendonly".to_owned(), "no".to_owned())], ..Plan::default() }
+    }
+}
+
 /// A running cluster on free ports, with its data in a directory of its own. Everything ends with this value.
 pub struct Cluster {
     up: Up,

@@ -13,11 +13,13 @@ pub mod folder;
 pub mod fuzzing;
 pub mod history;
 pub mod http;
+pub mod paced;
 pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod redis_server;
 pub mod relay;
+pub mod report;
 pub mod site;
 pub mod wait;
 

@@ -158,7 +158,7 @@ impl Side {
         if options.placebo {
             return Side::redis();
         }
-        let layout = Layout::new(&Plan { shards: 1, proxies: 0, settings: Vec::new() })?;
+        let layout = Layout::new(&Plan { shards: 1, proxies: 0, ..Plan::without_log() })?;
         let store = shard(&layout, 0)?;
         // It answers PING before it has founded its cluster.
         wait_until("the shard serves its slots", || answers(store.address));
@@ -173,7 +173,7 @@ impl Side {
 
     /// twemproxy with three redis-servers.
     pub fn twemproxy() -> Result<Side> {
-        let layout = Layout::new(&Plan { shards: 1, proxies: 0, settings: Vec::new() })?;
+        let layout = Layout::new(&Plan { shards: 1, proxies: 0, ..Plan::without_log() })?;
         let stores: Vec<Server> = (0..3).map(|_| redis_server()).collect::<Result<_>>()?;
         let proxy = twemproxy(&stores, layout.directory())?;
         Ok(Side {
@@ -190,7 +190,7 @@ impl Side {
         if options.placebo {
             return Side::twemproxy();
         }
-        let layout = Layout::new(&Plan { shards: 3, proxies: 1, settings: Vec::new() })?;
+        let layout = Layout::new(&Plan::without_log())?;
         let stores: Vec<Server> = (0..3).map(|number| shard(&layout, number)).collect::<Result<_>>()?;
         let mut command = Command::new(binary("slotway-proxy"));
         command.args(["--cluster", "cluster.yaml", "--exit-with-stdin"]).current_dir(layout.directory());

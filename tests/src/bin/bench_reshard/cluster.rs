@@ -44,7 +44,7 @@ const NAMES: [&str; 2] = ["a", "b"];
 
 impl TwoShards {
     pub fn start() -> Result<Self> {
-        let layout = Layout::new(&Plan { shards: 2, proxies: 1, settings: Vec::new() })?;
+        let layout = Layout::new(&Plan { shards: 2, ..Plan::without_log() })?;
         let text = std::fs::read_to_string(layout.file())?
             .replace("{ name: a,", "{ name: a, slots: 0-16383,")
             .replace("{ name: b,", "{ name: b, slots: [],");

@@ -3,8 +3,6 @@
 //! them, and what memory they take.
 
 mod cluster;
-mod load;
-mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use cluster::TwoShards;
-use report::{Report, Row};
+use cluster::{Moved, TwoShards};
+use slotway_tests::paced as load;
+use slotway_tests::report::{Report, Row};
 
 /// Measures moves of slots.
 #[derive(Parser)]
@@ -64,13 +63,17 @@ fn main() -> Result<()> {
     if wants(Part::LargeValue) {
         one_large_value(&mut report, 1_000_000 / scale).context("a move of one large value")?;
     }
-    println!("{}", report.text());
-    if let Some(folder) = arguments.json.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(&arguments.json, serde_json::to_string_pretty(&report)? + "\n")?;
-    println!("figures as JSON: {}", arguments.json.display());
-    Ok(())
+    report.finish(&arguments.json)
+}
+
+/// Beyond the data that moves, source and target may take so many bytes.
+const EXTRA: f64 = 64.0 * 1024.0 * 1024.0;
+
+/// What a move took beyond the data itself.
+fn memory(report: &mut Report, what: &str, moved: &Moved) {
+    let beyond = moved.extra as f64 - moved.dataset as f64;
+    let what = format!("memory of source and target beyond the data that moved, {what}");
+    report.add(Row::at_most(&what, beyond.max(0.0) / 1e6, EXTRA / 1e6, "MB"));
 }
 
 /// All slots of one shard move to the other, small values and large ones, while nobody writes.
@@ -85,13 +88,13 @@ fn without_traffic(report: &mut Report, small: u64, large: u64) -> Result<()> {
         "keys/s",
     ));
     report.add(Row::figure("bytes of keys and values of that", moved.dataset as f64 / 1e6, "MB"));
-    report.memory("small keys", &moved);
+    memory(report, "small keys", &moved);
     cluster.flush()?;
     load::fill(cluster.endpoint(), large, LARGE)?;
     let moved = cluster.move_all()?;
     let megabytes = (large * LARGE as u64) as f64 / 1e6;
     report.add(Row::at_least("values of 16 KiB, no traffic", megabytes / moved.seconds, 400.0, "MB/s"));
-    report.memory("values of 16 KiB", &moved);
+    memory(report, "values of 16 KiB", &moved);
     Ok(())
 }
 
@@ -167,7 +170,7 @@ fn one_large_value(report: &mut Report, elements: u64) -> Result<()> {
         moved.seconds,
         "s",
     ));
-    report.memory("that list", &moved);
+    memory(report, "that list", &moved);
     for (when, felt) in [("before", before), ("during", during)] {
         report.add(Row::figure(
             &format!("client p99 {when} it, {FEW} requests/s"),

@@ -1,14 +1,14 @@
-//! Loads on the endpoint.
+//! Loads for benchmarks: as fast as can be, or at a fixed rate, which tells what clients feel.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::client::Client;
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use rand::Rng;
-use slotway_tests::Client;
 
 /// Connections of the loads that are measured here, as many as redis-benchmark opens.
 const CLIENTS: usize = 50;

@@ -1,13 +1,8 @@
-//! The figures as a table and as JSON.
+//! The figures of a benchmark, as a table and as JSON.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
-
-use crate::cluster::Moved;
-
-/// Beyond the data that moves, source and target may take so many bytes.
-const EXTRA: f64 = 64.0 * 1024.0 * 1024.0;
 
 /// One figure, and what it is held against.
 #[derive(Serialize)]
@@ -20,14 +15,18 @@ pub struct Row {
 }
 
 impl Row {
+    /// Without a target.
+    #[must_use]
     pub fn figure(what: &str, measured: f64, unit: &'static str) -> Self {
         Self { what: what.to_owned(), measured, unit, at_least: None, at_most: None }
     }
 
+    #[must_use]
     pub fn at_least(what: &str, measured: f64, at_least: f64, unit: &'static str) -> Self {
         Self { at_least: Some(at_least), ..Self::figure(what, measured, unit) }
     }
 
+    #[must_use]
     pub fn at_most(what: &str, measured: f64, at_most: f64, unit: &'static str) -> Self {
         Self { at_most: Some(at_most), ..Self::figure(what, measured, unit) }
     }
@@ -50,24 +49,20 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a figure, and prints it.
     pub fn add(&mut self, row: Row) {
         eprintln!("{}: {:.2} {}", row.what, row.measured, row.unit);
         self.rows.push(row);
     }
 
-    /// What a move took beyond the data itself.
-    pub fn memory(&mut self, what: &str, moved: &Moved) {
-        let beyond = moved.extra as f64 - moved.dataset as f64;
-        let what = format!("memory of source and target beyond the data that moved, {what}");
-        self.add(Row::at_most(&what, beyond.max(0.0) / 1e6, EXTRA / 1e6, "MB"));
-    }
-
+    /// As a table.
+    #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::from("| figure | measured | target | |\n|---|---|---|---|\n");
         for row in &self.rows {
             let target = match (row.at_least, row.at_most) {
                 (Some(least), _) => format!("at least {least}"),
-                (_, Some(most)) => format!("at most {most:.0}"),
+                (_, Some(most)) => format!("at most {most}"),
                 _ => String::new(),
             };
             let digits = if row.measured.abs() >= 1000.0 { 0 } else { 2 };
@@ -81,5 +76,21 @@ impl Report {
             );
         }
         text
+    }
+}
+
+impl Report {
+    /// Prints the table, and writes the figures to a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(&self, json: &std::path::Path) -> anyhow::Result<()> {
+        println!("{}", self.text());
+        if let Some(folder) = json.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(json, serde_json::to_string_pretty(self)? + "\n")?;
+        println!("figures as JSON: {}", json.display());
+        Ok(())
     }
 }
