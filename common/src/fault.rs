@@ -2,6 +2,9 @@
 //!
 //! Without the feature `faults` both do nothing and cost nothing; only test builds have it.
 
+#[cfg(feature = "faults")]
+pub(crate) mod durable;
+
 /// A place at which the process may be made to fail.
 ///
 /// If the environment's `SLOTWAY_FAULTS` names a directory with a file of this name, the file is removed and what it

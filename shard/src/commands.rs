@@ -125,14 +125,7 @@ impl Handlers {
     /// While the data is being read: what may not run answers so.
     #[must_use]
     pub fn while_loading() -> Self {
-        Self::refusing(
-            |row| {
-                !row.flags.contains(Flags::LOADING)
-                    && row.route != Route::Internal
-                    && !row.flags.contains(Flags::NO_AUTH)
-            },
-            |_| Err(Error::Loading),
-        )
+        Self::refusing(needs_data, |_| Err(Error::Loading))
     }
 
     /// When the log has failed: what writes answers so.
@@ -144,6 +137,21 @@ impl Handlers {
                 format!("MISCONF nothing is written any more, because the log cannot be: {reason}").into(),
             ))
         })
+    }
+
+    /// When the log has failed of a node that tells nobody of anything that is not on disk.
+    #[must_use]
+    pub fn without_data() -> Self {
+        Self::refusing(
+            |row| row.is_write() || needs_data(row),
+            |call| {
+                let reason = call.node.log.failure().unwrap_or_default();
+                Err(Error::Line(
+                    format!("MISCONF what is here may not be on disk, because the log has failed: {reason}")
+                        .into(),
+                ))
+            },
+        )
     }
 
     fn refusing(refused: impl Fn(&Command) -> bool, with: Handler) -> Self {
@@ -167,6 +175,11 @@ impl Default for Handlers {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether a command cannot be served before the data has been read.
+fn needs_data(row: &Command) -> bool {
+    !row.flags.contains(Flags::LOADING) && row.route != Route::Internal && !row.flags.contains(Flags::NO_AUTH)
 }
 
 fn find(name: &str) -> Option<Handler> {

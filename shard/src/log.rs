@@ -80,6 +80,8 @@ pub struct Log {
     pub handover: Rc<Notify>,
     /// A new base is wanted.
     pub wanted: Rc<Notify>,
+    /// It was switched on or off, or could not be.
+    pub changed: Rc<Notify>,
     copying: Option<Copying>,
     status: Status,
     /// Streams that bring slots, in the middle of a batch.
@@ -131,10 +133,14 @@ impl Log {
         self.frames.sequence
     }
 
-    /// Up to this frame all is as safe as replies need it.
+    /// Up to this frame all is as safe as replies need it. Once it is known that the log has failed, replies tell of nothing
+    /// new.
     #[must_use]
     #[inline]
     pub fn released(&self) -> u64 {
+        if self.status.failure.is_some() {
+            return u64::MAX;
+        }
         let Some(shared) = self.shared() else { return u64::MAX };
         let safe = if self.fsync == Fsync::Always { &shared.synced } else { &shared.written };
         safe.load(Ordering::Acquire)
@@ -312,6 +318,7 @@ impl Log {
         self.status.base_began_with = 0;
         self.writer = Some(Writer::start(place, fsync)?);
         self.switched += 1;
+        self.changed.notify_one();
         engine.log_changes(true);
         Ok(())
     }
@@ -324,6 +331,7 @@ impl Log {
         if let Some(writer) = self.writer.take() {
             writer.close(true);
             self.switched += 1;
+            self.changed.notify_one();
         }
     }
 
@@ -351,7 +359,10 @@ impl Log {
 
     /// Nothing is logged any more although it should be.
     pub fn fail(&mut self, reason: String) {
-        self.status.failure.get_or_insert(reason);
+        if self.status.failure.is_none() {
+            self.status.failure = Some(reason);
+            self.changed.notify_one();
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::blocked::Blocked;
 use crate::commands::Handlers;
 use crate::engine::Engine;
 use crate::latency::Latency;
-use crate::log::{Loading, Log};
+use crate::log::{Fsync, Loading, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
 use crate::monitor::Monitors;
@@ -389,10 +389,13 @@ impl Node {
         self.loading = loading;
     }
 
-    /// Writes what INFO and errors say of a log that has failed into force: nothing more is written.
+    /// The log has failed: nothing more is written. With `appendfsync always` nothing is read either, since it could show
+    /// what is not on disk.
     pub fn stop_writing(&mut self, reason: String) {
         self.log.fail(reason);
-        self.handlers = Rc::new(Handlers::without_writes());
+        let is_strict = self.log.fsync() == Fsync::Always;
+        self.handlers =
+            Rc::new(if is_strict { Handlers::without_data() } else { Handlers::without_writes() });
     }
 
     /// True when a command is held back by CLIENT PAUSE.

@@ -15,6 +15,7 @@ pub mod history;
 pub mod http;
 pub mod paced;
 pub mod ports;
+pub mod power;
 pub mod process;
 pub mod programs;
 pub mod redis_server;

@@ -27,6 +27,8 @@ pub struct Site {
     /// The nodes keep logs, so that killing one loses nothing.
     has_log: bool,
     relays: Option<Relays>,
+    /// What has reached their disks, if that is followed.
+    pub(crate) durable: Option<Folder>,
 }
 
 impl Site {
@@ -36,7 +38,7 @@ impl Site {
     /// When it does not start.
     #[must_use]
     pub fn start(plan: &Plan, planted: &str) -> Site {
-        Site::start_with(plan, planted, None)
+        Site::start_with(plan, planted, None, None)
     }
 
     /// Starts a cluster whose links can be cut.
@@ -45,10 +47,15 @@ impl Site {
     /// When it does not start.
     #[must_use]
     pub fn start_behind_relays(plan: &Plan) -> Site {
-        Site::start_with(plan, "", Some(Relays::new().expect("relays")))
+        Site::start_with(plan, "", Some(Relays::new().expect("relays")), None)
     }
 
-    fn start_with(plan: &Plan, planted: &str, mut relays: Option<Relays>) -> Site {
+    pub(crate) fn start_with(
+        plan: &Plan,
+        planted: &str,
+        mut relays: Option<Relays>,
+        durable: Option<Folder>,
+    ) -> Site {
         let faults = Folder::new().expect("a folder for faults");
         let mut environment = vec![
             ("SLOTWAY_FAULTS".to_owned(), faults.path().display().to_string()),
@@ -57,10 +64,13 @@ impl Site {
         if let Some(relays) = &relays {
             environment.push(("SLOTWAY_DETOURS".to_owned(), relays.table().display().to_string()));
         }
-        let has_log = plan.settings.iter().any(|(name, value)| name == "appendonly" && value == "yes");
+        if let Some(folder) = &durable {
+            environment.push(("SLOTWAY_DURABLE".to_owned(), folder.path().display().to_string()));
+        }
+        let has_log = !plan.settings.iter().any(|(name, value)| name == "appendonly" && value == "no");
         let prepare = |layout: &Layout| relays.as_mut().map_or(Ok(()), |relays| relays.place(layout));
         let cluster = Cluster::start_prepared(plan, &environment, prepare).expect("the cluster starts");
-        let site = Site { cluster, ups: Vec::new(), faults, moves: 0, has_log, relays };
+        let site = Site { cluster, ups: Vec::new(), faults, moves: 0, has_log, relays, durable };
         wait_until("the starts of all nodes are committed", || {
             site.state().shards.iter().flat_map(|shard| &shard.nodes).all(|node| node.incarnation != 0)
         });
@@ -165,6 +175,41 @@ impl Site {
     /// When it does not.
     pub fn restart(&mut self) {
         self.ups.push(self.cluster.start_missing().expect("killed processes start again"));
+    }
+
+    /// Starts what does not run, and has the process that comes to a point on its way killed there.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn restart_and_die(&mut self, point: &str) {
+        self.arm(point, "kill");
+        self.ups.push(self.cluster.layout().up().expect("slotway up starts"));
+        self.wait_for_fault(point);
+        wait_until(&format!("a process dies at {point}"), || !self.dead().is_empty());
+    }
+
+    /// Starts what does not run, and gives the node's line with `text`, which says why it cannot start.
+    ///
+    /// # Panics
+    /// When it can, or says something else.
+    pub fn restart_and_fail(&mut self, node: &str, text: &str) -> String {
+        let mut up = self.cluster.layout().up().expect("slotway up starts");
+        let ended = up.wait_until_ready();
+        let lines = up.lines();
+        self.ups.push(up);
+        assert!(ended.is_err(), "{node} starts");
+        let said = lines.iter().find(|line| line.starts_with(node) && line.contains(text));
+        said.cloned().unwrap_or_else(|| panic!("{node} does not say {text:?}: {lines:#?}"))
+    }
+
+    /// The directory of a node's log.
+    ///
+    /// # Panics
+    /// When the cluster's directory is gone.
+    #[must_use]
+    pub fn log_directory(&self, node: &str) -> PathBuf {
+        let directory = self.cluster.layout().directory().canonicalize().expect("the cluster's directory");
+        directory.join("data/test").join(node).join("log")
     }
 
     /// Starts a new shard's process, which waits to be added.

@@ -13,17 +13,35 @@ use slotway_common::secret::Secret;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 use slotway_tests::history::{Errors, Keys, Load, tag_of};
+use slotway_tests::power::Unsynced;
 use slotway_tests::wait::wait_until;
 use slotway_tests::{Client, Plan, Site};
 
 /// Finds the bug if it is planted, and nothing if it is not.
 #[track_caller]
 fn found(name: &str, check: impl Fn(&mut Site) -> Result<(), String>) {
-    for planted in ["start-told-late".to_owned(), format!("start-told-late,{name}")] {
-        let mut site = Site::start(&Plan::default(), &planted);
-        match (planted.split_once(','), check(&mut site)) {
-            (None, Ok(())) => {}
-            (None, Err(what)) => panic!("without a planted bug: {what}"),
+    found_where(
+        |planted| Site::start(&Plan::without_log(), &format!("start-told-late,{planted}")),
+        name,
+        check,
+    );
+}
+
+/// As [`found`], on one shard with a log, and a disk that can lose what was not synced.
+#[track_caller]
+fn found_on_disk(name: &str, fsync: &str, check: impl Fn(&mut Site) -> Result<(), String>) {
+    let settings = [("appendonly", "yes"), ("appendfsync", fsync)];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let plan = Plan { shards: 1, proxies: 0, settings };
+    found_where(|planted| Site::start_with_disks(&plan, planted), name, check);
+}
+
+#[track_caller]
+fn found_where(start: impl Fn(&str) -> Site, name: &str, check: impl Fn(&mut Site) -> Result<(), String>) {
+    for planted in ["", name] {
+        match (planted, check(&mut start(planted))) {
+            ("", Ok(())) => {}
+            ("", Err(what)) => panic!("without a planted bug: {what}"),
             (_, Ok(())) => panic!("{name} is not found"),
             (_, Err(what)) => eprintln!("{name} is found: {what}"),
         }
@@ -223,5 +241,63 @@ fn a_restarted_node_that_serves_at_once() {
         site.move_rest(&ended);
         load.wait_for(100);
         load.stop(vec![lost]).check(Errors::OfFaults).into_iter().next().map_or(Ok(()), Err)
+    });
+}
+
+/// Sets a key and kills the node as soon as it has said so; what is not on the disk may be lost, too. Is the key there?
+fn killed_after_its_reply(site: &mut Site, loses_power: bool) -> Result<(), String> {
+    let mut client = Client::connect(site.cluster.layout().nodes[0].address).unwrap();
+    assert_eq!(client.run("SET key value").unwrap().to_string(), "+OK");
+    site.kill("a-0");
+    if loses_power {
+        site.lose_unsynced("a-0", Unsynced::Lost);
+    }
+    site.restart();
+    let mut client = Client::connect(site.cluster.layout().nodes[0].address).unwrap();
+    match client.run("GET key").unwrap().to_string().as_str() {
+        "\"value\"" => Ok(()),
+        other => Err(format!("a write that was acknowledged has become {other}")),
+    }
+}
+
+#[test]
+fn a_reply_before_its_write() {
+    found_on_disk("reply-before-write", "everysec", |site| {
+        site.arm("log-write", "pause 500");
+        killed_after_its_reply(site, false)
+    });
+}
+
+#[test]
+fn a_reply_before_its_sync() {
+    found_on_disk("reply-before-fsync", "always", |site| {
+        site.arm("log-fsync", "pause 500");
+        killed_after_its_reply(site, true)
+    });
+}
+
+#[test]
+fn a_directory_that_is_not_synced() {
+    found_on_disk("directory-not-synced", "always", |site| killed_after_its_reply(site, true));
+}
+
+#[test]
+fn a_log_that_is_shortened_without_a_word() {
+    found_on_disk("silent-truncation", "always", |site| {
+        let mut client = Client::connect(site.cluster.layout().nodes[0].address).unwrap();
+        for number in 0..100 {
+            client.call(&["RPUSH", "list", &number.to_string()]).unwrap();
+        }
+        site.kill("a-0");
+        let log = std::fs::read_dir(site.log_directory("a-0")).unwrap().map(|entry| entry.unwrap().path());
+        let increment = log.filter(|path| path.extension().is_some()).max().unwrap();
+        let mut bytes = std::fs::read(&increment).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        std::fs::write(&increment, bytes).unwrap();
+        if site.cluster.start_missing().is_err() {
+            return Ok(());
+        }
+        Err("a node starts with a log of which the second half is gone".to_owned())
     });
 }

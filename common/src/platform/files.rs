@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a directory and those that it is in, unless they are there.
 ///
@@ -47,7 +47,7 @@ pub async fn disk_latency() {
 pub enum Stored {
     System(File),
     #[cfg(feature = "simulation")]
-    Simulated(std::path::PathBuf),
+    Simulated(PathBuf),
 }
 
 impl Stored {
@@ -132,10 +132,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Any error of the file system; the old content is then unchanged.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    replace_with(path, bytes, &mut options)
+    replace_with(path, bytes, private(&mut OpenOptions::new()))
 }
 
 fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> io::Result<()> {
@@ -144,16 +141,89 @@ fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> io::Res
         super::simulation::disk::replace(path, bytes);
         return Ok(());
     }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = directory.join(name);
-    let mut file = options.write(true).create(true).truncate(true).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(directory)?.sync_all()
+    let draft = Draft::write(path, bytes, options)?;
+    draft.put()?;
+    sync_directory(draft.directory())
+}
+
+/// The new content of a file, on disk beside it: [`replace_private`] step by step.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl Draft {
+    /// Writes a draft that only its owner can read.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn private(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        Self::write(path, bytes, private(&mut OpenOptions::new()))
+    }
+
+    fn write(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> io::Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let draft = Self { path: path.to_owned(), beside: path.with_file_name(name) };
+        fs::create_dir_all(draft.directory())?;
+        let mut file = options.write(true).create(true).truncate(true).open(&draft.beside)?;
+        file.write_all(bytes)?;
+        sync_all(&file)?;
+        Ok(draft)
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Gives it its name; [`sync_directory`] makes that durable.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn put(&self) -> io::Result<()> {
+        fs::rename(&self.beside, &self.path)
+    }
+}
+
+/// Waits until what a file has is on disk, and all that is needed to read it.
+///
+/// # Errors
+/// Any error of the file system: nobody knows then how much of it is there.
+pub fn sync_data(file: &File) -> io::Result<()> {
+    synced(file, File::sync_data)
+}
+
+/// As [`sync_data`], with all that is told of the file.
+///
+/// # Errors
+/// Any error of the file system: nobody knows then how much of it is there.
+pub fn sync_all(file: &File) -> io::Result<()> {
+    synced(file, File::sync_all)
+}
+
+fn synced(file: &File, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    #[cfg(feature = "faults")]
+    return crate::fault::durable::file(file, sync);
+    #[cfg(not(feature = "faults"))]
+    sync(file)
+}
+
+/// Waits until the names in a directory are on disk.
+///
+/// # Errors
+/// Any error of the file system: nobody knows then which are.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()?;
+    #[cfg(feature = "faults")]
+    crate::fault::durable::directory(directory)?;
+    Ok(())
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 /// Makes a file that only its owner can read, unless there is one by that name, which then stays.
@@ -170,9 +240,7 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = directory.join(name);
 
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let options = private(options.write(true).create_new(true));
     let written = options.open(&draft).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()

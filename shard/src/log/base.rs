@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use slotway_common::fault;
-use slotway_common::platform::{clock, threads};
+use slotway_common::platform::{clock, files, threads};
 use slotway_common::slot::{SLOTS, Slot};
 
 use super::file::{self, Head};
@@ -211,7 +211,7 @@ impl Writing {
             offset += piece.len() as u64;
             self.waiting.fetch_sub(piece.len(), Ordering::Relaxed);
             if offset - synced > SYNC_EVERY {
-                file.sync_data()?;
+                files::sync_data(&file)?;
                 synced = offset;
             }
             if self.failed.load(Ordering::Acquire) {
@@ -226,7 +226,8 @@ impl Writing {
         frame::seal(&mut end);
         file.write_all(&end)?;
         fault::point("log-base-fsync");
-        file.sync_all()?;
+        files::sync_all(&file)?;
+        fault::point("log-base-fsynced");
         file::sync_directory(&self.directory)?;
         Ok(offset + end.len() as u64)
     }

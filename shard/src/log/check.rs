@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use slotway_common::platform::files;
 
 use super::OpenError;
 use super::file::{Ending, Next, Reader};
@@ -117,6 +121,34 @@ fn examine_file(directory: &Path, named: &Named, ending: Ending) -> Examined {
     }
 }
 
+/// Lets no slot of a base have frames after `last`: these are lost, and their numbers are given again.
+fn lower_ends(directory: &Path, name: &str, file: &File, last: u64) -> Result<(), OpenError> {
+    let io = |error| OpenError::Io { path: directory.join(name), error };
+    let length = file.metadata().map_err(io)?.len();
+    let mut reader = Reader::open(directory, name, Ending::Complete(length))?;
+    while let Next::Frames(bytes, offset) = reader.next()? {
+        let mut at = 0;
+        while let Ok(found) = frame::parse(bytes.get(at..).unwrap_or_default()) {
+            let as_of = found.payload.try_into().map_or(0, u64::from_le_bytes);
+            if found.kind == Kind::End && as_of > last {
+                let mut lowered = Vec::new();
+                frame::put(
+                    Kind::End,
+                    found.db,
+                    found.slot,
+                    found.sequence,
+                    &last.to_le_bytes(),
+                    &mut lowered,
+                );
+                frame::seal(&mut lowered);
+                file.write_all_at(&lowered, offset + at as u64).map_err(io)?;
+            }
+            at += found.length();
+        }
+    }
+    Ok(())
+}
+
 fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Begin => "slots",
@@ -186,6 +218,8 @@ impl Report {
         let mut left_out = Vec::new();
         let mut kept: Vec<(&str, u64)> = Vec::new();
         let mut is_over = false;
+        // The number of the last frame that is kept.
+        let mut last = 0;
         for (number, file) in self.files.iter().enumerate() {
             let name = file.named.file.as_str();
             let is_base = number == 0 && self.manifest.base.is_some();
@@ -204,6 +238,9 @@ impl Report {
                 (Some(_), _) => file.sound,
             };
             is_over = file.damage.is_some();
+            if let Some((_, number)) = file.numbers.filter(|_| !is_base && length > 0) {
+                last = number;
+            }
             if length < file.length {
                 left_out.push(format!("{name}: {} bytes from offset {length} on", file.length - length));
             }
@@ -218,14 +255,20 @@ impl Report {
             }
             kept.push((name, length));
         }
-        std::fs::create_dir_all(to.parent().unwrap_or(to)).map_err(io)?;
+        let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(io)?;
         std::fs::create_dir(to).map_err(io)?;
         for (name, length) in kept {
             let path = to.join(name);
             std::fs::copy(from.join(name), &path).map_err(io)?;
-            let file = std::fs::OpenOptions::new().write(true).open(&path).map_err(io)?;
-            file.set_len(length).and_then(|()| file.sync_all()).map_err(io)?;
+            let file = OpenOptions::new().write(true).open(&path).map_err(io)?;
+            file.set_len(length).map_err(io)?;
+            if manifest.base.as_ref().is_some_and(|base| base.file == name) {
+                lower_ends(to, name, &file, last)?;
+            }
+            files::sync_all(&file).map_err(io)?;
         }
+        files::sync_directory(parent).map_err(io)?;
         manifest.write(to).map_err(io)?;
         Ok(left_out)
     }

@@ -4,7 +4,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use super::frame;
 use super::manifest::{Manifest, data_files};
+use crate::stream::Kind;
+
+/// No first frame of a file is longer.
+const LONGEST_HEAD: usize = 1024;
 
 /// A node's directory, for one process. Let go of when this is dropped, or the process ends.
 pub struct Lock {
@@ -60,9 +65,7 @@ pub fn open(directory: &Path, node: &str, cluster: &str) -> Result<Option<Opened
     let Some(manifest) = Manifest::read(directory)? else {
         let files =
             data_files(directory).map_err(|error| OpenError::Io { path: directory.to_owned(), error })?;
-        // The first increment is made before the manifest that names it.
-        let beyond_its_head = |path: &PathBuf| path.metadata().is_ok_and(|data| data.len() > 1024);
-        if files.len() > 1 || files.iter().any(beyond_its_head) {
+        if files.iter().any(|path| has_data(path)) {
             return Err(OpenError::NoManifest { path: directory.to_owned() });
         }
         return Ok(None);
@@ -83,6 +86,15 @@ pub fn open(directory: &Path, node: &str, cluster: &str) -> Result<Option<Opened
     Ok(Some(Opened { directory: directory.to_owned(), manifest }))
 }
 
+/// Whether a file has more than its first frame. The first increment is made before the manifest that names it, perhaps
+/// several times.
+fn has_data(path: &Path) -> bool {
+    let is_base = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("base."));
+    let Ok(bytes) = std::fs::read(path) else { return true };
+    let head = frame::read(&bytes).ok().filter(|frame| frame.kind == Kind::Head);
+    is_base || bytes.len() > LONGEST_HEAD || head.is_some_and(|head| head.length() < bytes.len())
+}
+
 /// Makes the directory of a new log. What an earlier log has left is no part of it, and goes once the new manifest is
 /// there.
 ///
@@ -94,10 +106,7 @@ pub(super) fn prepare(directory: &Path, mut manifest: Manifest) -> Result<Manife
     if let Some(parent) = directory.parent() {
         super::file::sync_directory(parent).map_err(io)?;
     }
-    for path in data_files(directory).map_err(io)? {
-        let number = path.extension().and_then(|number| number.to_str()?.parse::<u64>().ok());
-        manifest.next = manifest.next.max(number.unwrap_or(0) + 1);
-    }
+    manifest.pass_over(directory).map_err(io)?;
     Ok(manifest)
 }
 

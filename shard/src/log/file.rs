@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use slotway_common::platform::random;
+use slotway_common::fault;
+use slotway_common::platform::{files, random};
 
 use super::OpenError;
 use super::frame::{self, Bad, Frame};
@@ -71,6 +72,7 @@ fn marked(frame: &Frame<'_>, nonce: u64) -> Option<u64> {
 /// # Errors
 /// Of the file system; there may be a file then that no manifest names.
 pub fn create(directory: &Path, head: &Head, sequence: u64) -> io::Result<(File, u64)> {
+    fault::io("log-create-error")?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -78,7 +80,8 @@ pub fn create(directory: &Path, head: &Head, sequence: u64) -> io::Result<(File,
     let mut file = options.open(directory.join(&head.name))?;
     let bytes = head.encode(sequence);
     file.write_all(&bytes)?;
-    file.sync_all()?;
+    files::sync_all(&file)?;
+    fault::point("log-created");
     sync_directory(directory)?;
     Ok((file, bytes.len() as u64))
 }
@@ -88,11 +91,11 @@ pub fn create(directory: &Path, head: &Head, sequence: u64) -> io::Result<(File,
 /// # Errors
 /// Of the file system.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
-    if slotway_common::fault::planted("directory-not-synced") {
+    if fault::planted("directory-not-synced") {
         return Ok(());
     }
-    slotway_common::fault::io("log-directory-error")?;
-    File::open(directory)?.sync_all()
+    fault::io("log-directory-error")?;
+    files::sync_directory(directory)
 }
 
 /// What a file may have at its end.
@@ -252,7 +255,7 @@ impl Reader {
             .filter_map(|at| frame::read(behind.get(at..)?).ok())
             .filter_map(|frame| marked(&frame, self.head.nonce))
             .any(|mark| mark > offset);
-        if was_on_disk && !slotway_common::fault::planted("silent-truncation") {
+        if was_on_disk && !fault::planted("silent-truncation") {
             return Err(damaged);
         }
         // A command of which only a part is there counts as none of it.

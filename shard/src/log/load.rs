@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use slotway_common::platform::threads;
+use slotway_common::fault;
+use slotway_common::platform::{files, threads};
 use slotway_common::slot::{SLOTS, Slot};
 use tokio::sync::mpsc;
 
 use super::OpenError;
-use super::directory::{Opened, drop_leftovers};
+use super::directory::Opened;
 use super::file::{self, Ending, Next, Reader};
 use super::frame::{self, Frame};
 use super::manifest::Named;
@@ -117,6 +118,7 @@ impl Loader {
         let shard = &mut *shard.borrow_mut();
         match piece {
             Piece::Frames { file, bytes, offset } => {
+                fault::point("log-loading");
                 self.frames(shard, file, &bytes, offset)?;
                 Ok(true)
             }
@@ -245,9 +247,9 @@ impl Loader {
         Ok(())
     }
 
-    /// Cuts a torn tail, drops what is left over, and goes on in a new increment.
+    /// Tells of a torn tail, and goes on in a new increment.
     fn finish(&mut self, shard: &mut Shard, done: Done) -> Result<(), OpenError> {
-        let Done { opened, sequence, torn } = done;
+        let Done { mut opened, sequence, torn } = done;
         if self.has_base && !self.base_is_complete {
             let path = self.paths.first().cloned().unwrap_or_default();
             let offset = path.metadata().map_or(0, |data| data.len());
@@ -272,14 +274,10 @@ impl Loader {
         node.moves.arrived = std::mem::take(&mut self.arrived);
         engine.loaded();
         let directory = opened.directory.clone();
-        let manifest = opened.manifest.clone();
-        node.log
-            .resume(engine, opened, sequence)
-            .map_err(|error| OpenError::Io { path: directory.clone(), error })?;
-        let mut manifest = manifest;
-        // The one that has just begun.
-        manifest.increments.push(Named { file: manifest.clone().name("increment"), bytes: None });
-        drop_leftovers(&directory, &manifest);
+        let io = |error| OpenError::Io { path: directory.clone(), error };
+        opened.manifest.pass_over(&directory).map_err(io)?;
+        node.log.resume(engine, opened, sequence).map_err(io)?;
+        fault::point("log-loaded");
         Ok(())
     }
 }
@@ -344,7 +342,8 @@ fn cut(path: &std::path::Path, length: u64) -> std::io::Result<()> {
     if file.metadata()?.len() != length {
         file.set_len(length)?;
     }
-    file.sync_all()?;
+    fault::point("log-cut");
+    files::sync_all(&file)?;
     path.parent().map_or(Ok(()), file::sync_directory)
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use slotway_common::fault;
-use slotway_common::platform::files;
+use slotway_common::platform::files::Draft;
 
 use super::OpenError;
+use super::file::sync_directory;
 use crate::control::record::{self, Kind};
 
 /// The version of the directory's format that this program writes, and the only one that it reads.
@@ -87,20 +88,40 @@ impl Manifest {
     /// Makes this the directory's manifest. After a crash either it or the one before is there.
     ///
     /// # Errors
-    /// Of the file system.
+    /// Of the file system. Nobody knows then which of the two is there.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
+        put(&self.draft(directory)?, directory)
+    }
+
+    /// Writes it beside the directory's manifest.
+    ///
+    /// # Errors
+    /// Of the file system. The old one is in force.
+    pub fn draft(&self, directory: &Path) -> io::Result<Draft> {
         let mut bytes = Vec::new();
         record::encode(Kind::Manifest, 0, &serde_json::to_vec(self)?, &mut bytes);
         fault::point("log-manifest");
         fault::io("log-manifest-error")?;
-        files::replace_private(&directory.join(NAME), &bytes)?;
-        fault::point("log-manifest-written");
-        Ok(())
+        Draft::private(&directory.join(NAME), &bytes)
     }
 
     /// All files, in the order in which they are read.
     pub fn files(&self) -> impl Iterator<Item = &Named> {
         self.base.iter().chain(&self.increments)
+    }
+
+    /// Gives no increment a name that there is, also of a file that is no part of the log: a process that was killed may
+    /// have made it and not named it here.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn pass_over(&mut self, directory: &Path) -> io::Result<()> {
+        for path in data_files(directory)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let number = name.and_then(|name| name.strip_prefix("increment.")?.parse::<u64>().ok());
+            self.next = self.next.max(number.unwrap_or(0).saturating_add(1));
+        }
+        Ok(())
     }
 
     /// A name for a new file.
@@ -110,6 +131,19 @@ impl Manifest {
         self.next += 1;
         name
     }
+}
+
+/// Makes a draft the directory's manifest.
+///
+/// # Errors
+/// Of the file system. Nobody knows then whether it or the one before is there.
+pub fn put(draft: &Draft, directory: &Path) -> io::Result<()> {
+    fault::point("log-manifest-drafted");
+    draft.put()?;
+    fault::point("log-manifest-renamed");
+    sync_directory(directory)?;
+    fault::point("log-manifest-written");
+    Ok(())
 }
 
 /// Whether a name is one that this module gives.

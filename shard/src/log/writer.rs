@@ -14,12 +14,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use slotway_common::fault;
-use slotway_common::platform::{clock, threads};
+use slotway_common::platform::{clock, files, threads};
 use tokio::sync::Notify;
 
+use super::directory;
 use super::file::{self, Head};
 use super::frame;
-use super::manifest::{Manifest, Named};
+use super::manifest::{self, Manifest, Named};
 
 /// When what was written is synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,6 +198,8 @@ impl Writer {
         shared.saved_at.store(manifest.saved_at, Ordering::Relaxed);
         let open = Increment::create(&directory, &mut manifest, sequence)?;
         manifest.write(&directory)?;
+        fault::point("log-begun");
+        directory::drop_leftovers(&directory, &manifest);
         let syncer = Syncer::start(shared.clone())?;
         let closed_before = manifest.increments.len() - 1;
         let mut log = Open {
@@ -209,6 +212,7 @@ impl Writer {
             syncer,
             sequence,
             keep_from: closed_before,
+            not_rotated: None,
         };
         let thread = threads::spawn("log", move || log.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -246,7 +250,6 @@ struct Increment {
 impl Increment {
     /// Makes one and adds it to the manifest, which is still to be written.
     fn create(directory: &Path, manifest: &mut Manifest, sequence: u64) -> io::Result<Self> {
-        fault::io("log-create-error")?;
         let name = manifest.name("increment");
         let head = Head::new(&manifest.node, &manifest.cluster, &name);
         let (file, offset) = file::create(directory, &head, sequence)?;
@@ -268,6 +271,8 @@ struct Open {
     sequence: u64,
     /// The increments from this one on are those since the last rotation.
     keep_from: usize,
+    /// Why there was no rotation for the base that is in the making.
+    not_rotated: Option<io::Error>,
 }
 
 impl Open {
@@ -326,11 +331,7 @@ impl Open {
                 Job::Sync => sync = true,
                 Job::Rotate => self.rotate()?,
                 Job::Install(installed) => self.install(installed)?,
-                Job::GiveUp(reason) => {
-                    tracing::error!("the log keeps its old base: {reason}");
-                    self.shared.gave_up(Some(reason));
-                    self.shared.given_up.fetch_add(1, Ordering::Release);
-                }
+                Job::GiveUp(reason) => self.give_up(reason),
                 Job::Close(off) => {
                     self.sync()?;
                     if let Some(last) = self.manifest.increments.last_mut() {
@@ -368,7 +369,11 @@ impl Open {
             increment.marked = on_disk;
         }
         fault::point("log-write");
-        fault::io("log-write-error")?;
+        if let Err(error) = fault::io("log-write-error") {
+            // As on a disk that gets full: a part is there.
+            let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
+            return (&*increment.file).write_all(part).and(Err(error));
+        }
         (&*increment.file).write_all(&bytes)?;
         increment.offset += bytes.len() as u64;
         self.sequence = last;
@@ -397,7 +402,7 @@ impl Open {
         if self.shared.synced.load(Ordering::Acquire) < self.sequence {
             fault::point("log-fsync");
             fault::io("log-fsync-error")?;
-            self.increment.file.sync_data()?;
+            files::sync_data(&self.increment.file)?;
             fault::point("log-fsynced");
             self.syncer.set_offset_on_disk(self.increment.offset);
             self.shared.synced.store(self.sequence, Ordering::Release);
@@ -406,38 +411,72 @@ impl Open {
         Ok(())
     }
 
-    /// What comes next goes to a new increment. All before it is on disk then.
+    /// What comes next goes to a new increment. All before it is on disk then. Where none can be made, the old one goes on.
     fn rotate(&mut self) -> io::Result<()> {
         fault::point("log-rotate");
         self.sync()?;
-        if let Some(last) = self.manifest.increments.last_mut() {
+        let mut manifest = self.manifest.clone();
+        if let Some(last) = manifest.increments.last_mut() {
             last.bytes = Some(self.increment.offset);
         }
-        self.keep_from = self.manifest.increments.len();
-        let next = Increment::create(&self.directory, &mut self.manifest, self.sequence)?;
+        let closed = manifest.increments.len();
+        let made = Increment::create(&self.directory, &mut manifest, self.sequence)
+            .and_then(|next| Ok((next, manifest.draft(&self.directory)?)));
+        let (next, draft) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.manifest.next = manifest.next;
+                self.not_rotated = Some(error);
+                return Ok(());
+            }
+        };
         fault::point("log-rotated");
-        self.manifest.write(&self.directory)?;
-        self.increment = next;
+        manifest::put(&draft, &self.directory)?;
+        (self.manifest, self.increment, self.keep_from) = (manifest, next, closed);
+        self.not_rotated = None;
         self.syncer.set_offset_on_disk(0);
         Ok(())
+    }
+
+    /// The base that was begun comes to nothing.
+    fn give_up(&mut self, reason: String) {
+        tracing::error!("the log keeps its old base: {reason}");
+        self.not_rotated = None;
+        self.shared.gave_up(Some(reason));
+        self.shared.given_up.fetch_add(1, Ordering::Release);
     }
 
     /// Puts a base into force, and drops what it stands for.
     fn install(&mut self, installed: Installed) -> io::Result<()> {
         // The base has in it what was done up to the ends of its slots; the increments must not know less.
         self.sync()?;
-        let old: Vec<Named> = self
-            .manifest
+        fault::point("log-install");
+        let file = installed.named.file.clone();
+        let mut manifest = self.manifest.clone();
+        let old: Vec<Named> = manifest
             .base
             .replace(installed.named)
             .into_iter()
-            .chain(self.manifest.increments.drain(..self.keep_from))
+            .chain(manifest.increments.drain(..self.keep_from))
             .collect();
-        self.keep_from = 0;
-        self.manifest.saved_at = installed.saved_at;
-        self.manifest.complete = true;
-        fault::point("log-install");
-        self.manifest.write(&self.directory)?;
+        manifest.saved_at = installed.saved_at;
+        manifest.complete = true;
+        let draft = match self.not_rotated.take() {
+            Some(error) => Err(error),
+            None => manifest.draft(&self.directory),
+        };
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(error) => {
+                // What stays is dropped at the next start.
+                let _ = std::fs::remove_file(self.directory.join(&file));
+                self.give_up(format!("{}: {error}", self.directory.display()));
+                return Ok(());
+            }
+        };
+        manifest::put(&draft, &self.directory)?;
+        (self.manifest, self.keep_from) = (manifest, 0);
+        fault::point("log-installed");
         for named in old {
             fault::point("log-drop");
             // What stays is dropped at the next start.
@@ -543,7 +582,8 @@ fn sync_when_asked(state: &(Mutex<SyncState>, Condvar), shared: &Shared) {
         };
         drop(found);
         fault::point("log-fsync");
-        let result = fault::io("log-fsync-error").and_then(|()| file.sync_data());
+        let result = fault::io("log-fsync-error").and_then(|()| files::sync_data(&file));
+        fault::point("log-fsynced");
         let mut found = lock();
         found.busy_since = None;
         shared.syncing.store(false, Ordering::Relaxed);

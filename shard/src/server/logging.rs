@@ -132,32 +132,30 @@ pub(super) async fn hand_over(server: Rc<Server>) {
 
 /// Follows the log: lets go what was held, and ends writing when it has failed.
 pub(super) async fn follow(server: Rc<Server>, health: Arc<Health>) {
+    let changed = server.shard.borrow().node.log.changed.clone();
     loop {
-        let watched: Option<Watched> = server.shard.borrow().node.log.watched();
-        let Some(watched) = watched else {
-            sleep(Duration::from_millis(10)).await;
-            server.waiting.borrow_mut().wake(u64::MAX);
-            continue;
-        };
-        let is_same = server.shard.borrow().node.log.is_on();
-        tokio::select! {
-            () = log::Log::news(watched) => {}
-            () = sleep(Duration::from_millis(100)), if is_same => {}
-        }
-        let released = {
+        let (watched, released) = {
             let shard = &mut *server.shard.borrow_mut();
             shard.node.log.look_after_base();
+            let watched: Option<Watched> = shard.node.log.watched();
             match shard.node.log.failure().map(str::to_owned) {
                 Some(reason) => {
                     health.set_broken(format!("the log cannot be written: {reason}"));
                     shard.node.stop_writing(reason);
-                    u64::MAX
+                    (watched, u64::MAX)
                 }
-                None => shard.node.log.released(),
+                None => (watched, shard.node.log.released()),
             }
         };
         server.waiting.borrow_mut().wake(released);
         server.log_news.notify_waiters();
+        match watched {
+            Some(watched) => tokio::select! {
+                () = log::Log::news(watched) => {}
+                () = changed.notified() => {}
+            },
+            None => changed.notified().await,
+        }
     }
 }
 
@@ -199,16 +197,20 @@ pub(super) async fn save(server: Rc<Server>) {
                 continue;
             }
             let (node, cluster) = (shard.node.identity.node.clone(), shard.node.state.id.clone());
+            let started = clock::monotonic();
             if let Err(error) = shard.node.log.begin_base(&mut shard.engine, &node, &cluster) {
                 tracing::error!("no new base of the log is begun: {error}");
                 continue;
             }
+            shard.node.latency.event("log-rewrite-begin", started.elapsed(), shard.engine.now());
         }
         let started = clock::monotonic();
         loop {
             let (progress, has_traffic) = {
                 let shard = &mut *server.shard.borrow_mut();
+                let slice = clock::monotonic();
                 let progress = shard.node.log.copy_base(&mut shard.engine, SLICE);
+                shard.node.latency.event("log-rewrite-slice", slice.elapsed(), shard.engine.now());
                 (progress, shard.node.stats.rates.latest_commands_per_second() > TRAFFIC)
             };
             fault::point("log-copying");
