@@ -194,12 +194,11 @@ impl Site {
     /// When it can, or says something else.
     pub fn restart_and_fail(&mut self, node: &str, text: &str) -> String {
         let mut up = self.cluster.layout().up().expect("slotway up starts");
-        let ended = up.wait_until_ready();
-        let lines = up.lines();
+        assert!(up.wait_until_ready().is_err(), "{node} starts");
+        let said = up.wait_for_line(text);
         self.ups.push(up);
-        assert!(ended.is_err(), "{node} starts");
-        let said = lines.iter().find(|line| line.starts_with(node) && line.contains(text));
-        said.cloned().unwrap_or_else(|| panic!("{node} does not say {text:?}: {lines:#?}"))
+        assert!(said.starts_with(node), "{said}");
+        said
     }
 
     /// The directory of a node's log.

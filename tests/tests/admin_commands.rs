@@ -628,13 +628,18 @@ fn every_supported_command_has_a_function() {
 
 #[test]
 fn shutdown_ends_the_shard_without_a_reply() {
-    let shard = one_shard();
-    let mut client = shard.shard_client(0).unwrap();
-    let process = shard.process_id("a-0");
-    assert!(client.run("shutdown save").unwrap().is_error());
-    client.send(&["shutdown", "nosave"]).unwrap();
-    assert_eq!(client.receive_to_end().unwrap(), b"");
-    slotway_tests::wait::wait_until("the shard to end", || !slotway_tests::process::is_running(process));
+    for (log, save) in [("no", "nosave"), ("yes", "save")] {
+        let settings = vec![("appendonly".to_owned(), log.to_owned())];
+        let shard = Cluster::start_with(&Plan { shards: 1, proxies: 0, settings }).unwrap();
+        let mut client = shard.shard_client(0).unwrap();
+        let process = shard.process_id("a-0");
+        if log == "no" {
+            assert!(client.run("shutdown save").unwrap().is_error(), "there is nothing to save to");
+        }
+        client.send(&["shutdown", save]).unwrap();
+        assert_eq!(client.receive_to_end().unwrap(), b"");
+        slotway_tests::wait::wait_until("the shard to end", || !slotway_tests::process::is_running(process));
+    }
 }
 
 #[test]

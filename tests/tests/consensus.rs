@@ -168,7 +168,7 @@ fn a_process_serves_nothing_before_its_start_is_committed() {
         .spawn()
         .unwrap();
     let mut client = wait_for("a-0 listens", || Client::connect(layout.nodes[0].address).ok());
-    assert_eq!(client.run("PING").unwrap().to_string(), "+PONG");
+    wait_until("a-0 has read its log", || client.run("PING").unwrap().to_string() == "+PONG");
     let slot_0 = "{06S}";
     let refused = client.run(&format!("GET {slot_0}")).unwrap().to_string();
     assert!(refused.contains("CLUSTERDOWN Hash slot not served"), "{refused}");

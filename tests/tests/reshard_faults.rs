@@ -37,10 +37,6 @@ fn killed_at(site: &mut Site, point: &str, source: &str, target: &str) {
     site.assert_one_owner_each(&all(&slots));
 }
 
-fn with_log() -> Plan {
-    Plan { settings: vec![("appendonly".to_owned(), "yes".to_owned())], ..Plan::default() }
-}
-
 fn a_source_dies_at_each_step(plan: &Plan) {
     let mut site = Site::start(plan, "start-told-late");
     killed_at(&mut site, "source-begun", "a", "b");
@@ -62,22 +58,22 @@ fn a_target_dies_at_each_step(plan: &Plan) {
 
 #[test]
 fn a_source_that_dies_costs_nothing_but_its_own_keys() {
-    a_source_dies_at_each_step(&Plan::default());
+    a_source_dies_at_each_step(&Plan::without_log());
 }
 
 #[test]
 fn a_target_that_dies_costs_nothing_but_its_own_keys() {
-    a_target_dies_at_each_step(&Plan::default());
+    a_target_dies_at_each_step(&Plan::without_log());
 }
 
 #[test]
 fn a_source_with_a_log_that_dies_costs_nothing() {
-    a_source_dies_at_each_step(&with_log());
+    a_source_dies_at_each_step(&Plan::default());
 }
 
 #[test]
 fn a_target_with_a_log_that_dies_costs_nothing() {
-    a_target_dies_at_each_step(&with_log());
+    a_target_dies_at_each_step(&Plan::default());
 }
 
 /// A process that stands still for longer than an election takes.
@@ -127,7 +123,7 @@ fn a_pause_longer_than_an_election_loses_nothing() {
 #[test]
 fn a_leader_that_dies_and_a_proxy_that_dies_lose_nothing() {
     // Four shards, so that a leader need not be part of the move.
-    let plan = Plan { shards: 4, ..Plan::default() };
+    let plan = Plan { shards: 4, ..Plan::without_log() };
     let mut site = Site::start(&plan, "");
     let shard = site.leader();
     let others: Vec<&str> = ["a", "b", "c", "d"].into_iter().filter(|name| *name != shard).collect();

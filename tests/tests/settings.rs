@@ -153,6 +153,7 @@ fn every_parameter_takes_and_shows_the_values_that_redis_takes() {
     let server = RedisServer::start().unwrap();
     let mut client = server.client().unwrap();
     let mut settings = Settings::new();
+    settings.load("appendonly", b"no").unwrap();
     let mut compared = 0;
     for parameter in Name::all() {
         let row = parameter.parameter();
@@ -195,8 +196,10 @@ fn every_parameter_of_redis_is_there_with_its_default() {
         panic!("no map")
     };
     let settings = Settings::new();
-    // What this server got from its command line, or what differs because it does not exist in Slotway.
-    const OWN: &[&str] = &["port", "bind", "dir", "save", "protected-mode", "pidfile", "set-proc-title"];
+    // What this server got from its command line, or what differs because it does not exist in Slotway; and here a log is
+    // kept unless somebody says no.
+    const OWN: &[&str] =
+        &["port", "bind", "dir", "save", "protected-mode", "pidfile", "set-proc-title", "appendonly"];
     for (name, value) in &pairs {
         let name = String::from_utf8_lossy(name.as_bytes().unwrap()).into_owned();
         let ours = Name::find(name.as_bytes()).unwrap_or_else(|| panic!("there is no {name}"));

@@ -20,7 +20,9 @@ fn text(reply: &Value) -> String {
 /// Whether this is what INCR may get of a shard that was killed.
 fn is_loss_of(name: &str, address: &str, error: &str) -> bool {
     let broke = format!("ERR the connection to shard '{name}' broke before its reply (");
-    error.starts_with(&format!("CLUSTERDOWN shard '{name}' at {address} is down: "))
+    // While it reads its log it says so itself.
+    error.starts_with("LOADING ")
+        || error.starts_with(&format!("CLUSTERDOWN shard '{name}' at {address} is down: "))
         || error.starts_with(&broke) && error.ends_with("): the command may have been executed")
 }
 

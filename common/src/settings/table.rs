@@ -167,7 +167,7 @@ parameters! {
 
     // Persistence.
     Save "save": SavePoints => "", Live;
-    Appendonly "appendonly": Bool => "no", Live;
+    Appendonly "appendonly": Bool => "yes", Live;
     Appendfsync "appendfsync": Choice(&["everysec", "always", "no"]) => "everysec", Live;
     Appendfilename "appendfilename": Text => "appendonly.aof", Constant;
     Appenddirname "appenddirname": Text => "appendonlydir", Constant;
