@@ -9,7 +9,7 @@ mod gate;
 mod source;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use gate::{Closed, Gate};
 pub use source::Source;

@@ -1,7 +1,10 @@
 //! Files that were cut or changed: read as far as is right, or refused; never silently shortened.
 
+mod kept;
+
 use super::file::{self, Ending, Head, Next, Reader};
 use super::*;
+use slotway_common::slot::SLOTS;
 
 struct Folder(PathBuf);
 

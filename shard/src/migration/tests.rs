@@ -22,7 +22,7 @@ use crate::stream::{Digest, Frames};
 
 const TAGS: [&str; 3] = ["{a}", "{b}", "{c}"];
 
-fn shard() -> Shard {
+pub(crate) fn shard() -> Shard {
     let mut state = ClusterState::default();
     state.cluster.push_str("test");
     state.generation = 1;
@@ -74,11 +74,15 @@ fn slots() -> Vec<Slot> {
 }
 
 /// A key of an engine: its database, name, expiry and encoded value.
-type Content = (usize, Vec<u8>, Option<i64>, Vec<u8>);
+pub(crate) type Content = (usize, Vec<u8>, Option<i64>, Vec<u8>);
 
 fn contents(engine: &Engine) -> Vec<Content> {
+    contents_of(engine, slots())
+}
+
+pub(crate) fn contents_of(engine: &Engine, slots: impl IntoIterator<Item = Slot>) -> Vec<Content> {
     let mut found = Vec::new();
-    for slot in slots() {
+    for slot in slots {
         for db in 0..DATABASES {
             let records = engine.slot(slot).database(db).into_iter().flat_map(|database| database.iter());
             for record in records {
