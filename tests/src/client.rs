@@ -134,7 +134,12 @@ impl Client {
                 return Ok(found);
             }
             let mut chunk = [0; 64 * 1024];
-            match self.stream.read(&mut chunk)? {
+            let read = match self.stream.read(&mut chunk) {
+                // Of a process that stood still for a while.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            match read {
                 0 => bail!("the server closed the connection"),
                 length => self.buffer.extend_from_slice(&chunk[..length]),
             }

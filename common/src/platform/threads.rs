@@ -14,6 +14,24 @@ pub fn spawn<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(run)
 }
 
+/// As [`spawn`], for work that may take its time: where cores are short, other threads come first.
+///
+/// # Errors
+/// When the system cannot start one more thread.
+pub fn spawn_in_background<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    spawn(name, move || {
+        // For the calling thread alone, on Linux. Without it the work is done all the same.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        run()
+    })
+}
+
+/// About a tenth of the share of a core that an ordinary thread gets.
+const NICE: i32 = 10;
+
 /// A thread that runs one future, and what that spawns.
 #[derive(Debug)]
 pub enum Running {

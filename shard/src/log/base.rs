@@ -27,8 +27,8 @@ use crate::stream::Kind;
 /// Bytes that are copied into memory at once, and that may wait for the disk.
 const CHUNK: usize = 256 * 1024;
 const WAITING: usize = 4 * 1024 * 1024;
-/// Bytes after which the file is synced while it is written, so that its last sync is short.
-const SYNC_EVERY: u64 = 32 * 1024 * 1024;
+/// Bytes after which the file is synced while it is written: the disk has to serve the increments as well.
+const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 
 /// A base in the making.
 pub struct Copying {
@@ -77,17 +77,34 @@ impl Log {
         self.wanted.notify_one();
     }
 
-    /// Begins a new base.
+    /// Has the log go on in a new increment, so that a base can be begun; [`Log::rotation`] tells when it does.
+    pub fn rotate(&mut self, engine: &Engine) {
+        let Some(shared) = self.shared().cloned() else { return };
+        let changes = self.changes_so_far(engine);
+        self.status.begun(&shared, changes);
+        self.hand_over();
+        shared.push(Job::Rotate);
+    }
+
+    /// Whether the log goes on in a new increment: none while that is not known yet, false when it cannot.
+    #[must_use]
+    pub fn rotation(&self) -> Option<bool> {
+        self.status.rotation(self.shared())
+    }
+
+    /// No base is begun, although one was wanted.
+    pub fn forget_base(&mut self) {
+        self.status.wanted = false;
+    }
+
+    /// Begins a new base, after a rotation.
     ///
     /// # Errors
-    /// When its file cannot be made. The log goes on with the old one.
+    /// When no thread can be started. The log goes on with the old one.
     pub fn begin_base(&mut self, engine: &mut Engine, node: &str, cluster: &str) -> io::Result<()> {
         self.status.wanted = false;
         let Some(shared) = self.shared().cloned() else { return Ok(()) };
         let Some((directory, _)) = self.place.clone() else { return Ok(()) };
-        self.status.begun(&shared, self.changes_so_far(engine));
-        self.hand_over();
-        shared.push(Job::Rotate);
         let slots: Vec<Slot> = (0..SLOTS).filter(|slot| engine.slot(*slot).keys() > 0).collect();
         let mut source = Source::of_base(slots);
         source.set_as_of(self.sequence());
@@ -97,11 +114,14 @@ impl Log {
             directory,
             node: node.to_owned(),
             cluster: cluster.to_owned(),
-            shared,
+            shared: shared.clone(),
             waiting: waiting.clone(),
             failed: failed.clone(),
         };
-        threads::spawn("log-base", move || writing.run(&pieces))?;
+        if let Err(error) = threads::spawn_in_background("log-base", move || writing.run(&pieces)) {
+            shared.push(Job::GiveUp(error.to_string()));
+            return Err(error);
+        }
         let watched = source.slot();
         if let Some(slot) = watched {
             engine.watch(slot, Watcher::Copy, true);
@@ -142,6 +162,9 @@ impl Log {
                 // It fails when the thread has ended, which `failed` tells.
                 let _ = copying.to.send(std::mem::take(&mut out));
                 if !more && source.is_copied() {
+                    // Before the thread learns that it has everything: what the base has must not be newer than what the
+                    // writer has been given.
+                    self.hand_over();
                     self.copying = None;
                     return Progress::Ended;
                 }

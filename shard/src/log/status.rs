@@ -20,8 +20,9 @@ pub struct Status {
     /// Changes of the engine when the last base began and the one before it was complete.
     pub(super) base_began_with: u64,
     saved_with: u64,
-    /// How many had ended when the one under way began, and when that was.
+    /// How many had ended when the one under way began, and when that was; and how often the log had been rotated.
     ended_before: u64,
+    rotated_before: u64,
     began: Option<Instant>,
     last_took: Option<Duration>,
     pub(super) retry_at: Option<Instant>,
@@ -33,8 +34,16 @@ const RETRY: Duration = Duration::from_secs(30);
 impl Status {
     pub(super) fn begun(&mut self, shared: &Shared, changes: u64) {
         self.ended_before = ended(shared);
+        self.rotated_before = shared.rotated.load(Ordering::Acquire);
         self.base_began_with = changes;
         self.began = Some(clock::monotonic());
+    }
+
+    pub(super) fn rotation(&self, shared: Option<&Arc<Shared>>) -> Option<bool> {
+        let Some(shared) = shared.filter(|_| self.began.is_some()) else { return Some(false) };
+        let is_over = ended(shared) > self.ended_before || shared.failure().is_some();
+        let has_rotated = shared.rotated.load(Ordering::Acquire) > self.rotated_before;
+        (is_over || has_rotated).then_some(has_rotated)
     }
 
     pub(super) fn is_installing(&self, shared: Option<&Arc<Shared>>) -> bool {

@@ -47,6 +47,8 @@ pub(super) enum Job {
     Policy(Fsync),
     /// Sync all that came before.
     Sync,
+    /// A sync of the other thread has ended.
+    Synced,
     /// Go on in a new increment.
     Rotate,
     /// A base is on disk that has in it what the increments before the last rotation say.
@@ -76,6 +78,8 @@ pub(super) struct Shared {
     pub(super) increment_bytes: AtomicU64,
     pub(super) base_bytes: AtomicU64,
     pub(super) saved_at: AtomicI64,
+    /// Increments that were begun after the first one.
+    pub(super) rotated: AtomicU64,
     /// Bases that were put into force, and that came to nothing.
     pub(super) installed: AtomicU64,
     pub(super) given_up: AtomicU64,
@@ -107,6 +111,7 @@ impl Shared {
             increment_bytes: AtomicU64::new(0),
             base_bytes: AtomicU64::new(0),
             saved_at: AtomicI64::new(0),
+            rotated: AtomicU64::new(0),
             installed: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
@@ -212,7 +217,7 @@ impl Writer {
             syncer,
             sequence,
             keep_from: closed_before,
-            not_rotated: None,
+            due: None,
         };
         let thread = threads::spawn("log", move || log.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -271,8 +276,14 @@ struct Open {
     sequence: u64,
     /// The increments from this one on are those since the last rotation.
     keep_from: usize,
-    /// Why there was no rotation for the base that is in the making.
-    not_rotated: Option<io::Error>,
+    /// What is to be done once everything up to a frame is on disk.
+    due: Option<(Due, u64)>,
+}
+
+/// What needs most of the log on disk: the other thread sees to that first, so that what is to be written need not wait.
+enum Due {
+    Rotate,
+    Install(Installed),
 }
 
 impl Open {
@@ -300,7 +311,8 @@ impl Open {
                 return std::mem::take(&mut queue.jobs);
             }
             queue.waits = true;
-            if self.fsync == Fsync::EverySecond && self.is_dirty() {
+            let syncs = self.fsync == Fsync::EverySecond && self.due.is_none() && shared.failure().is_none();
+            if syncs && self.is_dirty() {
                 let left = SECOND.saturating_sub(self.last_sync.elapsed());
                 if left.is_zero() && !self.syncer.is_busy() {
                     queue.waits = false;
@@ -329,11 +341,16 @@ impl Open {
                     self.fsync = fsync;
                 }
                 Job::Sync => sync = true,
-                Job::Rotate => self.rotate()?,
-                Job::Install(installed) => self.install(installed)?,
+                Job::Synced => {}
+                Job::Rotate => self.due = Some((Due::Rotate, self.sequence)),
+                Job::Install(installed) => self.due = Some((Due::Install(installed), self.sequence)),
                 Job::GiveUp(reason) => self.give_up(reason),
+                Job::Close(_) if self.shared.failure().is_some() => return Ok(false),
                 Job::Close(off) => {
                     self.sync()?;
+                    if let Some((Due::Install(installed), _)) = self.due.take() {
+                        self.install(installed)?;
+                    }
                     if let Some(last) = self.manifest.increments.last_mut() {
                         last.bytes = Some(self.increment.offset);
                     }
@@ -343,12 +360,20 @@ impl Open {
                 }
             }
         }
+        if self.shared.failure().is_some() {
+            // Nobody knows what a sync that failed has left out, and another one would not tell.
+            return Ok(true);
+        }
         if sync || self.fsync == Fsync::Always {
             self.sync()?;
-        } else if self.fsync == Fsync::EverySecond && self.is_dirty() && self.last_sync.elapsed() >= SECOND {
+        }
+        self.do_what_is_due()?;
+        if sync || self.fsync == Fsync::Always || self.due.is_some() {
+            return Ok(true);
+        }
+        if self.fsync == Fsync::EverySecond && self.is_dirty() && self.last_sync.elapsed() >= SECOND {
             if !self.syncer.is_busy() {
-                self.last_sync = clock::monotonic();
-                self.syncer.begin(self.increment.file.clone(), self.increment.offset, self.sequence);
+                self.begin_sync();
             } else if self.syncer.busy_for() > LATE {
                 tracing::warn!("a sync of the log takes more than {} s: writes wait for it", LATE.as_secs());
                 self.shared.delayed.fetch_add(1, Ordering::Relaxed);
@@ -411,7 +436,29 @@ impl Open {
         Ok(())
     }
 
-    /// What comes next goes to a new increment. All before it is on disk then. Where none can be made, the old one goes on.
+    /// Does what waits for a sync, or has that begun.
+    fn do_what_is_due(&mut self) -> io::Result<()> {
+        let Some((due, sequence)) = self.due.take() else { return Ok(()) };
+        if self.syncer.is_busy() || self.shared.synced.load(Ordering::Acquire) < sequence {
+            if !self.syncer.is_busy() {
+                self.begin_sync();
+            }
+            self.due = Some((due, sequence));
+            return Ok(());
+        }
+        match due {
+            Due::Rotate => self.rotate(),
+            Due::Install(installed) => self.install(installed),
+        }
+    }
+
+    fn begin_sync(&mut self) {
+        self.last_sync = clock::monotonic();
+        self.syncer.begin(self.increment.file.clone(), self.increment.offset, self.sequence);
+    }
+
+    /// What comes next goes to a new increment. All before it is on disk then. Where none can be made, the old one goes on,
+    /// and there will be no base.
     fn rotate(&mut self) -> io::Result<()> {
         fault::point("log-rotate");
         self.sync()?;
@@ -426,22 +473,21 @@ impl Open {
             Ok(made) => made,
             Err(error) => {
                 self.manifest.next = manifest.next;
-                self.not_rotated = Some(error);
+                self.give_up(format!("no increment can be begun: {error}"));
                 return Ok(());
             }
         };
         fault::point("log-rotated");
         manifest::put(&draft, &self.directory)?;
         (self.manifest, self.increment, self.keep_from) = (manifest, next, closed);
-        self.not_rotated = None;
         self.syncer.set_offset_on_disk(0);
+        self.shared.rotated.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
     /// The base that was begun comes to nothing.
     fn give_up(&mut self, reason: String) {
         tracing::error!("the log keeps its old base: {reason}");
-        self.not_rotated = None;
         self.shared.gave_up(Some(reason));
         self.shared.given_up.fetch_add(1, Ordering::Release);
     }
@@ -461,11 +507,7 @@ impl Open {
             .collect();
         manifest.saved_at = installed.saved_at;
         manifest.complete = true;
-        let draft = match self.not_rotated.take() {
-            Some(error) => Err(error),
-            None => manifest.draft(&self.directory),
-        };
-        let draft = match draft {
+        let draft = match manifest.draft(&self.directory) {
             Ok(draft) => draft,
             Err(error) => {
                 // What stays is dropped at the next start.
@@ -477,13 +519,16 @@ impl Open {
         manifest::put(&draft, &self.directory)?;
         (self.manifest, self.keep_from) = (manifest, 0);
         fault::point("log-installed");
-        for named in old {
-            fault::point("log-drop");
-            // What stays is dropped at the next start.
-            if let Err(error) = std::fs::remove_file(self.directory.join(&named.file)) {
-                tracing::warn!("{} is no part of the log any more, and stays: {error}", named.file);
+        let old: Vec<PathBuf> = old.iter().map(|named| self.directory.join(&named.file)).collect();
+        // A large file takes a while. What stays is dropped at the next start.
+        let _ = threads::spawn_in_background("log-drop", move || {
+            for path in old {
+                fault::point("log-drop");
+                if let Err(error) = std::fs::remove_file(&path) {
+                    tracing::warn!("{} is no part of the log any more, and stays: {error}", path.display());
+                }
             }
-        }
+        });
         let shared = &self.shared;
         let base = self.manifest.base.as_ref().and_then(|named| named.bytes).unwrap_or(0);
         shared.base_bytes.store(base, Ordering::Relaxed);
@@ -596,6 +641,7 @@ fn sync_when_asked(state: &(Mutex<SyncState>, Condvar), shared: &Shared) {
         }
         drop(found);
         state.1.notify_all();
+        shared.push(Job::Synced);
         shared.news.notify_one();
     }
 }

@@ -196,6 +196,16 @@ pub(super) async fn save(server: Rc<Server>) {
             if !shard.node.log.is_on() || !shard.node.log.is_base_wanted() {
                 continue;
             }
+            shard.node.log.rotate(&shard.engine);
+        }
+        // Nothing arrives while a base is wanted.
+        if !rotated(&server).await {
+            server.shard.borrow_mut().node.log.forget_base();
+            server.shard.borrow().node.clients.wake_all();
+            continue;
+        }
+        {
+            let shard = &mut *server.shard.borrow_mut();
             let (node, cluster) = (shard.node.identity.node.clone(), shard.node.state.id.clone());
             let started = clock::monotonic();
             if let Err(error) = shard.node.log.begin_base(&mut shard.engine, &node, &cluster) {
@@ -233,6 +243,19 @@ pub(super) async fn save(server: Rc<Server>) {
             sleep(LOOK).await;
         }
         server.shard.borrow().node.clients.wake_all();
+    }
+}
+
+/// Waits until the log goes on in a new increment; false when it does not.
+async fn rotated(server: &Server) -> bool {
+    loop {
+        let news = server.log_news.notified();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        if let Some(rotated) = server.shard.borrow().node.log.rotation() {
+            return rotated;
+        }
+        news.await;
     }
 }
 
