@@ -10,6 +10,7 @@ mod load;
 mod memory;
 mod messages;
 mod report;
+mod sequences;
 mod servers;
 mod throughput;
 
@@ -56,6 +57,8 @@ enum Part {
     Shard,
     /// The proxy with three shards against twemproxy with three redis-servers.
     Proxy,
+    /// Transactions and the like, on a shard and through the proxy, against redis-server.
+    Sequences,
     /// Bytes per key.
     Memory,
     /// Memory of idle connections at the proxy.
@@ -91,6 +94,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Proxy) {
         report.proxy = throughput::proxy(&options, &effort).context("proxy against twemproxy")?;
+    }
+    if wanted(Part::Sequences) {
+        report.sequences = sequences::measure(&options, &effort).context("sequences against redis-server")?;
     }
     if wanted(Part::Memory) {
         report.memory = memory::measure(&options, &effort).context("bytes per key")?;

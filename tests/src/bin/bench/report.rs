@@ -9,6 +9,7 @@ use crate::idle::Idle;
 use crate::load::BASIC;
 use crate::memory::Shape;
 use crate::messages::Messages;
+use crate::sequences::Sequence;
 use crate::throughput::{Comparison, DEPTHS, Figures};
 
 /// Everything that was measured. Parts that were left out are empty.
@@ -17,6 +18,7 @@ pub struct Report {
     machine: Machine,
     pub shard: Vec<Comparison>,
     pub proxy: Vec<Comparison>,
+    pub sequences: Vec<Sequence>,
     pub memory: Vec<Shape>,
     pub idle: Option<Idle>,
     pub messages: Option<Messages>,
@@ -56,6 +58,7 @@ impl Report {
             machine,
             shard: Vec::new(),
             proxy: Vec::new(),
+            sequences: Vec::new(),
             memory: Vec::new(),
             idle: None,
             messages: None,
@@ -75,10 +78,35 @@ impl Report {
         );
         comparisons(&mut text, "One shard and redis-server", &self.shard);
         comparisons(&mut text, "Proxy with 3 shards and twemproxy with 3 redis-servers", &self.proxy);
+        self.sequences_table(&mut text);
         self.memory_table(&mut text);
         self.idle_table(&mut text);
         self.targets_table(&mut text);
         text
+    }
+
+    fn sequences_table(&self, text: &mut String) {
+        if self.sequences.is_empty() {
+            return;
+        }
+        text.push_str("\nSequences of requests, 50 connections: CPU µs of all processes, sequences/s\n\n");
+        let mut rows = vec![
+            ["sequence", "through", "ours", "redis-server", "ratio", "ours/s", "theirs/s", "ratio"]
+                .map(str::to_owned),
+        ];
+        for sequence in &self.sequences {
+            rows.push([
+                sequence.name.to_owned(),
+                sequence.through.to_owned(),
+                format!("{:.1}", sequence.ours_cpu),
+                format!("{:.1}", sequence.theirs_cpu),
+                format!("{:.2}", sequence.ours_cpu / sequence.theirs_cpu),
+                format!("{:.0}", sequence.ours_per_second),
+                format!("{:.0}", sequence.theirs_per_second),
+                format!("{:.2}", sequence.ours_per_second / sequence.theirs_per_second),
+            ]);
+        }
+        table(text, &rows);
     }
 
     fn memory_table(&self, text: &mut String) {
@@ -160,6 +188,16 @@ impl Report {
                 Some(comparison.cpu_ratio),
                 0.5,
             );
+        }
+        for sequence in self.sequences.iter().filter(|sequence| sequence.through == "none") {
+            let measured = Some(sequence.ours_cpu / sequence.theirs_cpu);
+            ratio(format!("shard CPU, {}", sequence.name), measured, 1.0);
+        }
+        for sequence in &self.sequences {
+            if sequence.through == "proxy" && sequence.name.starts_with("MULTI") {
+                let measured = Some(sequence.theirs_per_second / sequence.ours_per_second);
+                ratio(format!("redis-server's throughput by the proxy's, {}", sequence.name), measured, 1.25);
+            }
         }
         for shape in &self.memory {
             let at_most = match shape.shape {
