@@ -48,6 +48,12 @@ pub struct ClusterState {
     pub settings: BTreeMap<String, StoredText>,
     /// The generation at which the settings were last changed.
     pub settings_version: u64,
+    /// The code of every library of functions, by name.
+    #[serde(default)]
+    pub functions: BTreeMap<String, StoredText>,
+    /// The generation at which the libraries were last changed.
+    #[serde(default)]
+    pub functions_version: u64,
     /// What the last proposals came to, oldest first.
     answered: Vec<(String, Outcome)>,
 }

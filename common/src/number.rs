@@ -66,6 +66,16 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
 /// Writes a double as C's `%.17g`: up to 17 significant digits, no trailing zeros.
 #[must_use]
 pub fn format_f64(number: f64) -> String {
+    if number.fract() == 0.0 && number != 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+        let mut digits = itoa::Buffer::new();
+        return digits.format(number as i64).to_owned();
+    }
+    format_general(number, 17)
+}
+
+/// Writes a double as C's `%g` with a precision of so many (at least one) significant digits.
+#[must_use]
+pub fn format_general(number: f64, precision: usize) -> String {
     if number.is_nan() {
         return if number.is_sign_negative() { "-nan".into() } else { "nan".into() };
     }
@@ -75,11 +85,8 @@ pub fn format_f64(number: f64) -> String {
     if number == 0.0 {
         return if number.is_sign_negative() { "-0".into() } else { "0".into() };
     }
-    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
-        let mut digits = itoa::Buffer::new();
-        return digits.format(number as i64).to_owned();
-    }
-    let scientific = format!("{number:.16e}");
+    let precision = precision.max(1);
+    let scientific = format!("{number:.*e}", precision - 1);
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, mantissa) = match mantissa.strip_prefix('-') {
@@ -88,7 +95,7 @@ pub fn format_f64(number: f64) -> String {
     };
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let digits = digits.trim_end_matches('0');
-    if (-4..17).contains(&exponent) {
+    if exponent >= -4 && exponent < i32::try_from(precision).unwrap_or(i32::MAX) {
         format!("{sign}{}", fixed(digits, exponent))
     } else {
         let (head, tail) = digits.split_at(1);
@@ -146,6 +153,21 @@ mod tests {
             (-0.0, "-0"),
         ] {
             assert_eq!(format_f64(number), text);
+        }
+    }
+
+    #[test]
+    fn doubles_are_written_with_any_precision() {
+        for (number, precision, text) in [
+            (1.0 / 3.0, 14, "0.33333333333333"),
+            (123456789012345.0, 14, "1.2345678901234e+14"),
+            (99999999999999.5, 14, "1e+14"),
+            (12345.0, 3, "1.23e+04"),
+            (0.00001234, 2, "1.2e-05"),
+            (100.0, 3, "100"),
+            (100.0, 2, "1e+02"),
+        ] {
+            assert_eq!(format_general(number, precision), text);
         }
     }
 

@@ -17,6 +17,7 @@ mod membership;
 mod push;
 mod receive;
 mod refusal;
+mod script;
 mod split;
 mod subscriptions;
 mod transaction;
@@ -39,6 +40,7 @@ pub use budget::Budgets;
 pub(crate) use forward::crossslot;
 pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
+pub use script::UnknownScript;
 pub(crate) use transaction::Unsent;
 pub use view::{ShardView, View};
 pub(crate) use waiting::Asked;
@@ -80,6 +82,8 @@ pub enum Action {
     Refresh,
     /// Call [`Core::release`] after so many milliseconds.
     Release { detention: Id, after_ms: u64 },
+    /// Look for a script that a shard does not know, load it there, then call [`Core::script_found`].
+    FindScript(UnknownScript),
     /// Show this line to the clients in MONITOR mode.
     Monitor(Vec<u8>),
     /// This client is not in MONITOR mode any more.

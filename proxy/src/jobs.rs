@@ -6,6 +6,7 @@ mod clients;
 mod config;
 mod debug;
 mod flush;
+mod functions;
 mod info;
 mod keyspace;
 mod latency;
@@ -13,6 +14,7 @@ mod memory;
 mod persistence;
 mod pubsub;
 mod scan;
+mod scripts;
 mod server;
 mod slowlog;
 mod transaction;
@@ -29,6 +31,7 @@ use crate::worker::Worker;
 
 pub(crate) use blocking::waits;
 pub(crate) use config::changed_settings;
+pub(crate) use scripts::find as find_script;
 
 /// Runs a job to its end.
 pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
@@ -75,6 +78,15 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "client|kill" => clients::kill(worker, job, reply).await,
         "client|pause" => clients::pause(worker, job, reply).await,
         "client|unpause" => clients::unpause(worker, reply).await,
+        "function|load" | "function|delete" | "function|flush" | "function|restore" => {
+            functions::change(worker, job, reply).await
+        }
+        "function|list" | "function|dump" => functions::any(worker, job, reply).await,
+        "function|stats" => functions::stats(worker, job, reply).await,
+        "script|load" => scripts::load(worker, job, reply).await,
+        "script|exists" => scripts::exists(worker, job, reply).await,
+        "script|flush" | "script|debug" => scripts::everywhere(worker, job, reply).await,
+        "script|kill" | "function|kill" => scripts::kill(worker, job, reply).await,
         "pubsub|channels" | "pubsub|shardchannels" => pubsub::channels(worker, job, reply).await,
         "pubsub|numsub" | "pubsub|shardnumsub" => pubsub::numsub(worker, job, reply).await,
         "pubsub|numpat" => pubsub::numpat(worker, reply).await,

@@ -43,6 +43,8 @@ pub struct Entry {
     pub writes: bool,
     /// How often a shard has refused it.
     pub refusals: u8,
+    /// The shard did not know its script, which was looked for elsewhere.
+    pub searched: bool,
     /// When it was read from the client, in microseconds of the worker's clock.
     pub received: u64,
 }
@@ -295,6 +297,7 @@ mod tests {
             command: 0,
             writes: false,
             refusals: 0,
+            searched: false,
             received: 5,
         }
     }

@@ -14,6 +14,7 @@ mod connection;
 mod debug;
 mod dump;
 mod expire;
+mod function;
 mod generic;
 mod geo;
 mod hash;
@@ -28,6 +29,7 @@ mod list;
 mod memory;
 mod persistence;
 mod pubsub;
+mod script;
 mod server;
 mod set;
 mod settings;
@@ -211,5 +213,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| blocking::handler(name))
         .or_else(|| transactions::handler(name))
         .or_else(|| pubsub::handler(name))
+        .or_else(|| script::handler(name))
+        .or_else(|| function::handler(name))
         .or_else(|| internal::handler(name))
 }

@@ -36,22 +36,24 @@ struct FirstKey {
     has_more: bool,
 }
 
+impl FirstKey {
+    #[inline]
+    fn find(command: &Command, args: &Args<'_>) -> Option<Self> {
+        // A call whose keys cannot be found fails in its own function, with its own text.
+        let keys = if command.has_keys() { command::keys(command, args).ok()? } else { return None };
+        let position = keys.first()?;
+        let Key { slot, hash, .. } = Key::new(args.at(position));
+        Some(Self { position, slot, hash, has_more: keys.len() > 1 })
+    }
+}
+
 impl Prepared {
     /// Finds the command and the first key of a request.
     #[must_use]
     #[inline]
     pub fn new(args: &Args<'_>, internal: bool) -> Self {
         let command = command::resolve(args, internal || args.is(0, "slotway"));
-        // A call whose keys cannot be found fails in its own function, with its own text.
-        let keys = match &command {
-            Ok(command) if command.has_keys() => command::keys(command, args).ok(),
-            _ => None,
-        };
-        let first_key = keys.and_then(|keys| {
-            let position = keys.first()?;
-            let Key { slot, hash, .. } = Key::new(args.at(position));
-            Some(FirstKey { position, slot, hash, has_more: keys.len() > 1 })
-        });
+        let first_key = command.as_ref().ok().and_then(|command| FirstKey::find(command, args));
         Self { command, first_key }
     }
 
@@ -101,6 +103,18 @@ pub fn execute(
         apply_reply_mode(session, out, start);
         return started;
     }
+    if node.scripts.suspended.is_any() && !command.flags.contains(Flags::ALLOW_BUSY) {
+        transaction::abort(session);
+        let mut error = node.scripts.suspended.error();
+        if command.name == "exec" {
+            session.end_transaction();
+            session.unwatch(engine);
+            error = Error::ExecAbort(format!("Transaction discarded because of: {error}").into());
+        }
+        refuse(node, session, Some(command), &error, out);
+        apply_reply_mode(session, out, start);
+        return started;
+    }
     if session.transaction.is_some() && transaction::is_queued(command) {
         queue(engine, node, session, command, prepared.first_key, args, out);
         apply_reply_mode(session, out, start);
@@ -115,7 +129,8 @@ pub fn execute(
         let words = want.args.take().unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect());
         blocked::add(engine, node, session, blocked::Route::Direct, command, words, want);
     }
-    if node.blocked.has_ready() {
+    // Who waits sees a script's changes when it has ended.
+    if node.blocked.has_ready() && !node.scripts.suspended.is_any() {
         blocked::serve_ready(engine, node);
     }
     let ended = clock::monotonic();
@@ -133,21 +148,33 @@ pub fn nested(
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
-    let started = clock::monotonic();
-    let may_wait = std::mem::take(&mut session.may_wait);
-    let Prepared { command, first_key } = Prepared::new(&args, false);
-    let command = match command {
-        Ok(command) => command,
+    match command::resolve(&args, false) {
+        Ok(command) => nested_command(engine, node, session, command, args, out),
         Err(error) => {
             refuse(node, session, None, &error, out);
-            session.may_wait = may_wait;
-            return false;
+            false
         }
-    };
+    }
+}
+
+/// As [`nested`], of a command that has been found.
+pub fn nested_command(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let started = clock::monotonic();
+    let outer = std::mem::replace(&mut session.nested, true);
+    let may_wait = std::mem::take(&mut session.may_wait);
+    let first_key = FirstKey::find(command, &args);
     let handler = admit(engine, node, session, command, first_key, &args);
     let succeeded = perform(engine, node, session, command, first_key, args, out, handler);
     account(engine, node, session, command, &args, clock::since(started));
     session.may_wait = may_wait;
+    session.nested = outer;
     succeeded
 }
 
@@ -427,7 +454,7 @@ fn refuse(node: &mut Node, session: &Session, command: Option<&Command>, error: 
     if let Some(stats) = command.and_then(|command| node.stats.by_command.get_mut(usize::from(command.id))) {
         stats.rejected += 1;
     }
-    write_error(node, session, error, out);
+    write_error(node, error, &mut Reply::new(out, session.protocol));
 }
 
 #[cold]
@@ -435,16 +462,17 @@ fn fail(node: &mut Node, session: &Session, command: &Command, error: &Error, ou
     if let Some(stats) = node.stats.by_command.get_mut(usize::from(command.id)) {
         stats.failed += 1;
     }
-    write_error(node, session, error, out);
+    write_error(node, error, &mut Reply::new(out, session.protocol));
 }
 
-fn write_error(node: &mut Node, session: &Session, error: &Error, out: &mut Vec<u8>) {
+/// Counts an error and writes it as a reply.
+pub fn write_error(node: &mut Node, error: &Error, reply: &mut Reply<'_>) {
     let stats = &mut node.stats;
     stats.errors += 1;
     let line = error.wire();
     let prefix = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     *stats.by_error.entry(String::from_utf8_lossy(prefix).into_owned()).or_default() += 1;
-    Reply::new(out, session.protocol).error(error);
+    reply.error(error);
 }
 
 #[inline]

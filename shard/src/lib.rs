@@ -14,6 +14,7 @@ pub mod monitor;
 pub mod node;
 pub mod pubsub;
 pub mod rdb;
+pub mod script;
 pub mod server;
 pub mod session;
 pub mod settings;

@@ -178,8 +178,13 @@ impl Log {
 
     /// Begins a batch: until [`Log::end_batch`], within the same turn, everything that is logged will be applied whole or not
     /// at all. Expiry and eviction before it are to be noted before.
-    pub fn begin_batch(&mut self) {
+    /// Gives false, and begins none, while there is one already.
+    pub fn begin_batch(&mut self) -> bool {
+        if self.batch.is_some() {
+            return false;
+        }
         self.batch = Some(self.frames.bytes.len());
+        true
     }
 
     pub fn end_batch(&mut self) {
@@ -188,6 +193,8 @@ impl Log {
         }
         if self.frames.bytes.len() > CHUNK {
             self.hand_over();
+        } else if !self.frames.bytes.is_empty() {
+            self.handover.notify_one();
         }
     }
 
@@ -208,8 +215,11 @@ impl Log {
         }
     }
 
-    /// Hands what has gathered to the writer.
+    /// Hands what has gathered to the writer, unless it is part of a batch.
     pub fn hand_over(&mut self) {
+        if self.batch.is_some() {
+            return;
+        }
         if let Some(writer) = &self.writer
             && !self.frames.bytes.is_empty()
         {

@@ -44,7 +44,8 @@ impl Monitors {
         if command.flags.contains(Flags::ADMIN) || command.flags.contains(Flags::SKIP_MONITOR) {
             return;
         }
-        let line = line(at_us, db, &session.client.address, command, args);
+        let address = if session.in_script { "lua" } else { &session.client.address };
+        let line = line(at_us, db, address, command, args);
         for Watcher { client, without } in &self.watching {
             if without.is_some() && *without == session.internal {
                 continue;

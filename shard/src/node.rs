@@ -27,6 +27,7 @@ use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
 use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
+use crate::script::Scripts;
 use crate::session::{Client, Clients};
 use crate::settings::NodeSettings;
 use crate::slow_log::SlowLog;
@@ -259,6 +260,7 @@ pub struct Node {
     pub monitors: Monitors,
     pub blocked: Blocked,
     pub pubsub: PubSub,
+    pub scripts: Scripts,
     pub pause: Option<Pause>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
     pub active_expire: bool,
@@ -306,6 +308,7 @@ impl Node {
             monitors: Monitors::default(),
             blocked: Blocked::default(),
             pubsub: PubSub::default(),
+            scripts: Scripts::default(),
             pause: None,
             active_expire: true,
             moves: Moves::default(),

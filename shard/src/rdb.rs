@@ -87,3 +87,31 @@ mod kind {
 
 /// Longest string that is read: two together must stay below 4 GiB, which is what a stored element may have.
 const MOST_BYTES: usize = (1 << 31) - 64;
+
+/// The type byte of a library of functions in a dump of them.
+const LIBRARY: u8 = 245;
+
+/// Writes the codes of libraries.
+pub fn encode_libraries<'a>(codes: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    for code in codes {
+        out.push(LIBRARY);
+        write::string(out, code, Compression::Lzf);
+    }
+}
+
+/// Reads what [`encode_libraries`] wrote.
+///
+/// # Errors
+/// Bytes that are something else.
+pub fn decode_libraries(bytes: &[u8]) -> Result<Vec<Vec<u8>>, DecodeError> {
+    let mut reader = read::Reader::new(bytes);
+    let mut codes = Vec::new();
+    while reader.left() > 0 {
+        if reader.byte()? != LIBRARY {
+            return Err(read::Corrupt);
+        }
+        let mut room = crate::types::item::IntText::new();
+        codes.push(reader.string()?.bytes(&mut room).to_vec());
+    }
+    Ok(codes)
+}

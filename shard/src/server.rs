@@ -7,6 +7,7 @@ mod held;
 mod import;
 mod logging;
 mod moves;
+mod scripts;
 mod tick;
 mod waiting;
 
@@ -100,6 +101,7 @@ pub async fn run_watched(
             let ticker = tokio::task::spawn_local(tick::run(server.clone(), cells, pulse));
             logging::start(&server, &health);
             tokio::task::spawn_local(waiting::time_out(server.clone()));
+            tokio::task::spawn_local(scripts::run(server.clone()));
             let following = async {
                 if let Some(data) = data {
                     logging::load(&server, data, &health).await?;

@@ -53,13 +53,19 @@ pub struct Session {
     /// The slots that the fan-out command in progress covers; all when there is none.
     pub only: Option<SlotRanges>,
     pub reply_mode: ReplyMode,
+    /// What runs is called by a script.
+    pub in_script: bool,
+    /// What runs is part of another command, which cannot wait.
+    pub nested: bool,
+    /// It waits for a script of its own that is slow.
+    pub scripting: bool,
     /// It writes to slots that are being moved, faster than they can be copied.
     pub slowed: bool,
     /// The connection becomes the stream of a move with this id when the replies so far are written.
     pub import: Option<String>,
     /// It waits until so many bases of the log have ended.
     pub saving: Option<u64>,
-    /// No more of its requests run: one of the two before.
+    /// No more of its requests run: one of those before.
     pub suspended: bool,
     /// Closed when the replies so far are written.
     pub closing: bool,
@@ -83,6 +89,9 @@ impl Session {
             tokens: HashSet::new(),
             only: None,
             reply_mode: ReplyMode::On,
+            in_script: false,
+            nested: false,
+            scripting: false,
             slowed: false,
             import: None,
             saving: None,
@@ -125,6 +134,11 @@ impl Session {
         for token in std::mem::take(&mut self.tokens) {
             engine.end_watch(WatchId::Token(token));
         }
+    }
+
+    /// Nothing more is run, and this request not answered, until its script has ended.
+    pub fn wait_for_script(&mut self) {
+        (self.scripting, self.suspended) = (true, true);
     }
 
     /// Nothing more is run, and this request not answered, until so many bases of the log have ended.

@@ -119,6 +119,10 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         pubsub_output: bounds(&limits.pubsub),
         query_limit: values.size(Name::ClientQueryBufferLimit),
     };
+    node.scripts.threshold = u64::try_from(values.number(Name::BusyReplyThreshold))
+        .ok()
+        .filter(|threshold| *threshold > 0)
+        .map(Duration::from_millis);
     node.slow_log.threshold =
         u64::try_from(values.number(Name::SlowlogLogSlowerThan)).ok().map(Duration::from_micros);
     node.slow_log.set_max_len(values.size(Name::SlowlogMaxLen));

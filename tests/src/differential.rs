@@ -9,6 +9,7 @@ pub mod compare;
 pub mod contents;
 pub mod generate;
 pub mod pubsub;
+pub mod scripts;
 pub mod transactions;
 
 use std::fmt::Write as _;

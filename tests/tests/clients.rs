@@ -44,6 +44,22 @@ fn node(address: SocketAddr) {
     run(command);
 }
 
+/// Locks, rate limiters and the like, as redis-py and others write them with scripts.
+fn lua_scripts(address: SocketAddr, protocol: &str) {
+    let mut command = Command::new(client_libraries().join("venv/bin/python"));
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    command.arg(script("lua_scripts.py")).args([host.as_str(), port.as_str(), protocol]);
+    run(command);
+}
+
+#[test]
+fn lua_scripts_of_redis_py_work() {
+    lua_scripts(RedisServer::start().unwrap().address(), "2");
+    let cluster = Cluster::start().unwrap();
+    lua_scripts(cluster.endpoint(), "2");
+    lua_scripts(cluster.endpoint(), "3");
+}
+
 /// The scripts say what Redis does.
 #[test]
 fn scripts_hold_on_a_real_redis() {

@@ -25,6 +25,9 @@ impl ClusterState {
                 if changed && matches!(proposal.change, Change::Found { .. } | Change::Set { .. }) {
                     self.settings_version = self.generation;
                 }
+                if changed && matches!(proposal.change, Change::SetFunctions { .. }) {
+                    self.functions_version = self.generation;
+                }
                 Outcome::Done { generation: self.generation }
             }
             Err(reason) => Outcome::Refused(reason),
@@ -63,6 +66,7 @@ impl ClusterState {
             }
             Change::AbortMove { id, reason } => self.abort_move(id, reason),
             Change::Set { values } => Ok(self.set(values)),
+            Change::SetFunctions { functions, expected } => self.set_functions(functions, *expected),
         }
     }
 
@@ -264,6 +268,20 @@ impl ClusterState {
             self.ended.remove(0);
         }
         self.ended.push(Migration { phase, ..migration });
+    }
+
+    fn set_functions(&mut self, functions: &BTreeMap<String, Option<StoredText>>, expected: u64) -> Changed {
+        if expected != self.functions_version {
+            return Err("the libraries have changed meanwhile".to_owned());
+        }
+        let before = self.functions.clone();
+        for (name, code) in functions {
+            match code {
+                Some(code) => drop(self.functions.insert(name.clone(), code.clone())),
+                None => drop(self.functions.remove(name)),
+            }
+        }
+        Ok(self.functions != before)
     }
 
     fn set(&mut self, values: &BTreeMap<String, Option<StoredText>>) -> bool {

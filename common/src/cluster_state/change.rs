@@ -57,6 +57,8 @@ pub enum Change {
     AbortMove { id: String, reason: AbortReason },
     /// Cluster-wide settings get these values; `None` sets the default.
     Set { values: BTreeMap<String, Option<StoredText>> },
+    /// Libraries of functions get this code; `None` removes one. `expected` is the version that this is a change of.
+    SetFunctions { functions: BTreeMap<String, Option<StoredText>>, expected: u64 },
 }
 
 /// A move as it is planned.

@@ -4,5 +4,4 @@ pub(super) const ACL: &str = "there is one user, whose password is requirepass";
 pub(super) const MODULES: &str = "there are no modules";
 pub(super) const OPERATOR: &str = "slots are moved with the cluster file and the slotway command";
 pub(super) const REPLICATION: &str = "there is no replication";
-pub(super) const SCRIPTS: &str = "there are no scripts and functions";
 pub(super) const TRACKING: &str = "keys are not tracked for clients";

@@ -174,6 +174,7 @@ impl<'a> Reader<'a> {
             b'(' => Ok(Value::BigNumber(rest.to_vec())),
             b'_' => Ok(Value::Null),
             b'#' => Ok(Value::Boolean(rest == b"t")),
+            b',' if matches!(rest, b"nan" | b"-nan") => Ok(Value::Double(f64::NAN)),
             b',' => Ok(Value::Double(parse_f64(rest).ok_or(Stop::Malformed)?)),
             b'$' | b'*' if rest == b"-1" => Ok(Value::Null),
             b'$' | b'=' | b'!' => {

@@ -97,7 +97,7 @@ parameters! {
     LatencyMonitorThreshold "latency-monitor-threshold": Integer(0, LONG) => "0", Live;
     LatencyTracking "latency-tracking": Bool => "yes", Live;
     LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles": Percentiles => "50 99 99.9", Live;
-    BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit": Integer(0, LONG) => "5000", Ignored;
+    BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit": Integer(0, LONG) => "5000", Live;
     EnableDebugCommand "enable-debug-command": Choice(&["no", "yes", "local"]) => "no", Start;
     EnableModuleCommand "enable-module-command": Choice(&["no", "yes", "local"]) => "no", Constant;
     EnableProtectedConfigs "enable-protected-configs": Choice(&["no", "yes", "local"]) => "no", Constant;

@@ -90,6 +90,11 @@ impl Core {
             self.refused(id, &refusal);
             return;
         }
+        if reply.starts_with(b"-NOSCRIPT") && self.is_unknown_script(id) {
+            self.unknown_script(id, reply);
+            return;
+        }
+        let Some(upstream) = self.upstreams.get_mut(id) else { return };
         let Some((entry, sent_at)) = upstream.take() else { return };
         match entry.owner {
             Owner::Ticket(ticket) => {
@@ -107,7 +112,7 @@ impl Core {
     }
 
     #[inline]
-    fn count(&mut self, entry: &Entry, sent_at: u64) {
+    pub(super) fn count(&mut self, entry: &Entry, sent_at: u64) {
         // The parts of a split request count once.
         if matches!(entry.owner, Owner::Client { .. } | Owner::Part { part: 0, .. })
             && let Some(command) = TABLE.get(usize::from(entry.command))
@@ -118,7 +123,7 @@ impl Core {
     }
 
     #[inline]
-    fn pass_on(&mut self, owner: Owner, bytes: &[u8], done: bool) {
+    pub(super) fn pass_on(&mut self, owner: Owner, bytes: &[u8], done: bool) {
         match owner {
             Owner::Client { session: id, seq } => {
                 let Some(session) = self.sessions.get_mut(id) else { return };

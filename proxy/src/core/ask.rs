@@ -98,6 +98,7 @@ impl Core {
             // Whether it ran is for the asker to judge.
             writes: true,
             refusals: 0,
+            searched: false,
             received: self.now,
         };
         if let Some(upstream) = self.upstreams.get_mut(link) {

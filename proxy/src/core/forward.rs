@@ -122,6 +122,7 @@ impl Core {
             command: command.id,
             writes: command.is_write(),
             refusals: 0,
+            searched: false,
             received: self.now,
         };
         match request.frame {

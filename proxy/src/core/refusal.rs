@@ -144,6 +144,36 @@ impl Core {
         known
     }
 
+    /// Has a request wait that a connection refused for a slot, until [`Core::resume_held`] is called.
+    pub(super) fn hold_refused(&mut self, upstream_id: UpstreamId, slot: u16, frame: Vec<u8>, entry: Entry) {
+        let Some(upstream) = self.upstreams.get(upstream_id) else { return };
+        let (protocol, database) = (upstream.protocol, upstream.database);
+        let id = self.detain(&[slot]);
+        if let Some(detention) = self.detentions.get_mut(id) {
+            detention.refused.push(Refused { frame, entry, protocol, database });
+            detention.resuming.push((upstream_id, slot));
+        }
+    }
+
+    /// Goes on with what [`Core::hold_refused`] holds.
+    pub(super) fn resume_held(&mut self, upstream_id: UpstreamId, slot: u16) {
+        let Some(id) = self.detained.get(&slot).copied() else { return };
+        let is_open = self.upstreams.get(upstream_id).is_some_and(|upstream| upstream.state != State::Down);
+        if is_open && let Some(detention) = self.detentions.get_mut(id) {
+            detention.resuming.retain(|resuming| *resuming != (upstream_id, slot));
+            self.resume_on(id, upstream_id, slot);
+        } else {
+            // A connection that broke has forgotten its refusals.
+            self.resumed(id, upstream_id, slot);
+        }
+    }
+
+    /// Has a connection that has refused a slot, and whose request is answered, refuse it no longer.
+    pub(super) fn forgive(&mut self, upstream_id: UpstreamId, slot: u16) {
+        let id = self.detain(&[slot]);
+        self.resume_on(id, upstream_id, slot);
+    }
+
     /// Has a connection tell, behind everything that is on its way there, that it refuses no more for a slot.
     fn resume_on(&mut self, id: Id, upstream_id: UpstreamId, slot: u16) {
         let Some(detention) = self.detentions.get_mut(id) else { return };

@@ -176,6 +176,7 @@ impl Core {
                 command: command.id,
                 writes: command.is_write(),
                 refusals: 0,
+                searched: false,
                 received: self.now,
             };
             if let Some(upstream) = self.upstreams.get_mut(share.upstream) {

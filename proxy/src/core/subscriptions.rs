@@ -569,6 +569,7 @@ impl Core {
             command: job.command.id,
             writes: true,
             refusals: 0,
+            searched: false,
             received: self.now,
         };
         self.ask_on_slots(job, owner, &[(slot, args.at(1))], entry, frame);

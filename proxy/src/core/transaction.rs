@@ -436,5 +436,5 @@ fn batch_entry(owner: Owner, slots: &[(u16, &[u8])], now: u64) -> Entry {
         _ => MANY_SLOTS,
     };
     let command = internal("slotway-exec");
-    Entry { owner, length: 0, slot, command, writes: true, refusals: 0, received: now }
+    Entry { owner, length: 0, slot, command, writes: true, refusals: 0, searched: false, received: now }
 }

@@ -75,6 +75,7 @@ impl Core {
             command: row,
             writes: true,
             refusals: 0,
+            searched: false,
             received: self.now,
         };
         self.ask_on_slots(job, shard, slots, entry, frame);

@@ -88,7 +88,7 @@ async fn check_everywhere(worker: &Rc<Worker>, values: &[Vec<u8>]) -> Result<(),
 }
 
 /// Has the cluster commit a change, through any node that answers; gives the generation at which it holds.
-async fn commit(context: &Arc<Context>, change: Change) -> Result<u64, Error> {
+pub(super) async fn commit(context: &Arc<Context>, change: Change) -> Result<u64, Error> {
     let proposal = Proposal { request: random::hex_id::<16>(), change };
     let json = serde_json::to_string(&proposal).map_err(|error| Error::err(error.to_string()))?;
     let mut reason = "no shard answers".to_owned();
@@ -119,7 +119,7 @@ async fn commit(context: &Arc<Context>, change: Change) -> Result<u64, Error> {
 }
 
 /// Waits, for a bounded time, until the shards that answer follow a generation.
-async fn wait_for_shards(worker: &Rc<Worker>, generation: u64) {
+pub(super) async fn wait_for_shards(worker: &Rc<Worker>, generation: u64) {
     let follows = |reply: &[u8]| {
         let number = reply.strip_prefix(b":").and_then(|line| line.strip_suffix(b"\r\n"));
         number.and_then(parse_i64).and_then(|number| u64::try_from(number).ok()) >= Some(generation)

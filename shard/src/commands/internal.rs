@@ -44,6 +44,11 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
             let json = crate::figures::Figures::of(call.engine, call.node).to_json();
             call.reply.bulk(json.as_bytes());
         }
+        b"SCRIPT" => {
+            let text = call.node.scripts.of_digest(call.args.at(2)).map(|script| &*script.text);
+            call.reply.optional(text);
+        }
+        b"FUNCTION" => return super::function::plan(call),
         b"SETTINGS" => return super::settings::internal(call),
         _ => return Err(command::unknown_subcommand(&call.args)),
     }
@@ -109,6 +114,9 @@ fn on(call: &mut Call<'_>) -> Result<(), Error> {
         return Err(Error::err("only commands that cover all slots can be run ON some"));
     }
     call.node.check_serving(true)?;
+    if call.node.scripts.suspended.is_any() {
+        return Err(call.node.scripts.suspended.error());
+    }
     let handler = call.node.handlers.get(row).ok_or_else(|| command::unsupported(row))?;
     let (mine, others): (Vec<u16>, Vec<u16>) = asked.slots().partition(|slot| call.node.serves(*slot));
     call.reply.array(2);

@@ -26,6 +26,7 @@ impl Shard {
         let before = node.follow_topology();
         node.settings.follow(state);
         take_effect(&mut self.engine, node);
+        node.scripts.libraries.follow(state);
         if first && node.hot.requirepass != password && !node.hot.requirepass.is_empty() {
             // They came in while the password was not known.
             let clients = node.clients.iter().filter(|client| client.internal.borrow().is_none());

@@ -102,6 +102,9 @@ impl Connection {
                 return Poll::Ready(());
             }
             self.take_pushed();
+            if self.session.scripting && !self.has_run() {
+                return self.poll_held(context);
+            }
             if self.session.saving.is_some() && !self.has_saved() {
                 return self.poll_held(context);
             }
@@ -247,6 +250,24 @@ impl Connection {
             self.written = 0;
         }
         self.held.free(self.output.len())
+    }
+
+    /// Takes the reply of a slow script when that has ended.
+    #[cold]
+    fn has_run(&mut self) -> bool {
+        let server = self.server.clone();
+        let shard = &mut *server.shard.borrow_mut();
+        let Some(reply) = shard.node.scripts.suspended.take_reply(self.session.client.id) else {
+            return false;
+        };
+        (self.session.scripting, self.session.suspended) = (false, false);
+        let from = self.output.len();
+        self.output.extend_from_slice(&reply);
+        self.ran = 1;
+        if shard.node.log.is_on() {
+            self.hold(shard, from);
+        }
+        true
     }
 
     /// Answers SAVE when the base that it waits for has ended.

@@ -16,6 +16,7 @@ use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
 
 use super::Server;
+use super::scripts::between_scripts;
 use crate::engine::{DATABASES, set_hash_seed};
 use crate::log::{self, Loader, Opened, Progress, Watched};
 use crate::session::Client;
@@ -191,6 +192,7 @@ pub(super) async fn save(server: Rc<Server>) {
         while is_arriving(&server) {
             sleep(LOOK).await;
         }
+        between_scripts(&server).await;
         {
             let shard = &mut *server.shard.borrow_mut();
             if !shard.node.log.is_on() || !shard.node.log.is_base_wanted() {
@@ -216,6 +218,7 @@ pub(super) async fn save(server: Rc<Server>) {
         }
         let started = clock::monotonic();
         loop {
+            between_scripts(&server).await;
             let (progress, has_traffic) = {
                 let shard = &mut *server.shard.borrow_mut();
                 let slice = clock::monotonic();

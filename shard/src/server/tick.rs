@@ -80,7 +80,7 @@ impl Server {
     /// One slice of active expiry; true when more may be due.
     fn expire_slice(&self) -> bool {
         let shard = &mut *self.shard.borrow_mut();
-        if !shard.node.active_expire {
+        if !shard.node.active_expire || shard.node.scripts.suspended.is_any() {
             return false;
         }
         let (now, started) = (clock::now_ms(), clock::monotonic());

@@ -147,7 +147,11 @@ impl Proxy {
             }
             Action::Run(job) => self.common.wrong(format!("the simulation has no {}", job.command.name)),
             // States are followed as they are made; nothing stops reading, and nobody monitors.
-            Action::Refresh | Action::Read(_) | Action::Monitor(_) | Action::MonitorLeft(_) => {}
+            Action::Refresh
+            | Action::Read(_)
+            | Action::FindScript(_)
+            | Action::Monitor(_)
+            | Action::MonitorLeft(_) => {}
         }
     }
 

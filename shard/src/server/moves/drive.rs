@@ -12,6 +12,7 @@ use slotway_common::topology::SlotRanges;
 use tokio::time::{sleep, timeout};
 
 use super::super::Server;
+use super::super::scripts::between_scripts;
 use super::REST;
 use super::target_link::{self, Link};
 use crate::control::{Control, ProposeError};
@@ -171,6 +172,7 @@ impl Driver {
         let (begun_at, count) = (clock::monotonic(), slots.len());
         self.copy(link).await?;
         fault::point("source-copied");
+        between_scripts(&self.server).await;
         let parked_at = clock::monotonic();
         let frame = self.park().ok_or(Stopped::Ended)?;
         fault::point("source-parked");

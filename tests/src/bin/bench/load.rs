@@ -46,7 +46,7 @@ enum Data {
 const KEY: Data = Data::Strings { prefix: "key", number: false };
 
 /// What both comparisons measure; names and forms are those of redis-benchmark's own tests.
-pub const BASIC: [Workload; 8] = [
+pub const BASIC: [Workload; 9] = [
     Workload { name: "GET", words: &["GET", "key:__rand_int__"], repeated: 1, data: KEY },
     Workload { name: "SET", words: &["SET", "key:__rand_int__", "VALUE"], repeated: 1, data: KEY },
     Workload {
@@ -73,6 +73,12 @@ pub const BASIC: [Workload; 8] = [
         words: &["ZADD", "myzset", "__rand_int__", "element:__rand_int__"],
         repeated: 1,
         data: Data::Nothing,
+    },
+    Workload {
+        name: "EVAL",
+        words: &["EVAL", "return redis.call('set', KEYS[1], ARGV[1])", "1", "key:__rand_int__", "VALUE"],
+        repeated: 1,
+        data: KEY,
     },
     Workload { name: "LRANGE_100", words: &["LRANGE", "mylist", "0", "99"], repeated: 1, data: Data::List },
 ];

@@ -1,0 +1,158 @@
+//! EVAL and its like, and SCRIPT.
+
+use std::rc::Rc;
+
+use slotway_common::error::Error;
+use slotway_common::number::parse_i64;
+use slotway_common::slot::slot_of;
+
+use super::{Call, Handler};
+use crate::script::{Arguments, Kill, Rights, Script, Step};
+
+pub(super) fn handler(name: &str) -> Option<Handler> {
+    Some(match name {
+        "eval" | "eval_ro" => eval,
+        "evalsha" | "evalsha_ro" => evalsha,
+        "script|load" => load,
+        "script|exists" => exists,
+        "script|flush" => flush,
+        "script|kill" => kill,
+        "script|debug" => debug,
+        _ => return None,
+    })
+}
+
+/// The number of keys, which is the second argument.
+pub(super) fn arguments<'a>(call: &Call<'a>, not_a_number: Error) -> Result<Arguments<'a>, Error> {
+    let args = call.args;
+    let keys = parse_i64(args.at(2)).ok_or(not_a_number)?;
+    let given = args.len() - 3;
+    match usize::try_from(keys) {
+        Ok(keys) if keys <= given => {
+            Ok(Arguments { keys: args.range(3, 3 + keys), others: args.rest(3 + keys) })
+        }
+        Ok(_) => Err(Error::err("Number of keys can't be greater than number of args")),
+        Err(_) => Err(Error::err("Number of keys can't be negative")),
+    }
+}
+
+fn eval(call: &mut Call<'_>) -> Result<(), Error> {
+    let arguments = arguments(call, Error::NotInteger)?;
+    let script = call.node.scripts.of_text(call.args.at(1), false)?;
+    run(call, &script, arguments)
+}
+
+fn evalsha(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.at(1).len() != 40 {
+        return Err(no_script());
+    }
+    let arguments = arguments(call, Error::NotInteger)?;
+    match call.node.scripts.of_digest(call.args.at(1)).cloned() {
+        Some(script) => run(call, &script, arguments),
+        None => {
+            refuse_keys(call, arguments);
+            Err(no_script())
+        }
+    }
+}
+
+fn no_script() -> Error {
+    Error::Line("NOSCRIPT No matching script. Please use EVAL.".into())
+}
+
+/// A proxy that is told of a script that is not here looks for it elsewhere, loads it here and tries again. Until then
+/// nothing may overtake the call: its slots stay refused.
+fn refuse_keys(call: &mut Call<'_>, arguments: Arguments<'_>) {
+    if call.session.internal.is_none() || call.session.nested {
+        return;
+    }
+    for key in arguments.keys.iter() {
+        let slot = slot_of(key);
+        if !call.session.refused.contains(&slot) {
+            call.session.refused.push(slot);
+        }
+    }
+}
+
+fn run(call: &mut Call<'_>, script: &Rc<Script>, arguments: Arguments<'_>) -> Result<(), Error> {
+    let rights = Rights { flags: script.flags, read_only: call.command.name.ends_with("_ro") };
+    rights.check(call.engine, call.node)?;
+    let run = call.node.scripts.begin(script, rights, arguments, call.now())?;
+    follow(call, run)
+}
+
+/// Runs a script or function to its end, or until it is slow.
+pub(super) fn follow(call: &mut Call<'_>, mut run: crate::script::Run) -> Result<(), Error> {
+    let threshold = call.node.scripts.threshold;
+    let db = call.session.db;
+    let mut step = run.start(call.engine, call.node, call.session, threshold);
+    loop {
+        match step {
+            Step::Ended(outcome) => {
+                call.session.db = db;
+                let is_function = run.is_function;
+                let (result, machine) = run.finish(outcome, call.node, &mut call.reply);
+                call.node.scripts.give_back(machine, is_function);
+                return result;
+            }
+            // What is part of a transaction cannot wait: everybody waits for it.
+            Step::Slow if call.session.nested => {
+                step = run.resume(false, call.engine, call.node, call.session);
+            }
+            Step::Slow => {
+                call.node.scripts.suspended.take_over(run, &call.args, call.session);
+                call.session.db = db;
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn load(call: &mut Call<'_>) -> Result<(), Error> {
+    let script = call.node.scripts.of_text(call.args.at(2), true)?;
+    call.reply.bulk(script.digest.as_bytes());
+    Ok(())
+}
+
+fn exists(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.array(call.args.len() - 2);
+    for digest in call.args.rest(2).iter() {
+        call.reply.int(i64::from(call.node.scripts.of_digest(digest).is_some()));
+    }
+    Ok(())
+}
+
+/// Whether the options of a FLUSH are ones that there are.
+pub(super) fn is_flush(call: &Call<'_>) -> bool {
+    match call.args.len() {
+        2 => true,
+        3 => call.args.is(2, "SYNC") || call.args.is(2, "ASYNC"),
+        _ => false,
+    }
+}
+
+fn flush(call: &mut Call<'_>) -> Result<(), Error> {
+    if !is_flush(call) {
+        return Err(Error::err("SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    call.node.scripts.flush();
+    call.reply.ok();
+    Ok(())
+}
+
+fn kill(call: &mut Call<'_>) -> Result<(), Error> {
+    call.node.scripts.suspended.kill(Kill::Script)?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn debug(call: &mut Call<'_>) -> Result<(), Error> {
+    if call.args.is(2, "NO") {
+        call.reply.ok();
+        return Ok(());
+    }
+    if call.args.is(2, "YES") || call.args.is(2, "SYNC") {
+        return Err(Error::err("scripts cannot be debugged here: there is no Lua debugger"));
+    }
+    Err(Error::err("Use SCRIPT DEBUG YES/SYNC/NO"))
+}

@@ -1,0 +1,190 @@
+//! Scripts answer as on a real redis-server, find their way to whichever shard they are called on, and can be ended.
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+
+use slotway_common::slot::slot_of;
+use slotway_tests::cluster::{Cluster, Plan as Layout};
+use slotway_tests::differential::{self, Plan, scripts};
+use slotway_tests::wait::wait_until;
+use slotway_tests::{Client, RedisServer, Site};
+
+const SCRIPTS: usize = 10_000;
+
+fn compare(shards: usize, through_proxy: bool, resp3: bool) {
+    let seed = differential::seed();
+    println!("SLOTWAY_SEED={seed}");
+    let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
+    let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
+    let oracle = RedisServer::start().unwrap();
+    let plan = Plan { seed, commands: SCRIPTS, resp3, one_slot_calls: shards > 1, families: Vec::new() };
+    scripts::run(&plan, oracle.address(), subject).unwrap();
+}
+
+#[test]
+fn a_shard_runs_scripts_as_redis_in_resp2() {
+    compare(1, false, false);
+}
+
+#[test]
+fn a_shard_runs_scripts_as_redis_in_resp3() {
+    compare(1, false, true);
+}
+
+#[test]
+fn the_proxy_over_three_shards_runs_scripts_as_redis_in_resp2() {
+    compare(3, true, false);
+}
+
+#[test]
+fn the_proxy_over_three_shards_runs_scripts_as_redis_in_resp3() {
+    compare(3, true, true);
+}
+
+/// EVAL loads it on one shard; EVALSHA is for keys of all of them, with other commands on their slots right behind.
+#[test]
+fn a_script_that_any_shard_was_given_runs_on_all_and_nothing_overtakes_it() {
+    let cluster = Cluster::start().unwrap();
+    let mut client = cluster.client().unwrap();
+    let script = "redis.call('append', KEYS[1], ARGV[1]) return 1";
+    let digest = client.call(&["SCRIPT", "LOAD", script]).unwrap();
+    let digest = String::from_utf8(digest.as_bytes().unwrap().to_vec()).unwrap();
+    let exists = |client: &mut Client| client.call(&["SCRIPT", "EXISTS", &digest]).unwrap().to_string();
+    for shard in 0..3 {
+        let mut shard = cluster.shard_client(shard).unwrap();
+        assert_eq!(exists(&mut shard), "[:1]");
+        shard.run("SCRIPT FLUSH").unwrap();
+    }
+    assert_eq!(exists(&mut client), "[:0]");
+    client.call(&["EVAL", script, "1", "k0", ""]).unwrap();
+    assert_eq!(exists(&mut client), "[:1]");
+    let keys: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
+    for letter in ["a", "b"] {
+        for key in &keys {
+            client.send(&["EVALSHA", &digest, "1", key, letter]).unwrap();
+            client.send(&["APPEND", key, &letter.to_uppercase()]).unwrap();
+        }
+    }
+    for number in 0..keys.len() * 4 {
+        let reply = client.receive().unwrap();
+        assert!(!reply.is_error(), "{number}: {reply}");
+    }
+    for key in &keys {
+        assert_eq!(client.call(&["GET", key]).unwrap().to_string(), "\"aAbB\"", "{key}");
+    }
+    let unknown = "f".repeat(40);
+    for keys in ["0", "1"] {
+        let reply = client.call(&["EVALSHA", &unknown, keys, "k1"]).unwrap().to_string();
+        assert_eq!(reply, "-NOSCRIPT No matching script. Please use EVAL.");
+        assert_eq!(client.call(&["GET", "k1"]).unwrap().to_string(), "\"aAbB\"");
+    }
+}
+
+/// A loop without an end, which also catches errors.
+const ENDLESS: &str = "while true do pcall(function() while true do end end) end";
+
+fn is_busy(client: &mut Client) -> bool {
+    client.run("GET k").unwrap().to_string().starts_with("-BUSY")
+}
+
+fn a_script_without_an_end_can_be_ended(address: SocketAddr) {
+    let (mut caller, mut other) = (Client::connect(address).unwrap(), Client::connect(address).unwrap());
+    other.run("CONFIG SET busy-reply-threshold 20").unwrap();
+    assert!(other.run("SCRIPT KILL").unwrap().to_string().starts_with("-NOTBUSY"));
+    caller.send(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+    wait_until("the script is slow", || is_busy(&mut other));
+    assert!(other.run("SET k v").unwrap().to_string().starts_with("-BUSY"));
+    assert_eq!(other.run("SCRIPT KILL").unwrap().to_string(), "+OK");
+    let reply = caller.receive().unwrap().to_string();
+    assert!(reply.starts_with("-ERR Script killed by user with SCRIPT KILL"), "{reply}");
+    assert_eq!(other.run("SET k v").unwrap().to_string(), "+OK");
+    // One that has written cannot be ended, and nobody sees half of it.
+    let writing = "redis.call('set', KEYS[1], 1) for i = 1, 3e7 do end return redis.call('incr', KEYS[1])";
+    caller.send(&["EVAL", writing, "1", "k"]).unwrap();
+    wait_until("the script is slow", || is_busy(&mut other));
+    let reply = other.run("SCRIPT KILL").unwrap().to_string();
+    assert!(reply.starts_with("-UNKILLABLE") || reply.starts_with("-NOTBUSY"), "{reply}");
+    assert_eq!(caller.receive().unwrap().to_string(), ":2");
+    assert_eq!(other.run("GET k").unwrap().to_string(), "\"2\"");
+    // Its client goes: the script can be ended all the same.
+    caller.send(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+    wait_until("the script is slow", || is_busy(&mut other));
+    drop(caller);
+    assert_eq!(other.run("SCRIPT KILL").unwrap().to_string(), "+OK");
+    wait_until("the script has ended", || !is_busy(&mut other));
+}
+
+#[test]
+fn a_script_without_an_end_can_be_ended_on_a_shard() {
+    let cluster = Cluster::start_with(&Layout { shards: 1, ..Layout::default() }).unwrap();
+    a_script_without_an_end_can_be_ended(cluster.layout().nodes[0].address);
+}
+
+#[test]
+fn a_script_without_an_end_can_be_ended_through_a_proxy() {
+    a_script_without_an_end_can_be_ended(Cluster::start().unwrap().endpoint());
+}
+
+/// What scripts try that must not cost more than their own run.
+#[test]
+fn a_script_that_wants_too_much_fails_alone() {
+    let cluster = Cluster::start_with(&Layout { shards: 1, ..Layout::default() }).unwrap();
+    let mut client = Client::connect(cluster.layout().nodes[0].address).unwrap();
+    for script in [
+        "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end",
+        "return ('x'):rep(2^31)",
+        "local s = 'x' while true do s = s .. s end",
+        "collectgarbage('stop') local s = '' while true do s = s .. ('y'):rep(100000) end",
+        "local t = {} t[1] = t return t",
+        "local t = {} t[1] = t return cjson.encode(t)",
+        "local t = {} t[1] = t return cmsgpack.pack(t)",
+        "return cmsgpack.unpack(('\\145'):rep(1000000))",
+        "cjson.decode_max_depth(2147483647) return cjson.decode(('['):rep(1000000))",
+        "cjson.encode_sparse_array(true, 0, 0) return cjson.encode({[2147483647] = 1})",
+        "return ('a'):rep(100000):find(('a?'):rep(100000) .. 'b')",
+        "return ('('):rep(1000000):match(('('):rep(1000000))",
+        "return loadstring('return ' .. ('('):rep(1000000))",
+        "local function f() return pcall(f) end f() return f()",
+        "return {unpack({}, -2147483648, 2147483647)}",
+        "return {unpack({}, 0, 2147483647)}",
+        "return struct.pack(('c0'):rep(1000), ('x'):rep(1000))",
+        "return string.format('%99999999d', 1)",
+        "local f = string.gsub for i = 1, 300 do local g = f f = function(...) return g(...) end end return f(('x'):rep(10), 'x', f)",
+    ] {
+        let reply = client.call(&["EVAL", script, "0"]).unwrap();
+        assert_eq!(client.run("PING").unwrap().to_string(), "+PONG", "{script}: {reply}");
+        assert_eq!(client.call(&["EVAL", "return 1", "0"]).unwrap().to_string(), ":1", "{script}");
+    }
+    let text = client.run("INFO memory").unwrap();
+    let text = String::from_utf8_lossy(text.as_bytes().unwrap()).into_owned();
+    let used: u64 = text.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap();
+    assert!(used < 700 * 1024 * 1024, "{used} bytes");
+}
+
+/// Scripts that add one to each of two keys, while the shard is killed: they are equal afterwards.
+#[test]
+fn a_script_is_in_the_log_as_a_whole_or_not_at_all() {
+    let settings = vec![("appendonly".to_owned(), "yes".to_owned())];
+    let mut site = Site::start(&Layout { shards: 1, settings, ..Layout::default() }, "");
+    let address = site.cluster.layout().nodes[0].address;
+    let script = "for i = 1, 50 do redis.call('incr', KEYS[1]) redis.call('incr', KEYS[2]) end return 1";
+    assert_ne!(slot_of(b"a"), slot_of(b"b"));
+    for round in 0..4 {
+        let mut client = Client::connect(address).unwrap();
+        let mut acknowledged = 0;
+        for _ in 0..200 {
+            client.send(&["EVAL", script, "2", "a", "b"]).unwrap();
+        }
+        for _ in 0..100 {
+            acknowledged += client.receive().unwrap().as_int().unwrap_or(0);
+        }
+        site.kill("a-0");
+        site.restart();
+        let mut client = Client::connect(address).unwrap();
+        let values = client.run("MGET a b").unwrap();
+        let values = values.as_array().unwrap();
+        assert_eq!(values[0], values[1], "round {round}");
+        let value: i64 = String::from_utf8_lossy(values[0].as_bytes().unwrap()).parse().unwrap();
+        assert!(value % 50 == 0 && value >= 50 * acknowledged, "round {round}: {value} after {acknowledged}");
+    }
+}
