@@ -326,7 +326,7 @@ impl Log {
         self.frames.sequence = place.sequence;
         self.fsync = fsync;
         self.status.base_began_with = 0;
-        self.writer = Some(Writer::start(place, fsync)?);
+        self.writer = Some(Writer::start(place, fsync, engine.lazy_free().bytes())?);
         self.switched += 1;
         self.changed.notify_one();
         engine.log_changes(true);

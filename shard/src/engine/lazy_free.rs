@@ -29,9 +29,9 @@ pub struct LazyFree {
     bytes: Arc<GarbageBytes>,
 }
 
-/// Bytes of values, all that were ever handed to the other thread and all that it has freed.
+/// Bytes that other threads have been handed and will free: all that they ever were, and all that they have freed.
 #[derive(Debug, Default)]
-pub(super) struct GarbageBytes {
+pub struct GarbageBytes {
     pub sent: AtomicU64,
     pub freed: AtomicU64,
 }
@@ -66,7 +66,9 @@ impl LazyFree {
         self.send(database.len() as u64, database.bytes(), database);
     }
 
-    pub(super) fn bytes(&self) -> Arc<GarbageBytes> {
+    /// What is handed over and freed; whoever hands bytes to a thread of its own counts them here, too.
+    #[must_use]
+    pub fn bytes(&self) -> Arc<GarbageBytes> {
         self.bytes.clone()
     }
 

@@ -21,6 +21,7 @@ use super::directory;
 use super::file::{self, Head};
 use super::frame;
 use super::manifest::{self, Manifest, Named};
+use crate::engine::GarbageBytes;
 
 /// When what was written is synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub(super) struct Shared {
     pub(super) synced: AtomicU64,
     /// Bytes that wait to be written.
     pub(super) queued: AtomicUsize,
+    /// Where their buffers count as memory that will be free soon: nothing need be evicted for it.
+    garbage: Arc<GarbageBytes>,
     /// Bytes of all increments that the manifest names, and of the base.
     pub(super) increment_bytes: AtomicU64,
     pub(super) base_bytes: AtomicU64,
@@ -101,8 +104,9 @@ struct Queue {
 }
 
 impl Shared {
-    fn new(sequence: u64) -> Arc<Self> {
+    fn new(sequence: u64, garbage: Arc<GarbageBytes>) -> Arc<Self> {
         Arc::new(Self {
+            garbage,
             queue: Mutex::default(),
             work: Condvar::new(),
             written: AtomicU64::new(sequence),
@@ -140,11 +144,14 @@ impl Shared {
     /// Hands frames over; gives an empty buffer for the next ones.
     pub(super) fn push_frames(&self, bytes: Vec<u8>, last: u64) -> Vec<u8> {
         self.queued.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.garbage.sent.fetch_add(bytes.capacity() as u64, Ordering::Relaxed);
         let mut queue = self.queue();
         queue.jobs.push_back(Job::Frames(bytes, last));
         let spare = queue.spare.pop().unwrap_or_default();
         let waits = std::mem::take(&mut queue.waits);
         drop(queue);
+        // It is in use again, and was never freed.
+        self.garbage.sent.fetch_sub(spare.capacity() as u64, Ordering::Relaxed);
         if waits {
             self.work.notify_one();
         }
@@ -192,9 +199,9 @@ impl Writer {
     ///
     /// # Errors
     /// Of the file system.
-    pub(super) fn start(place: Place, fsync: Fsync) -> io::Result<Self> {
+    pub(super) fn start(place: Place, fsync: Fsync, garbage: Arc<GarbageBytes>) -> io::Result<Self> {
         let Place { directory, mut manifest, sequence } = place;
-        let shared = Shared::new(sequence);
+        let shared = Shared::new(sequence, garbage);
         let closed = manifest.increments.iter().filter_map(|named| named.bytes).sum();
         shared.increment_bytes.store(closed, Ordering::Relaxed);
         shared
@@ -406,12 +413,17 @@ impl Open {
         shared.written.store(last, Ordering::Release);
         shared.increment_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         shared.queued.fetch_sub(bytes.len(), Ordering::Relaxed);
-        if bytes.capacity() <= KEEP {
+        let capacity = bytes.capacity();
+        if capacity <= KEEP {
             bytes.clear();
             let mut queue = shared.queue();
             if queue.spare.len() < 4 {
-                queue.spare.push(bytes);
+                queue.spare.push(std::mem::take(&mut bytes));
             }
+        }
+        if bytes.capacity() > 0 {
+            drop(bytes);
+            shared.garbage.freed.fetch_add(capacity as u64, Ordering::Relaxed);
         }
         if self.fsync == Fsync::Always && fault::planted("reply-before-fsync") {
             shared.synced.store(last, Ordering::Release);
