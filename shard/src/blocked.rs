@@ -87,6 +87,8 @@ struct Waiter {
 #[derive(Default)]
 pub struct Blocked {
     waiters: BTreeMap<u64, Waiter>,
+    /// By the number of the connection and that of the wait, if it is a proxy's.
+    by_client: BTreeMap<(u64, Option<u64>), u64>,
     by_key: HashMap<(DbIndex, Box<[u8]>), VecDeque<u64>>,
     deadlines: BTreeSet<(i64, u64)>,
     /// Keys that may have what somebody waits for.
@@ -144,11 +146,13 @@ impl Blocked {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    fn find(&self, client: u64, route: Option<Route>) -> Option<u64> {
-        let is = |waiter: &&Waiter| {
-            waiter.client.id == client && route.is_none_or(|route| token(waiter.route) == token(route))
-        };
-        self.waiters.iter().find(|(_, waiter)| is(waiter)).map(|(id, _)| *id)
+    fn find(&self, client: u64, token: Option<u64>) -> Option<u64> {
+        self.by_client.get(&(client, token)).copied()
+    }
+
+    /// Any waiter of a connection.
+    fn any_of(&self, client: u64) -> Option<u64> {
+        self.by_client.range((client, None)..=(client, Some(u64::MAX))).next().map(|(_, id)| *id)
     }
 }
 
@@ -198,12 +202,14 @@ pub fn add(
         deadline: want.deadline,
         array: want.array,
     };
+    blocked.by_client.insert((session.client.id, token(route)), id);
     blocked.waiters.insert(id, waiter);
 }
 
 fn remove(engine: &mut Engine, node: &mut Node, id: u64) -> Option<Waiter> {
     let blocked = &mut node.blocked;
     let waiter = blocked.waiters.remove(&id)?;
+    blocked.by_client.remove(&(waiter.client.id, token(waiter.route)));
     if let Some(deadline) = waiter.deadline {
         blocked.deadlines.remove(&(deadline, id));
     }
@@ -223,14 +229,14 @@ fn remove(engine: &mut Engine, node: &mut Node, id: u64) -> Option<Waiter> {
 
 /// Ends the wait of a client that is gone, and of all clients of a proxy that is.
 pub fn forget(engine: &mut Engine, node: &mut Node, client: u64) {
-    while let Some(id) = node.blocked.find(client, None) {
+    while let Some(id) = node.blocked.any_of(client) {
         remove(engine, node, id);
     }
 }
 
 /// Ends the wait of a client of a proxy without a word, or with one for CLIENT UNBLOCK; false if it does not wait.
 pub fn cancel(engine: &mut Engine, node: &mut Node, client: u64, token: u64, tell: Option<Unblock>) -> bool {
-    match node.blocked.find(client, Some(Route::Token(token))) {
+    match node.blocked.find(client, Some(token)) {
         Some(id) => {
             end(engine, node, id, tell);
             true
@@ -250,7 +256,7 @@ pub enum Unblock {
 
 /// CLIENT UNBLOCK; false if the client does not wait.
 pub fn unblock(engine: &mut Engine, node: &mut Node, client: u64, how: Unblock) -> bool {
-    match node.blocked.find(client, Some(Route::Direct)) {
+    match node.blocked.find(client, None) {
         Some(id) => {
             end(engine, node, id, Some(how));
             true

@@ -6,6 +6,7 @@ use slotway_common::number::{parse_f64, parse_i64};
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
 
+use super::transactions::token;
 use super::{Call, Handler, list, zset};
 use crate::blocked::{self, Awaited, Route, Unblock, Want};
 use crate::dispatch::{self, OwnedWords};
@@ -109,10 +110,6 @@ fn client_unblock(call: &mut Call<'_>) -> Result<(), Error> {
     let unblocked = u64::try_from(id).is_ok_and(|id| blocked::unblock(call.engine, call.node, id, how));
     call.reply.int(i64::from(unblocked));
     Ok(())
-}
-
-fn token(bytes: &[u8]) -> Result<u64, Error> {
-    parse_i64(bytes).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)
 }
 
 /// `SLOTWAY-BLOCK <wait> <command> <left> <signal> <key>…`: runs a command that may wait, for a client of a proxy. The

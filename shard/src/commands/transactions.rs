@@ -83,7 +83,8 @@ fn unwatch(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn token(bytes: &[u8]) -> Result<u64, Error> {
+/// The number that a proxy has given a watch or a wait.
+pub(super) fn token(bytes: &[u8]) -> Result<u64, Error> {
     parse_i64(bytes).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)
 }
 
