@@ -34,7 +34,7 @@ pub use edit::Edit;
 pub use expire::SweepReport;
 pub use journal::{Note, NotedKey, Notes, Watcher};
 pub use key::{Key, hash_bytes, set_hash_seed};
-pub use lazy_free::{GarbageBytes, LazyFree};
+pub use lazy_free::{GarbageBytes, HandedOver, LazyFree};
 pub use limits::Limits;
 pub use memory::Memory;
 pub use record::Record;

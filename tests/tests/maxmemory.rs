@@ -2,7 +2,7 @@
 
 use slotway_common::resp::Value;
 use slotway_tests::wait::wait_until;
-use slotway_tests::{Client, Cluster, Plan};
+use slotway_tests::{Client, Cluster};
 
 /// What each of the three shards may hold, in bytes: enough above what an empty one takes.
 const LIMIT: i64 = 24 << 20;
@@ -71,8 +71,7 @@ fn exist(client: &mut Client, prefix: &str, count: usize) -> usize {
 
 #[test]
 fn every_policy_keeps_memory_near_the_limit_and_keeps_its_promise() {
-    // With a log more is evicted under this load than need be, as the shard's README says.
-    let cluster = Cluster::start_with(&Plan::without_log()).unwrap();
+    let cluster = Cluster::start().unwrap();
     let mut client = cluster.client().unwrap();
     answered_by_all(&mut client);
     let mut shards: Vec<Client> = (0..3).map(|number| cluster.shard_client(number).unwrap()).collect();

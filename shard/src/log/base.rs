@@ -20,7 +20,7 @@ use super::file::{self, Head};
 use super::manifest::Named;
 use super::writer::{Installed, Job, Shared};
 use super::{Log, frame};
-use crate::engine::{Engine, Watcher};
+use crate::engine::{Engine, HandedOver, Watcher};
 use crate::migration::Source;
 use crate::stream::Kind;
 
@@ -34,7 +34,7 @@ const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 pub struct Copying {
     pub(super) source: Source,
     watched: Option<Slot>,
-    to: Sender<Vec<u8>>,
+    to: Sender<HandedOver>,
     waiting: Arc<AtomicUsize>,
     failed: Arc<AtomicBool>,
     pub(super) keys: u64,
@@ -160,7 +160,8 @@ impl Log {
                 let more = source.send(CHUNK, &mut out);
                 copying.waiting.fetch_add(out.len(), Ordering::Relaxed);
                 // It fails when the thread has ended, which `failed` tells.
-                let _ = copying.to.send(std::mem::take(&mut out));
+                let piece = HandedOver::new(std::mem::take(&mut out), engine.lazy_free().bytes());
+                let _ = copying.to.send(piece);
                 if !more && source.is_copied() {
                     // Before the thread learns that it has everything: what the base has must not be newer than what the
                     // writer has been given.
@@ -198,7 +199,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn run(self, pieces: &Receiver<Vec<u8>>) {
+    fn run(self, pieces: &Receiver<HandedOver>) {
         let saved_at = clock::now_ms() / 1000;
         // The thread that names increments may be busy: a base has its number from the time.
         let name = format!("base.{:013}", clock::now_ms());
@@ -217,7 +218,7 @@ impl Writing {
         }
     }
 
-    fn write(&self, name: &str, pieces: &Receiver<Vec<u8>>) -> io::Result<u64> {
+    fn write(&self, name: &str, pieces: &Receiver<HandedOver>) -> io::Result<u64> {
         fault::io("log-base-error")?;
         let head = Head::new(&self.node, &self.cluster, name);
         let (mut file, mut offset): (File, u64) = file::create(&self.directory, &head, 0)?;
@@ -225,7 +226,7 @@ impl Writing {
         let mut synced = offset;
         for piece in pieces {
             fault::io("log-base-error")?;
-            let mut rest = piece.as_slice();
+            let mut rest: &[u8] = &piece;
             while let Ok(frame) = frame::parse(rest) {
                 last = frame.sequence;
                 rest = rest.get(frame.length()..).unwrap_or_default();
