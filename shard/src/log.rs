@@ -13,9 +13,11 @@ pub mod check;
 mod directory;
 mod file;
 mod frame;
+mod group;
 mod load;
 mod manifest;
 mod status;
+mod syncer;
 #[cfg(test)]
 mod tests;
 mod writer;

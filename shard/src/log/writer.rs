@@ -1,4 +1,4 @@
-//! The thread that writes the log, and the one that syncs it once a second.
+//! The thread that writes the log.
 //!
 //! The data thread hands frames over with their last number and learns up to which number they have been written and
 //! synced ([`Shared`]). What several clients wait for is written and synced together, since the thread takes all that has
@@ -20,7 +20,9 @@ use tokio::sync::Notify;
 use super::directory;
 use super::file::{self, Head};
 use super::frame;
+use super::group::Group;
 use super::manifest::{self, Manifest, Named};
+use super::syncer::Syncer;
 use crate::engine::GarbageBytes;
 
 /// When what was written is synced.
@@ -40,6 +42,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(2);
 /// Buffers up to this size are used again.
 const KEEP: usize = 1024 * 1024;
+/// Frames that were handed over in turn are written together up to this size.
+const TOGETHER: usize = 256 * 1024;
+/// What a new one begins with: it doubles from there, and so takes from the allocator what its capacity says.
+const BUFFER: usize = 64 * 1024;
 
 /// What the thread is asked to do, in this order.
 pub(super) enum Job {
@@ -147,15 +153,47 @@ impl Shared {
         self.garbage.sent.fetch_add(bytes.capacity() as u64, Ordering::Relaxed);
         let mut queue = self.queue();
         queue.jobs.push_back(Job::Frames(bytes, last));
-        let spare = queue.spare.pop().unwrap_or_default();
+        let spare = queue.spare.pop();
         let waits = std::mem::take(&mut queue.waits);
         drop(queue);
         // It is in use again, and was never freed.
-        self.garbage.sent.fetch_sub(spare.capacity() as u64, Ordering::Relaxed);
+        let reused = spare.as_ref().map_or(0, Vec::capacity);
+        self.garbage.sent.fetch_sub(reused as u64, Ordering::Relaxed);
         if waits {
             self.work.notify_one();
         }
-        spare
+        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    /// Takes the frames of the next jobs into this buffer.
+    fn join(&self, mut bytes: Vec<u8>, mut last: u64, jobs: &mut VecDeque<Job>) -> (Vec<u8>, u64) {
+        let capacity = bytes.capacity();
+        while let Some(Job::Frames(more, sequence)) = jobs.front_mut()
+            && bytes.len() + more.len() <= TOGETHER
+        {
+            bytes.extend_from_slice(more);
+            last = *sequence;
+            let emptied = std::mem::take(more);
+            jobs.pop_front();
+            self.give_back(emptied);
+        }
+        self.garbage.sent.fetch_add((bytes.capacity() - capacity) as u64, Ordering::Relaxed);
+        (bytes, last)
+    }
+
+    /// Keeps the buffer of frames that have been written, to be used again, or frees it.
+    fn give_back(&self, mut bytes: Vec<u8>) {
+        let capacity = bytes.capacity();
+        if capacity <= KEEP {
+            bytes.clear();
+            let mut queue = self.queue();
+            if queue.spare.len() < 4 {
+                queue.spare.push(bytes);
+                return;
+            }
+        }
+        drop(bytes);
+        self.garbage.freed.fetch_add(capacity as u64, Ordering::Relaxed);
     }
 
     /// Why nothing is written any more.
@@ -168,7 +206,7 @@ impl Shared {
         self.last_given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn fail(&self, reason: String) {
+    pub(super) fn fail(&self, reason: String) {
         tracing::error!("the log cannot be written, so nothing more is: {reason}");
         // Only the first reason is of interest.
         let _ = self.failure.set(reason);
@@ -225,6 +263,7 @@ impl Writer {
             sequence,
             keep_from: closed_before,
             due: None,
+            group: Group::default(),
         };
         let thread = threads::spawn("log", move || log.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -285,12 +324,21 @@ struct Open {
     keep_from: usize,
     /// What is to be done once everything up to a frame is on disk.
     due: Option<(Due, u64)>,
+    group: Group,
 }
 
 /// What needs most of the log on disk: the other thread sees to that first, so that what is to be written need not wait.
 enum Due {
     Rotate,
     Install(Installed),
+}
+
+/// The number of the last frame that these jobs write.
+fn last_frame(jobs: &VecDeque<Job>) -> Option<u64> {
+    jobs.iter().rev().find_map(|job| match job {
+        Job::Frames(_, last) => Some(*last),
+        _ => None,
+    })
 }
 
 impl Open {
@@ -318,6 +366,16 @@ impl Open {
                 return std::mem::take(&mut queue.jobs);
             }
             queue.waits = true;
+            if self.fsync == Fsync::Always && shared.failure().is_none() && self.is_dirty() {
+                let unsynced = self.unsynced();
+                let left = self.group.more_to_come(unsynced);
+                if left.is_zero() {
+                    queue.waits = false;
+                    return VecDeque::new();
+                }
+                queue = shared.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
             let syncs = self.fsync == Fsync::EverySecond && self.due.is_none() && shared.failure().is_none();
             if syncs && self.is_dirty() {
                 let left = SECOND.saturating_sub(self.last_sync.elapsed());
@@ -333,16 +391,24 @@ impl Open {
         }
     }
 
+    /// Frames that are written and not known to be on disk.
+    fn unsynced(&self) -> u64 {
+        self.sequence.saturating_sub(self.shared.synced.load(Ordering::Acquire))
+    }
+
     fn is_dirty(&self) -> bool {
-        self.shared.synced.load(Ordering::Acquire) < self.sequence
+        self.unsynced() > 0
     }
 
     /// False when the log is closed.
-    fn work(&mut self, jobs: VecDeque<Job>) -> io::Result<bool> {
+    fn work(&mut self, mut jobs: VecDeque<Job>) -> io::Result<bool> {
         let mut sync = false;
-        for job in jobs {
+        while let Some(job) = jobs.pop_front() {
             match job {
-                Job::Frames(bytes, last) => self.write(bytes, last)?,
+                Job::Frames(bytes, last) => {
+                    let (bytes, last) = self.shared.join(bytes, last, &mut jobs);
+                    self.write(bytes, last)?;
+                }
                 Job::Policy(fsync) => {
                     sync |= fsync == Fsync::Always;
                     self.fsync = fsync;
@@ -371,7 +437,8 @@ impl Open {
             // Nobody knows what a sync that failed has left out, and another one would not tell.
             return Ok(true);
         }
-        if sync || self.fsync == Fsync::Always {
+        let unsynced = self.unsynced();
+        if sync || (self.fsync == Fsync::Always && self.group.more_to_come(unsynced).is_zero()) {
             self.sync()?;
         }
         self.do_what_is_due()?;
@@ -413,18 +480,7 @@ impl Open {
         shared.written.store(last, Ordering::Release);
         shared.increment_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         shared.queued.fetch_sub(bytes.len(), Ordering::Relaxed);
-        let capacity = bytes.capacity();
-        if capacity <= KEEP {
-            bytes.clear();
-            let mut queue = shared.queue();
-            if queue.spare.len() < 4 {
-                queue.spare.push(std::mem::take(&mut bytes));
-            }
-        }
-        if bytes.capacity() > 0 {
-            drop(bytes);
-            shared.garbage.freed.fetch_add(capacity as u64, Ordering::Relaxed);
-        }
+        shared.give_back(bytes);
         if self.fsync == Fsync::Always && fault::planted("reply-before-fsync") {
             shared.synced.store(last, Ordering::Release);
         }
@@ -439,8 +495,12 @@ impl Open {
         if self.shared.synced.load(Ordering::Acquire) < self.sequence {
             fault::point("log-fsync");
             fault::io("log-fsync-error")?;
+            let began = clock::monotonic();
             files::sync_data(&self.increment.file)?;
             fault::point("log-fsynced");
+            let synced = self.unsynced();
+            let waiting = last_frame(&self.shared.queue().jobs).map_or(0, |last| last - self.sequence);
+            self.group.synced(synced, waiting, clock::since(began));
             self.syncer.set_offset_on_disk(self.increment.offset);
             self.shared.synced.store(self.sequence, Ordering::Release);
             self.last_sync = clock::monotonic();
@@ -550,110 +610,5 @@ impl Open {
         shared.gave_up(None);
         shared.installed.fetch_add(1, Ordering::Release);
         Ok(())
-    }
-}
-
-/// The thread that syncs once a second, so that writing need not wait for it.
-struct Syncer {
-    state: Arc<(Mutex<SyncState>, Condvar)>,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct SyncState {
-    task: Option<(Arc<File>, u64, u64)>,
-    busy_since: Option<Instant>,
-    on_disk: u64,
-    stop: bool,
-}
-
-impl Syncer {
-    fn start(shared: Arc<Shared>) -> io::Result<Self> {
-        let state: Arc<(Mutex<SyncState>, Condvar)> = Arc::default();
-        let (theirs, theirs_shared) = (state.clone(), shared.clone());
-        let thread = threads::spawn("log-sync", move || sync_when_asked(&theirs, &theirs_shared))?;
-        Ok(Self { state, shared, thread: Some(thread) })
-    }
-
-    fn state(&self) -> MutexGuard<'_, SyncState> {
-        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, file: Arc<File>, offset: u64, sequence: u64) {
-        let mut state = self.state();
-        state.task = Some((file, offset, sequence));
-        state.busy_since = Some(clock::monotonic());
-        self.shared.syncing.store(true, Ordering::Relaxed);
-        self.state.1.notify_all();
-    }
-
-    fn is_busy(&self) -> bool {
-        self.state().busy_since.is_some()
-    }
-
-    fn busy_for(&self) -> Duration {
-        self.state().busy_since.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    /// Waits until no sync is under way.
-    fn wait(&self) {
-        let mut state = self.state();
-        while state.busy_since.is_some() {
-            state = self.state.1.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn offset_on_disk(&self) -> u64 {
-        self.state().on_disk
-    }
-
-    fn set_offset_on_disk(&self, offset: u64) {
-        self.state().on_disk = offset;
-    }
-}
-
-impl Drop for Syncer {
-    fn drop(&mut self) {
-        self.state().stop = true;
-        self.state.1.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been told on standard error.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn sync_when_asked(state: &(Mutex<SyncState>, Condvar), shared: &Shared) {
-    let lock = || state.0.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let mut found = lock();
-        let (file, offset, sequence) = loop {
-            if let Some(task) = found.task.take() {
-                break task;
-            }
-            if found.stop {
-                return;
-            }
-            found = state.1.wait(found).unwrap_or_else(PoisonError::into_inner);
-        };
-        drop(found);
-        fault::point("log-fsync");
-        let result = fault::io("log-fsync-error").and_then(|()| files::sync_data(&file));
-        fault::point("log-fsynced");
-        let mut found = lock();
-        found.busy_since = None;
-        shared.syncing.store(false, Ordering::Relaxed);
-        match result {
-            Ok(()) => {
-                found.on_disk = offset;
-                shared.synced.fetch_max(sequence, Ordering::Release);
-            }
-            Err(error) => shared.fail(error.to_string()),
-        }
-        drop(found);
-        state.1.notify_all();
-        shared.push(Job::Synced);
-        shared.news.notify_one();
     }
 }
