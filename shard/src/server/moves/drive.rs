@@ -22,6 +22,9 @@ use crate::stream::Digest;
 
 /// Slots of one batch at most, and bytes of values after which no more are added.
 const MOST_SLOTS: usize = 1024;
+/// Slots of one batch at most while there is traffic: a client that meets a parked slot falls behind with all that it
+/// has to send, so few clients should meet one at a time.
+const MOST_SLOTS_IN_TRAFFIC: usize = 128;
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
 /// Longest time that one slice of copying keeps clients waiting.
 const SLICE: Duration = Duration::from_micros(500);
@@ -33,7 +36,7 @@ const WINDOW: usize = 2 * 1024 * 1024;
 const SMALL_LAG: usize = 32 * 1024;
 /// While there is traffic, a request should meet a parked slot once in so many at most: what parks take, weighted with
 /// the share of all slots that they concern, times this is the time that a batch takes at least.
-const PARKED_SHARE: f64 = 2000.0;
+const PARKED_SHARE: f64 = 3000.0;
 /// Longest such time: a park that lasted because a process stood still, or a leader was looked for, says nothing of the
 /// next one, and must not hold the move up for minutes.
 const LONGEST_REST: Duration = Duration::from_millis(500);
@@ -143,10 +146,11 @@ impl Driver {
 
     /// The next slots to move.
     fn batch(&self, remaining: &SlotRanges) -> Vec<Slot> {
+        let most = if self.server.has_traffic() { MOST_SLOTS_IN_TRAFFIC } else { MOST_SLOTS };
         let shard = self.server.shard.borrow();
         let mut bytes = 0;
         let mut slots = Vec::new();
-        for slot in remaining.slots().take(MOST_SLOTS) {
+        for slot in remaining.slots().take(most) {
             bytes += shard.engine.slot(slot).bytes();
             if !slots.is_empty() && bytes > MOST_BYTES {
                 break;
