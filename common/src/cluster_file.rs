@@ -175,7 +175,8 @@ impl ClusterFile {
                 })
                 .collect(),
         });
-        Topology { version: 1, cluster: self.cluster.clone(), shards: shards.collect() }
+        let shards = shards.collect();
+        Topology { version: 1, cluster: self.cluster.clone(), id: String::new(), shards }
     }
 
     /// The node with this id, with the shard that it belongs to.

@@ -197,7 +197,12 @@ impl ClusterState {
                 })
                 .collect(),
         });
-        Topology { version: self.generation, cluster: self.cluster.clone(), shards: shards.collect() }
+        Topology {
+            version: self.generation,
+            cluster: self.cluster.clone(),
+            id: self.id.clone(),
+            shards: shards.collect(),
+        }
     }
 
     /// As JSON, for snapshots and other processes.

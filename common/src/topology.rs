@@ -20,6 +20,9 @@ pub struct Topology {
     pub version: u64,
     /// The cluster's name, which is also its id in handshakes.
     pub cluster: String,
+    /// Made when the cluster was founded; empty where that is not known, as in a cluster file.
+    #[serde(default)]
+    pub id: String,
     /// In the order of the cluster file.
     pub shards: Vec<Shard>,
 }
@@ -57,6 +60,19 @@ impl Node {
 }
 
 impl Topology {
+    /// Whether this is to be followed by who has that one: it is newer, or of a cluster that was founded in the other's
+    /// place and whose versions begin anew.
+    #[must_use]
+    pub fn replaces(&self, known: &Self) -> bool {
+        self.version > known.version || self.is_of_another_cluster(&known.id)
+    }
+
+    /// Whether the cluster of this id is not the one of this topology, as far as both are known.
+    #[must_use]
+    pub fn is_of_another_cluster(&self, id: &str) -> bool {
+        !self.id.is_empty() && !id.is_empty() && self.id != id
+    }
+
     /// The shard with this name, with its position in [`Topology::shards`].
     pub fn shard(&self, name: &str) -> Option<(usize, &Shard)> {
         self.shards.iter().enumerate().find(|(_, shard)| shard.name == name)
@@ -133,6 +149,7 @@ mod tests {
         Topology {
             version: 7,
             cluster: "local".to_owned(),
+            id: String::new(),
             shards: vec![
                 Shard {
                     name: "a".to_owned(),

@@ -89,8 +89,12 @@ impl Control {
     async fn take_over_topology(&self, topology: Topology) {
         {
             let mut known = self.context.topology.lock();
-            if topology.version <= known.version {
+            if !topology.replaces(&known) {
                 return;
+            }
+            if topology.is_of_another_cluster(&known.id) {
+                tracing::warn!(id = topology.id, "the cluster was founded anew");
+                self.context.settings.lock().version = 0;
             }
             *known = Arc::new(topology);
         }

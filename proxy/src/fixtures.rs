@@ -7,6 +7,7 @@ pub(crate) fn topology(version: u64, shards: &[(&str, &str, &str)]) -> Topology 
     Topology {
         version,
         cluster: "test".to_owned(),
+        id: String::new(),
         shards: shards
             .iter()
             .map(|(name, address, slots)| Shard {

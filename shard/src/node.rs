@@ -277,7 +277,8 @@ impl Node {
     #[must_use]
     pub fn new(identity: Identity, secret: Option<Secret>, incarnation: u64, cells: Arc<ShardCells>) -> Self {
         let all_handlers = Rc::new(Handlers::new());
-        let topology = Topology { version: 0, cluster: identity.cluster.clone(), shards: Vec::new() };
+        let topology =
+            Topology { version: 0, cluster: identity.cluster.clone(), id: String::new(), shards: Vec::new() };
         Self {
             identity,
             secret,

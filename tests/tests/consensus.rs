@@ -210,6 +210,28 @@ fn a_damaged_log_is_refused_and_a_torn_tail_is_cut() {
 }
 
 #[test]
+fn a_proxy_follows_a_cluster_that_was_wiped_and_founded_anew() {
+    let cluster = Cluster::start_with(&Plan { proxies: 1, ..shards(2) }).unwrap();
+    let mut client = cluster.client().unwrap();
+    let value_of = |client: &mut Client| client.call(&["CONFIG", "GET", "hz"]).unwrap().to_string();
+    let default = value_of(&mut client);
+    for number in 0..20 {
+        let set = client.call(&["CONFIG", "SET", "hz", &(20 + number).to_string()]).unwrap();
+        assert_eq!(set.to_string(), "+OK");
+    }
+    assert_ne!(value_of(&mut client), default);
+    for node in ["a-0", "b-0"] {
+        cluster.kill(node);
+        std::fs::remove_dir_all(cluster.layout().directory().join("data/test").join(node)).unwrap();
+    }
+    let _up = cluster.start_missing().unwrap();
+    wait_until("the proxy has the settings of the new cluster", || value_of(&mut client) == default);
+    let set = client.call(&["CONFIG", "SET", "hz", "77"]).unwrap();
+    assert_eq!(set.to_string(), "+OK");
+    assert!(value_of(&mut client).contains("77"));
+}
+
+#[test]
 fn an_added_shard_becomes_a_voter_and_a_removed_one_leaves_the_group() {
     let cluster = Cluster::start_with(&shards(2)).unwrap();
     let layout = cluster.layout();

@@ -126,7 +126,8 @@ impl Core {
 
     /// Takes over a topology if it is newer than what this worker knows.
     pub fn apply_topology(&mut self, topology: &slotway_common::topology::Topology) {
-        if topology.version <= self.view.version && !self.view.shards.is_empty() {
+        let is_newer = topology.version > self.view.version || self.view.shards.is_empty();
+        if !is_newer && !topology.is_of_another_cluster(&self.view.cluster) {
             return;
         }
         let changed = self.view.apply(topology);

@@ -27,11 +27,18 @@ pub struct View {
     pub shards: Vec<ShardView>,
     owners: Box<[u16]>,
     pub version: u64,
+    /// The id of the cluster that this is of, once it is known.
+    pub cluster: String,
 }
 
 impl Default for View {
     fn default() -> Self {
-        Self { shards: Vec::new(), owners: vec![NOBODY; usize::from(SLOTS)].into(), version: 0 }
+        Self {
+            shards: Vec::new(),
+            owners: vec![NOBODY; usize::from(SLOTS)].into(),
+            version: 0,
+            cluster: String::new(),
+        }
     }
 }
 
@@ -114,6 +121,7 @@ impl View {
             }
         }
         self.version = topology.version;
+        self.cluster.clone_from(&topology.id);
         changed
     }
 }

@@ -129,6 +129,7 @@ pub fn topology(shards: &[FakeShard]) -> Topology {
     Topology {
         version: 1,
         cluster: "test".to_owned(),
+        id: String::new(),
         shards: shards.iter().zip(RANGES).map(|(fake, slots)| shard(fake, slots)).collect(),
     }
 }

@@ -21,6 +21,25 @@ fn requests_of_a_shard_that_is_down_fail_at_once_and_others_go_on() {
 }
 
 #[test]
+fn a_cluster_that_was_founded_anew_is_followed_although_its_versions_are_lower() {
+    use crate::fixtures::topology;
+    let mut core = Stage::new().core;
+    let of = |id: &str, version, slots: [&str; 2]| {
+        let shards = [("a", "h:1", slots[0]), ("b", "h:2", slots[1])];
+        slotway_common::topology::Topology { id: id.to_owned(), ..topology(version, &shards) }
+    };
+    core.apply_topology(&of("old", 50, ["", "0-16383"]));
+    core.apply_topology(&of("old", 49, ["0-16383", ""]));
+    assert_eq!(core.view.owner(0), Some(1), "an earlier topology of the same cluster");
+    core.apply_topology(&of("", 3, ["0-16383", ""]));
+    assert_eq!(core.view.owner(0), Some(1), "one of a cluster that is not known");
+    core.apply_topology(&of("new", 3, ["0-16383", ""]));
+    assert_eq!(core.view.owner(0), Some(0));
+    core.apply_topology(&of("new", 4, ["", "0-16383"]));
+    assert_eq!(core.view.owner(0), Some(1));
+}
+
+#[test]
 fn it_heals_with_the_next_connection() {
     let mut stage = Stage::new();
     let client = stage.client();
