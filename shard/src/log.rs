@@ -63,6 +63,12 @@ pub enum OpenError {
     InUse { path: PathBuf },
     #[error("{} has files of a log and no manifest, which says what they are; `slotway check` tells more", path.display())]
     NoManifest { path: PathBuf },
+    #[error(
+        "{} is gone or empty, and {} says that there is a log: put it back, or remove that file to start with nothing",
+        path.display(),
+        marker.display()
+    )]
+    Lost { path: PathBuf, marker: PathBuf },
 }
 
 /// Bytes that may wait to be written before no more commands are run.

@@ -197,6 +197,13 @@ fn a_directory_that_cannot_be_written_to_or_is_not_the_nodes_own_is_refused_and_
     start_is_refused(&mut site, "manifest is damaged at offset");
     fs::write(log.join("manifest"), manifest).unwrap();
 
+    // All of it is gone.
+    fs::rename(&log, &aside).unwrap();
+    fs::create_dir(&log).unwrap();
+    start_is_refused(&mut site, "is gone or empty");
+    fs::remove_dir(&log).unwrap();
+    fs::rename(&aside, &log).unwrap();
+
     site.restart();
     assert_eq!(ask(&mut client(&site), &format!("GET {key}")), "\"value\"");
 }

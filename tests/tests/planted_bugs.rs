@@ -252,7 +252,8 @@ fn killed_after_its_reply(site: &mut Site, loses_power: bool) -> Result<(), Stri
     if loses_power {
         site.lose_unsynced("a-0", Unsynced::Lost);
     }
-    site.restart();
+    let _up =
+        site.cluster.start_missing().map_err(|error| format!("the node does not start again: {error}"))?;
     let mut client = Client::connect(site.cluster.layout().nodes[0].address).unwrap();
     match client.run("GET key").unwrap().to_string().as_str() {
         "\"value\"" => Ok(()),

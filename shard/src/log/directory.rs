@@ -1,6 +1,7 @@
 //! The directory: whose it is, that one process uses it, and that its files are those of the manifest.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
@@ -8,6 +9,9 @@ use super::frame;
 use super::manifest::{Manifest, data_files};
 use crate::stream::Kind;
 
+/// A file beside the directory of a log that says that there is one: a log that is gone as a whole must not look like one
+/// that has never been.
+const MARKER: &str = "has-log";
 /// No first frame of a file is longer.
 const LONGEST_HEAD: usize = 1024;
 
@@ -60,7 +64,7 @@ impl Opened {
 /// When it is not this node's, or not what was written.
 pub fn open(directory: &Path, node: &str, cluster: &str) -> Result<Option<Opened>, OpenError> {
     if !directory.exists() {
-        return Ok(None);
+        return nothing(directory);
     }
     let Some(manifest) = Manifest::read(directory)? else {
         let files =
@@ -68,7 +72,7 @@ pub fn open(directory: &Path, node: &str, cluster: &str) -> Result<Option<Opened
         if files.iter().any(|path| has_data(path)) {
             return Err(OpenError::NoManifest { path: directory.to_owned() });
         }
-        return Ok(None);
+        return nothing(directory);
     };
     let other = |ours: String, theirs: String| OpenError::Other { path: directory.to_owned(), ours, theirs };
     if manifest.node != node {
@@ -84,6 +88,33 @@ pub fn open(directory: &Path, node: &str, cluster: &str) -> Result<Option<Opened
         return Ok(None);
     }
     Ok(Some(Opened { directory: directory.to_owned(), manifest }))
+}
+
+/// There is no log; an error if there was one.
+fn nothing(directory: &Path) -> Result<Option<Opened>, OpenError> {
+    let marker = directory.with_file_name(MARKER);
+    if marker.exists() {
+        return Err(OpenError::Lost { path: directory.to_owned(), marker });
+    }
+    Ok(None)
+}
+
+/// Says beside the directory that it has a log, once its manifest is on disk.
+pub(super) fn mark(directory: &Path) -> io::Result<()> {
+    let marker = directory.with_file_name(MARKER);
+    if !marker.exists() {
+        File::create(&marker)?.sync_all()?;
+        directory.parent().map_or(Ok(()), super::file::sync_directory)?;
+    }
+    Ok(())
+}
+
+/// The log of this directory does not count any more.
+pub(super) fn unmark(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_file(directory.with_file_name(MARKER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file has more than its first frame. The first increment is made before the manifest that names it, perhaps

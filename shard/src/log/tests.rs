@@ -160,4 +160,14 @@ fn a_directory_is_used_by_one_process_and_its_own_node() {
     std::fs::remove_file(log.join(manifest::NAME)).unwrap();
     std::fs::write(log.join("base.00000001"), [0; 2000]).unwrap();
     assert!(matches!(open(&log, "a-0", "c"), Err(OpenError::NoManifest { .. })));
+
+    directory::mark(&log).unwrap();
+    assert!(matches!(open(&log, "a-0", "c"), Err(OpenError::NoManifest { .. })));
+    std::fs::remove_file(log.join("base.00000001")).unwrap();
+    assert!(matches!(open(&log, "a-0", "c"), Err(OpenError::Lost { .. })));
+    std::fs::remove_dir(&log).unwrap();
+    assert!(matches!(open(&log, "a-0", "c"), Err(OpenError::Lost { .. })));
+    directory::unmark(&log).unwrap();
+    directory::unmark(&log).unwrap();
+    assert!(open(&log, "a-0", "c").unwrap().is_none());
 }

@@ -248,6 +248,7 @@ impl Writer {
         shared.saved_at.store(manifest.saved_at, Ordering::Relaxed);
         let open = Increment::create(&directory, &mut manifest, sequence)?;
         manifest.write(&directory)?;
+        directory::mark(&directory)?;
         fault::point("log-begun");
         directory::drop_leftovers(&directory, &manifest);
         let syncer = Syncer::start(shared.clone())?;
@@ -429,6 +430,9 @@ impl Open {
                     }
                     self.manifest.off = off;
                     self.manifest.write(&self.directory)?;
+                    if off {
+                        directory::unmark(&self.directory)?;
+                    }
                     return Ok(false);
                 }
             }
