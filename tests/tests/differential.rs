@@ -1,12 +1,12 @@
 //! Every command of the data families answers as a real redis-server does: on one shard, and through a proxy over
-//! three. Together the runs send 240,000 commands; each prints its seed, and `SLOTWAY_SEED` repeats one.
+//! three. Together the runs send 400,000 commands; each prints its seed, and `SLOTWAY_SEED` repeats one.
 #![allow(clippy::unwrap_used)]
 
 use slotway_tests::RedisServer;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
 use slotway_tests::differential::{self, Plan};
 
-const COMMANDS: usize = 60_000;
+const COMMANDS: usize = 100_000;
 
 fn compare(shards: usize, through_proxy: bool, resp3: bool) {
     let seed = differential::seed();
