@@ -302,3 +302,29 @@ fn a_log_that_is_shortened_without_a_word() {
         Err("a node starts with a log of which the second half is gone".to_owned())
     });
 }
+
+#[test]
+fn a_pop_that_is_not_tried_again() {
+    found("pop-without-retry", |site| {
+        let tags = ["a", "b"].map(|shard| tag_of(site.slots_of(shard, 1).slots().next().unwrap()));
+        let keys = tags.map(|tag| format!("list{{{tag}}}"));
+        let mut client = site.cluster.client().unwrap();
+        let mut waiting = [site.cluster.client().unwrap(), site.cluster.client().unwrap()];
+        for waiter in &mut waiting {
+            waiter.send(&["BLPOP", &keys[0], &keys[1], "0"]).unwrap();
+        }
+        wait_until("both wait", || {
+            let info = client.run("INFO clients").unwrap();
+            String::from_utf8_lossy(info.as_bytes().unwrap()).contains("blocked_clients:2\r\n")
+        });
+        // One of them finds nothing, and gets what comes next.
+        client.call(&["RPUSH", &keys[1], "1"]).unwrap();
+        wait_until("one is served", || client.call(&["LLEN", &keys[1]]).unwrap() == Value::Int(0));
+        client.call(&["RPUSH", &keys[0], "2"]).unwrap();
+        let replies = waiting.each_mut().map(|waiter| waiter.receive().unwrap());
+        match replies.iter().find(|reply| reply.as_array().is_none()) {
+            None => Ok(()),
+            Some(reply) => Err(format!("a client that waits was told {reply} before its time")),
+        }
+    });
+}

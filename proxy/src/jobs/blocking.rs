@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
+use slotway_common::fault;
 use slotway_common::number::{parse_f64, parse_i64};
 use slotway_common::resp::{Args, Reply, request};
 use slotway_common::slot::slot_of;
@@ -187,6 +188,7 @@ async fn on_several_shards(
 ) -> Result<(), Error> {
     let args = job.args.args();
     let wait_for = patience(job.command, &args)?;
+    let mut signalled = false;
     loop {
         let mut runs: Vec<(usize, Vec<usize>)> = Vec::new();
         for position in positions {
@@ -207,7 +209,9 @@ async fn on_several_shards(
                 return Ok(());
             }
         }
-        let Some(left) = wait_for.left() else {
+        // Another client may have been faster: then this one goes on waiting.
+        let gives_up = signalled && fault::planted("pop-without-retry");
+        let Some(left) = wait_for.left().filter(|_| !gives_up) else {
             nothing(job, reply);
             return Ok(());
         };
@@ -222,6 +226,7 @@ async fn on_several_shards(
             reply.buffer().extend_from_slice(&end);
             return Ok(());
         }
+        signalled = true;
     }
 }
 
