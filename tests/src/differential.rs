@@ -20,6 +20,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::client::Client;
+use crate::cluster::{self, Cluster};
+use crate::redis_server::RedisServer;
 use compare::Verdict;
 use generate::Generator;
 
@@ -46,6 +48,39 @@ const TOLD: usize = 12;
 #[must_use]
 pub fn seed() -> u64 {
     std::env::var("SLOTWAY_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random)
+}
+
+/// Which of ours is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A shard that owns every slot, spoken to directly.
+    Shard,
+    /// A proxy over three shards.
+    Proxy,
+}
+
+/// Starts both servers and has `run` compare them: first the real one, then ours. Prints the seed.
+///
+/// # Errors
+/// When one of them does not start, or with what `run` has found.
+pub fn compare(
+    subject: Subject,
+    resp3: bool,
+    commands: usize,
+    run: impl FnOnce(&Plan, SocketAddr, SocketAddr) -> Result<()>,
+) -> Result<()> {
+    let seed = seed();
+    println!("SLOTWAY_SEED={seed}");
+    let shards = if subject == Subject::Proxy { 3 } else { 1 };
+    let cluster = Cluster::start_with(&cluster::Plan { shards, ..cluster::Plan::default() })?;
+    let address = match subject {
+        Subject::Shard => cluster.layout().nodes[0].address,
+        Subject::Proxy => cluster.endpoint(),
+    };
+    let oracle = RedisServer::start()?;
+    let one_slot_calls = subject == Subject::Proxy;
+    let plan = Plan { seed, commands, resp3, one_slot_calls, families: Vec::new() };
+    run(&plan, oracle.address(), address)
 }
 
 /// Runs the stream on both servers.

@@ -5,46 +5,43 @@ use std::time::{Duration, Instant};
 
 use slotway_common::resp::Value;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
-use slotway_tests::differential::{self, Plan, blocking};
+use slotway_tests::differential::{self, Plan, Subject, blocking};
 use slotway_tests::history::tag_of;
 use slotway_tests::wait::wait_until;
-use slotway_tests::{Client, RedisServer, Site};
+use slotway_tests::{Client, Site};
 
 const COMMANDS: usize = 3_000;
 
-fn compare(shards: usize, through_proxy: bool, resp3: bool, spread: bool) {
-    let seed = differential::seed();
-    println!("SLOTWAY_SEED={seed}");
-    let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
-    let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
-    let oracle = RedisServer::start().unwrap();
-    let plan = Plan { seed, commands: COMMANDS, resp3, one_slot_calls: true, families: Vec::new() };
-    blocking::run(&plan, spread, oracle.address(), subject).unwrap();
+fn compare(subject: Subject, resp3: bool, spread: bool) {
+    differential::compare(subject, resp3, COMMANDS, |plan, oracle, subject| {
+        blocking::run(&Plan { one_slot_calls: true, ..plan.clone() }, spread, oracle, subject)
+    })
+    .unwrap();
 }
 
 #[test]
 fn a_shard_serves_those_who_wait_as_redis_in_resp2() {
-    compare(1, false, false, false);
+    compare(Subject::Shard, false, false);
 }
 
 #[test]
 fn a_shard_serves_those_who_wait_as_redis_in_resp3() {
-    compare(1, false, true, false);
+    compare(Subject::Shard, true, false);
 }
 
 #[test]
 fn the_proxy_over_three_shards_serves_those_who_wait_as_redis_in_resp2() {
-    compare(3, true, false, false);
+    compare(Subject::Proxy, false, false);
 }
 
 #[test]
 fn the_proxy_over_three_shards_serves_those_who_wait_as_redis_in_resp3() {
-    compare(3, true, true, false);
+    compare(Subject::Proxy, true, false);
 }
 
 #[test]
 fn keys_on_several_shards_are_waited_for_as_on_one_redis() {
-    compare(3, true, false, true);
+    compare(Subject::Proxy, false, true);
 }
 
 fn list(values: &[&str]) -> Value {

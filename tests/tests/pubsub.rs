@@ -6,41 +6,35 @@ use std::time::{Duration, Instant};
 use slotway_common::resp::Value;
 use slotway_common::slot::slot_of;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
-use slotway_tests::differential::{self, Plan, pubsub};
+use slotway_tests::differential::{self, Subject, pubsub};
 use slotway_tests::http;
 use slotway_tests::wait::{wait_for, wait_until};
-use slotway_tests::{Client, RedisServer, Site};
+use slotway_tests::{Client, Site};
 
 const STEPS: usize = 3_000;
 
-fn compare(shards: usize, through_proxy: bool, resp3: bool) {
-    let seed = differential::seed();
-    println!("SLOTWAY_SEED={seed}");
-    let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
-    let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
-    let oracle = RedisServer::start().unwrap();
-    let plan = Plan { seed, commands: STEPS, resp3, one_slot_calls: false, families: Vec::new() };
-    pubsub::run(&plan, oracle.address(), subject).unwrap();
+fn compare(subject: Subject, resp3: bool) {
+    differential::compare(subject, resp3, STEPS, pubsub::run).unwrap();
 }
 
 #[test]
 fn a_shard_delivers_as_redis_in_resp2() {
-    compare(1, false, false);
+    compare(Subject::Shard, false);
 }
 
 #[test]
 fn a_shard_delivers_as_redis_in_resp3() {
-    compare(1, false, true);
+    compare(Subject::Shard, true);
 }
 
 #[test]
 fn the_proxy_over_three_shards_delivers_as_redis_in_resp2() {
-    compare(3, true, false);
+    compare(Subject::Proxy, false);
 }
 
 #[test]
 fn the_proxy_over_three_shards_delivers_as_redis_in_resp3() {
-    compare(3, true, true);
+    compare(Subject::Proxy, true);
 }
 
 fn call(client: &mut Client, words: &[&str]) -> String {

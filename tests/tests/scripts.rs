@@ -5,40 +5,34 @@ use std::net::SocketAddr;
 
 use slotway_common::slot::slot_of;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
-use slotway_tests::differential::{self, Plan, scripts};
+use slotway_tests::differential::{self, Subject, scripts};
 use slotway_tests::wait::wait_until;
-use slotway_tests::{Client, RedisServer, Site};
+use slotway_tests::{Client, Site};
 
 const SCRIPTS: usize = 10_000;
 
-fn compare(shards: usize, through_proxy: bool, resp3: bool) {
-    let seed = differential::seed();
-    println!("SLOTWAY_SEED={seed}");
-    let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
-    let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
-    let oracle = RedisServer::start().unwrap();
-    let plan = Plan { seed, commands: SCRIPTS, resp3, one_slot_calls: shards > 1, families: Vec::new() };
-    scripts::run(&plan, oracle.address(), subject).unwrap();
+fn compare(subject: Subject, resp3: bool) {
+    differential::compare(subject, resp3, SCRIPTS, scripts::run).unwrap();
 }
 
 #[test]
 fn a_shard_runs_scripts_as_redis_in_resp2() {
-    compare(1, false, false);
+    compare(Subject::Shard, false);
 }
 
 #[test]
 fn a_shard_runs_scripts_as_redis_in_resp3() {
-    compare(1, false, true);
+    compare(Subject::Shard, true);
 }
 
 #[test]
 fn the_proxy_over_three_shards_runs_scripts_as_redis_in_resp2() {
-    compare(3, true, false);
+    compare(Subject::Proxy, false);
 }
 
 #[test]
 fn the_proxy_over_three_shards_runs_scripts_as_redis_in_resp3() {
-    compare(3, true, true);
+    compare(Subject::Proxy, true);
 }
 
 /// EVAL loads it on one shard; EVALSHA is for keys of all of them, with other commands on their slots right behind.

@@ -2,41 +2,35 @@
 #![allow(clippy::unwrap_used)]
 
 use slotway_common::resp::Value;
+use slotway_tests::Site;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
-use slotway_tests::differential::{self, Plan, transactions};
+use slotway_tests::differential::{self, Subject, transactions};
 use slotway_tests::history::tag_of;
-use slotway_tests::{RedisServer, Site};
 
 const COMMANDS: usize = 20_000;
 
-fn compare(shards: usize, through_proxy: bool, resp3: bool) {
-    let seed = differential::seed();
-    println!("SLOTWAY_SEED={seed}");
-    let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
-    let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
-    let oracle = RedisServer::start().unwrap();
-    let plan = Plan { seed, commands: COMMANDS, resp3, one_slot_calls: shards > 1, families: Vec::new() };
-    transactions::run(&plan, oracle.address(), subject).unwrap();
+fn compare(subject: Subject, resp3: bool) {
+    differential::compare(subject, resp3, COMMANDS, transactions::run).unwrap();
 }
 
 #[test]
 fn a_shard_runs_transactions_as_redis_in_resp2() {
-    compare(1, false, false);
+    compare(Subject::Shard, false);
 }
 
 #[test]
 fn a_shard_runs_transactions_as_redis_in_resp3() {
-    compare(1, false, true);
+    compare(Subject::Shard, true);
 }
 
 #[test]
 fn the_proxy_over_three_shards_runs_transactions_as_redis_in_resp2() {
-    compare(3, true, false);
+    compare(Subject::Proxy, false);
 }
 
 #[test]
 fn the_proxy_over_three_shards_runs_transactions_as_redis_in_resp3() {
-    compare(3, true, true);
+    compare(Subject::Proxy, true);
 }
 
 /// Whether EXEC answers nil to a client that watched a key whose slot has moved away and back meanwhile.
