@@ -136,6 +136,7 @@ impl Core {
         self.follow_moves();
         self.review_subscriptions();
         self.update_serving();
+        self.release_delayed();
     }
 
     fn update_serving(&mut self) {

@@ -305,6 +305,13 @@ impl Core {
         }
     }
 
+    /// Sends what waits for its next attempt again at once: slots have changed hands, so it may go through now.
+    pub(super) fn release_delayed(&mut self) {
+        let delayed = self.detentions.iter().filter(|(_, detention)| detention.resuming.is_empty());
+        let delayed: Vec<Id> = delayed.map(|(id, _)| id).collect();
+        delayed.into_iter().for_each(|id| self.release(id));
+    }
+
     fn send_again(&mut self, refused: Refused) {
         let Refused { frame, entry, protocol, database } = refused;
         // It never ran, and nobody waits for it any more.

@@ -112,6 +112,27 @@ fn parked_requests_are_tried_again_after_a_while() {
 }
 
 #[test]
+fn parked_requests_go_on_as_soon_as_slots_have_changed_hands() {
+    let mut stage = Stage::new();
+    let client = stage.client();
+    let key = key(0, 0);
+    stage.send(client, &format!("INCR {key}"));
+    stage.sent(0);
+    stage.answer(0, &format!("-PARKED {}|+OK|", slot_of(key.as_bytes())));
+    stage.sent(0);
+    let Some(Action::Release { detention, .. }) = stage.actions.pop() else { panic!("a timer") };
+    stage.core.apply_topology(&topology(
+        2,
+        &[("a", "h:1", ""), ("b", "h:2", "0-10922"), ("c", "h:3", "10923-16383")],
+    ));
+    assert_eq!(stage.sent(1), format!("INCR {key}"));
+    stage.core.release(detention);
+    assert_eq!((stage.sent(0), stage.sent(1)), (String::new(), String::new()), "it was sent once");
+    stage.answer(1, ":1|");
+    assert_eq!(stage.got(client), ":1|");
+}
+
+#[test]
 fn a_refused_part_is_split_again() {
     let mut stage = Stage::new();
     let client = stage.client();
