@@ -97,6 +97,33 @@ pub fn matches(pattern: &[u8], channel: &[u8]) -> bool {
     if channel.is_empty() { pattern.is_empty() } else { glob::matches(pattern, channel) }
 }
 
+/// What the names begin with of the channels that keyspace events are sent to.
+const KEY_CHANNELS: &[u8] = b"__keyspace@";
+const EVENT_CHANNELS: &[u8] = b"__keyevent@";
+
+/// The channel that tells what happens to a key of a database.
+#[must_use]
+pub fn key_channel(db: usize, key: &[u8]) -> Vec<u8> {
+    [KEY_CHANNELS, db.to_string().as_bytes(), b"__:", key].concat()
+}
+
+/// The channel that tells to which keys of a database something happens.
+#[must_use]
+pub fn event_channel(db: usize, event: &str) -> Vec<u8> {
+    [EVENT_CHANNELS, db.to_string().as_bytes(), b"__:", event.as_bytes()].concat()
+}
+
+/// Whether a subscription is every shard's concern: a pattern may match the name of any channel, and an event comes from the
+/// shard of its key. Any other channel is the concern of the shard of its slot alone.
+#[must_use]
+pub fn is_everywhere(kind: Kind, name: &[u8]) -> bool {
+    match kind {
+        Kind::Pattern => true,
+        Kind::Channel => name.starts_with(KEY_CHANNELS) || name.starts_with(EVENT_CHANNELS),
+        Kind::Shard => false,
+    }
+}
+
 /// PING of a client that may call nothing else: an array, which cannot be taken for a message.
 pub fn pong(reply: &mut Reply<'_>, text: &[u8]) {
     reply.array(2);
@@ -330,6 +357,17 @@ mod tests {
         let (told, changed) = change(&mut mine, Kind::Channel, false, &["x", "a"]);
         assert_eq!(told, "*3 $11 unsubscribe $1 x :2 *3 $11 unsubscribe $1 a :1 ");
         assert_eq!((changed, mine.len()), (vec!["a".to_owned()], 2));
+    }
+
+    #[test]
+    fn channels_of_keyspace_events_are_everywhere_but_no_others() {
+        assert_eq!(key_channel(3, b"a:b"), b"__keyspace@3__:a:b");
+        assert_eq!(event_channel(0, "del"), b"__keyevent@0__:del");
+        assert!(is_everywhere(Kind::Channel, &key_channel(0, b"")));
+        assert!(is_everywhere(Kind::Channel, &event_channel(15, "set")));
+        assert!(is_everywhere(Kind::Pattern, b"news.*"));
+        assert!(!is_everywhere(Kind::Channel, b"news"));
+        assert!(!is_everywhere(Kind::Shard, &key_channel(0, b"a")));
     }
 
     #[test]

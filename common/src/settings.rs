@@ -124,7 +124,7 @@ impl Settings {
         }
     }
 
-    /// The value as CONFIG GET shows it.
+    /// The value as a text that can be read again.
     #[must_use]
     pub fn text(&self, name: Name) -> Cow<'_, [u8]> {
         self.value(name).text()
@@ -186,7 +186,7 @@ impl Settings {
         reply.map(shown.len());
         for (name, row) in shown {
             reply.bulk(&name);
-            reply.bulk(&self.values[row].text());
+            reply.bulk(&self.values[row].shown());
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use slotway_common::pubsub::Kind;
+use slotway_common::pubsub::{Kind, is_everywhere};
 use slotway_common::resp::request;
 use slotway_common::slot::slot_of;
 
@@ -21,7 +21,7 @@ pub(crate) struct Topic {
     pub(crate) weight: u64,
     /// Clients that get its messages.
     pub(crate) listeners: Vec<Id>,
-    /// The shard that is told of a channel; patterns are told to all.
+    /// The shard that is told of a channel; patterns and channels of keyspace events are told to all.
     pub(crate) home: Option<usize>,
     /// The channel has moved, and the shard that it was on may still send what came first.
     pub(crate) draining: Option<Box<Draining>>,
@@ -58,6 +58,8 @@ pub(crate) struct Topics {
     by_kind: [HashMap<Rc<[u8]>, Topic>; 3],
     /// Channels by the shard that they are told to.
     channels_at: Vec<usize>,
+    /// Names that are told to all shards.
+    everywhere: usize,
 }
 
 /// What is to be told to one shard.
@@ -85,19 +87,16 @@ impl Topics {
         self.by_kind.iter().map(HashMap::len).sum()
     }
 
-    /// Channels that are told to a shard, and patterns, which are told to all.
+    /// Names that are told to a shard: its channels, and those that are told to all.
     pub(crate) fn told_to(&self, shard: usize) -> usize {
-        self.channels_at.get(shard).copied().unwrap_or(0) + self.of(Kind::Pattern).len()
+        self.channels_at.get(shard).copied().unwrap_or(0) + self.everywhere
     }
 
     /// One client more wants it.
     pub(crate) fn want(&mut self, kind: Kind, name: &Rc<[u8]>) {
-        let topic = self.by_kind[kind as usize].entry(name.clone()).or_insert_with(|| Topic {
-            slot: slot_of(name),
-            weight: 0,
-            listeners: Vec::new(),
-            home: None,
-            draining: None,
+        let topic = self.by_kind[kind as usize].entry(name.clone()).or_insert_with(|| {
+            self.everywhere += usize::from(is_everywhere(kind, name));
+            Topic { slot: slot_of(name), weight: 0, listeners: Vec::new(), home: None, draining: None }
         });
         topic.weight += 1;
     }
@@ -130,6 +129,7 @@ impl Topics {
             if all.is_empty() {
                 *all = HashMap::new();
             }
+            self.everywhere -= usize::from(is_everywhere(kind, name));
             self.count_at(home, None);
         }
     }
@@ -160,14 +160,12 @@ impl Topics {
         names: impl IntoIterator<Item = Rc<[u8]>>,
         shards: &[usize],
     ) -> Vec<Share> {
-        let names: Vec<Rc<[u8]>> = names.into_iter().collect();
+        let (everywhere, names): (Vec<Rc<[u8]>>, Vec<Rc<[u8]>>) =
+            names.into_iter().partition(|name| is_everywhere(kind, name));
         let mut shares = Vec::new();
-        if kind == Kind::Pattern {
-            for shard in shards {
-                let parts = names.chunks(MOST_NAMES);
-                shares.extend(parts.map(|part| Share { shard: *shard, kind, names: part.to_vec() }));
-            }
-            return shares;
+        for shard in shards {
+            let parts = everywhere.chunks(MOST_NAMES);
+            shares.extend(parts.map(|part| Share { shard: *shard, kind, names: part.to_vec() }));
         }
         let mut by_shard: HashMap<usize, Share> = HashMap::new();
         for name in names {
@@ -186,7 +184,7 @@ impl Topics {
     pub(crate) fn all_of(&self, shard: usize) -> Vec<Share> {
         let here = |kind| {
             let wanted = self.of(kind).iter().filter(move |(_, topic)| topic.weight > 0);
-            wanted.filter(move |(_, topic)| kind == Kind::Pattern || topic.home == Some(shard))
+            wanted.filter(move |(name, topic)| is_everywhere(kind, name) || topic.home == Some(shard))
         };
         Kind::ALL
             .into_iter()
@@ -273,6 +271,22 @@ mod tests {
         let kinds: Vec<Kind> = topics.all_of(1).iter().map(|share| share.kind).collect();
         assert_eq!(kinds, [Kind::Pattern, Kind::Shard]);
         assert_eq!((topics.told_to(1), topics.told_to(7)), (2, 1));
+    }
+
+    #[test]
+    fn channels_of_keyspace_events_are_told_to_every_shard() {
+        let mut topics = Topics::default();
+        listen(&mut topics, Kind::Channel, "__keyspace@0__:a", None);
+        listen(&mut topics, Kind::Channel, "a", Some(0));
+        let names = ["__keyspace@0__:a", "a"].map(name);
+        let shares = topics.shares(Kind::Channel, names, &[0, 1]);
+        let told: Vec<(usize, usize)> = shares.iter().map(|share| (share.shard, share.names.len())).collect();
+        assert_eq!(told, [(0, 1), (1, 1), (0, 1)]);
+        assert_eq!(topics.all_of(1).len(), 1);
+        assert_eq!((topics.told_to(0), topics.told_to(1)), (2, 1));
+        topics.unwant(Kind::Channel, b"__keyspace@0__:a");
+        topics.remove_listener(Kind::Channel, b"__keyspace@0__:a", Id::NONE);
+        assert_eq!((topics.told_to(0), topics.told_to(1)), (1, 0));
     }
 
     #[test]

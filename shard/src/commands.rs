@@ -45,7 +45,7 @@ use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
 use crate::blocked::Want;
-use crate::engine::{DbIndex, Engine, Key};
+use crate::engine::{DbIndex, Engine, EventClass, Key};
 use crate::node::Node;
 use crate::session::Session;
 
@@ -87,6 +87,12 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn now(&self) -> i64 {
         self.engine.now()
+    }
+
+    /// Something has happened to a key of the command's database: a keyspace event.
+    #[inline]
+    pub fn notify(&mut self, class: EventClass, event: &'static str, key: &Key<'_>) {
+        self.engine.notify(class, event, self.session.db, key.bytes);
     }
 
     /// Has the client wait for what was not found; one that may not is told that there is nothing.

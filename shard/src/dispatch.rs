@@ -17,6 +17,7 @@ use crate::engine::{Engine, Key};
 use crate::log::{Ran, note_changes};
 use crate::monitor::is_secret;
 use crate::node::{Node, Shard};
+use crate::pubsub::{self as channels, Publisher};
 use crate::session::{ReplyMode, Session};
 use crate::transaction;
 
@@ -254,7 +255,18 @@ fn perform(
         out.truncate(start);
         fail(node, session, command, error, out);
     }
+    if engine.has_events() {
+        announce(engine, node, session, out, start);
+    }
     result.is_ok()
+}
+
+/// Tells those who listen what a command did to keys. The client itself is told before the reply, which begins at `start`.
+#[cold]
+fn announce(engine: &mut Engine, node: &mut Node, session: &Session, out: &mut Vec<u8>, start: usize) {
+    let mut own = Vec::new();
+    channels::announce(engine, node, Some(Publisher { client: &session.client, out: &mut own }));
+    out.splice(start..start, own);
 }
 
 /// Makes what a command needs to know of itself, and calls its function.
@@ -434,6 +446,14 @@ pub fn make_room(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Re
 
 #[cold]
 fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
+    let made = evict_until_under(engine, node, needs_memory);
+    if engine.has_events() {
+        channels::announce(engine, node, None);
+    }
+    made
+}
+
+fn evict_until_under(engine: &mut Engine, node: &Node, needs_memory: bool) -> Result<(), Error> {
     while engine.memory.is_over() {
         if !engine.evict_one(node.hot.maxmemory_samples) {
             if engine.lazy_free_pending() > 0 {

@@ -6,6 +6,7 @@
 mod access;
 pub mod blob;
 mod edit;
+mod events;
 mod evict;
 mod expire;
 mod journal;
@@ -31,6 +32,7 @@ use slotway_common::slot::{SLOTS, Slot};
 
 pub use access::{AccessClock, Policy};
 pub use edit::Edit;
+pub use events::{Event, EventClass, Wanted};
 pub use expire::SweepReport;
 pub use journal::{Note, NotedKey, Notes, Watcher};
 pub use key::{Key, hash_bytes, set_hash_seed};
@@ -76,6 +78,7 @@ pub struct Engine {
     keeps_expired: bool,
     journal: journal::Journal,
     watches: watches::Watches,
+    events: events::Events,
     changes: u64,
     random: rand::rngs::SmallRng,
     sweep: expire::Sweep,
@@ -105,6 +108,7 @@ impl Engine {
             keeps_expired: false,
             journal: journal::Journal::default(),
             watches: watches::Watches::default(),
+            events: events::Events::default(),
             changes: 0,
             random: random::generator(),
             sweep: expire::Sweep::default(),
@@ -225,7 +229,11 @@ impl Engine {
     #[cold]
     fn settle_emptied(&mut self) {
         for Emptied { db, slot, hash } in std::mem::take(&mut self.emptied) {
-            self.take_where(db, slot, hash, |record| record.value().is_some_and(Object::is_empty));
+            let taken =
+                self.take_where(db, slot, hash, |record| record.value().is_some_and(Object::is_empty));
+            if let Some(record) = taken {
+                self.notify(EventClass::GENERIC, "del", db, record.key());
+            }
         }
     }
 
@@ -267,6 +275,7 @@ impl Engine {
     fn expire_now(&mut self, db: DbIndex, key: &Key<'_>) {
         if let Some(record) = self.take(db, key) {
             self.note_gone(db, key.slot, key.hash, key.bytes);
+            self.notify(EventClass::EXPIRED, "expired", db, key.bytes);
             self.stats.expired_keys += 1;
             self.discard(record);
         }
@@ -277,6 +286,7 @@ impl Engine {
     fn find_read(&mut self, db: DbIndex, key: &Key<'_>) -> Option<&mut Record> {
         let Some(place) = self.locate(db, key) else {
             self.stats.misses += 1;
+            self.notify(EventClass::MISS, "keymiss", db, key.bytes);
             return None;
         };
         self.stats.hits += 1;
@@ -361,6 +371,23 @@ impl Engine {
         self.find_read(db, key).is_some()
     }
 
+    /// True when the key exists; counts a hit or a miss, but notes no access.
+    pub fn look(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
+        let found = self.look_unseen(db, key);
+        if !found {
+            self.notify(EventClass::MISS, "keymiss", db, key.bytes);
+        }
+        found
+    }
+
+    /// As [`Engine::look`], of which nobody is told.
+    pub fn look_unseen(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
+        let found = self.locate(db, key).is_some();
+        self.stats.hits += u64::from(found);
+        self.stats.misses += u64::from(!found);
+        found
+    }
+
     /// True when the key exists; no hit or miss is counted.
     pub fn exists(&mut self, db: DbIndex, key: &Key<'_>) -> bool {
         self.locate(db, key).is_some()
@@ -421,6 +448,7 @@ impl Engine {
             Some(place) => Some(place),
             None => {
                 self.insert_new(db, key, Record::object(key.bytes, T::empty().into_object(), None));
+                self.notify(EventClass::NEW, "new", db, key.bytes);
                 self.database(db, key.slot).and_then(|database| database.find(key))
             }
         };
@@ -448,6 +476,10 @@ impl Engine {
     #[inline]
     pub fn set_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8], expire_at: Option<i64>) {
         self.settle();
+        if self.wants_events() {
+            // Whoever overwrites a key that has expired tells of both.
+            self.locate(db, key);
+        }
         let place = self.database(db, key.slot).and_then(|database| database.find(key));
         if let Some(place) = place
             && self.change(db, key.slot, place, |record| {
@@ -499,6 +531,9 @@ impl Engine {
     /// Puts a record in the place of whatever the key was before.
     pub fn put(&mut self, db: DbIndex, key: &Key<'_>, record: Record) {
         self.settle();
+        if self.wants_events() && self.locate(db, key).is_none() {
+            self.notify(EventClass::NEW, "new", db, key.bytes);
+        }
         if let Some(old) = self.take(db, key) {
             self.discard(old);
         }
@@ -538,6 +573,7 @@ impl Engine {
                 let mut record = Record::string(key.bytes, &bytes, None);
                 record.set_raw(true);
                 self.insert_new(db, key, record);
+                self.notify(EventClass::NEW, "new", db, key.bytes);
             }
             return Ok(result);
         };
@@ -587,6 +623,7 @@ impl Engine {
                 let mut record = Record::string(key.bytes, value, None);
                 finish(&mut record);
                 self.insert_new(db, key, record);
+                self.notify(EventClass::NEW, "new", db, key.bytes);
             }
         }
     }

@@ -1,16 +1,20 @@
 //! Who listens to which channels and patterns.
 //!
-//! A channel lives on the shard of its slot, a pattern on every shard. A proxy is one listener however many of its clients
+//! A channel lives on the shard of its slot, a pattern on every shard, and so do the channels of keyspace events. A proxy is one listener however many of its clients
 //! listen; it tells their number, its weight, so that PUBLISH can answer with the number of clients.
+
+mod events;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use slotway_common::pubsub::{Kind, append_push, confirm, matches, message};
+use slotway_common::pubsub::{Kind, append_push, confirm, is_everywhere, matches, message};
 use slotway_common::resp::Protocol;
 use slotway_common::slot::{Slot, slot_of};
 
 use crate::session::Client;
+
+pub use events::announce;
 
 /// Output that may wait for a proxy, in bytes; it reads at once, so one that has so much unread stands still.
 const MOST_FOR_PROXY: usize = 256 * 1024 * 1024;
@@ -56,10 +60,10 @@ pub struct Sent {
 
 impl Topic {
     /// Sends a push, in RESP3, to all listeners. One for which more than `most` bytes would wait is closed.
-    fn send(&self, push: &[u8], most: usize, publisher: &mut Publisher<'_>, sent: &mut Sent) {
+    fn send(&self, push: &[u8], most: usize, mut publisher: Option<&mut Publisher<'_>>, sent: &mut Sent) {
         for Listener { client, weight } in &self.listeners {
             sent.clients += weight;
-            if client.id == publisher.client.id {
+            if let Some(publisher) = publisher.as_deref_mut().filter(|of| of.client.id == client.id) {
                 append_push(publisher.out, client.protocol.get(), push);
                 continue;
             }
@@ -181,7 +185,8 @@ impl PubSub {
     /// knows better, and subscribes at the new owner.
     pub fn let_go(&mut self, owns: impl Fn(Slot) -> bool) {
         for kind in [Kind::Channel, Kind::Shard] {
-            let gone = |name: &Rc<[u8]>| (!owns(slot_of(name))).then(|| name.clone());
+            let leaves = |name: &[u8]| !is_everywhere(kind, name) && !owns(slot_of(name));
+            let gone = |name: &Rc<[u8]>| leaves(name).then(|| name.clone());
             let gone: Vec<Rc<[u8]>> = self.topics(kind).0.keys().filter_map(gone).collect();
             for name in gone {
                 let Some(topic) = self.topics_mut(kind).0.remove(&name) else { continue };
@@ -208,20 +213,20 @@ impl PubSub {
         channel: &[u8],
         payload: &[u8],
         most: usize,
-        publisher: &mut Publisher<'_>,
+        mut publisher: Option<&mut Publisher<'_>>,
     ) -> Sent {
         let mut sent = Sent::default();
         let mut frame = std::mem::take(&mut self.frame);
         if let Some(topic) = self.topics(kind).0.get(channel) {
             message(&mut frame, kind, None, channel, payload);
-            topic.send(&frame, most, publisher, &mut sent);
+            topic.send(&frame, most, publisher.as_deref_mut(), &mut sent);
         }
         if kind == Kind::Channel {
             for (pattern, topic) in &self.patterns.0 {
                 if matches(pattern, channel) {
                     frame.clear();
                     message(&mut frame, Kind::Pattern, Some(pattern), channel, payload);
-                    topic.send(&frame, most, publisher, &mut sent);
+                    topic.send(&frame, most, publisher.as_deref_mut(), &mut sent);
                 }
             }
         }

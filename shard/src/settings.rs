@@ -12,7 +12,7 @@ use slotway_common::cluster_state::ClusterState;
 use slotway_common::settings::{Name, OutputLimit, Settings, StoredText};
 use slotway_common::slot::SLOTS;
 
-use crate::engine::{Engine, Limits, Policy};
+use crate::engine::{Engine, Limits, Policy, Wanted};
 use crate::log::Fsync;
 use crate::node::{HotSettings, Node, OutputBounds};
 
@@ -94,6 +94,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         stream_node_max_entries: values.size(Name::StreamNodeMaxEntries),
         max_string: values.size(Name::ProtoMaxBulkLen),
     };
+    engine.want_events(Wanted::of_letters(&values.text(Name::NotifyKeyspaceEvents)));
     engine.clock.policy = Policy::named(values.choice(Name::MaxmemoryPolicy)).unwrap_or_default();
     engine.clock.log_factor = values.number(Name::LfuLogFactor) as u32;
     engine.clock.decay_minutes = values.number(Name::LfuDecayTime) as u32;

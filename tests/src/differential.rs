@@ -7,6 +7,7 @@
 pub mod blocking;
 pub mod compare;
 pub mod contents;
+pub mod events;
 pub mod generate;
 pub mod pubsub;
 pub mod scripts;

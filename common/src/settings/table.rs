@@ -15,7 +15,6 @@ const MIB: u64 = 1024 * 1024;
 const NO_REPLICATION: &str = "there is no replication";
 const NO_TLS: &str = "there is no TLS";
 const ADDRESSES: &str = "addresses are set in the cluster file";
-const NO_EVENTS: &str = "there are no channels for events";
 const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];
 
 /// Declares the rows, one a line: `Name "name" [/ "alias"] [secret]: kind = "default", support;`
@@ -78,7 +77,7 @@ parameters! {
     ClientOutputBufferLimit "client-output-buffer-limit": OutputLimits => "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", Live;
     ClientQueryBufferLimit "client-query-buffer-limit": Memory(MIB, BYTES) => "1073741824", Live;
     ProtoMaxBulkLen "proto-max-bulk-len": Memory(MIB, BYTES) => "536870912", Live;
-    NotifyKeyspaceEvents "notify-keyspace-events": KeyspaceEvents => "", Fixed(NO_EVENTS);
+    NotifyKeyspaceEvents "notify-keyspace-events": KeyspaceEvents => "", Live;
     TrackingTableMaxKeys "tracking-table-max-keys": Integer(0, LONG) => "1000000", Ignored;
     AcllogMaxLen "acllog-max-len": Integer(0, LONG) => "128", Ignored;
     AclPubsubDefault "acl-pubsub-default": Choice(&["allchannels", "resetchannels"]) => "resetchannels", Ignored;

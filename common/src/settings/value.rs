@@ -18,6 +18,8 @@ pub enum Value {
     Choice(&'static str),
     /// Words, numbers or pairs in their canonical text.
     List(String),
+    /// Classes of keyspace events.
+    Events(String),
     OutputLimits(OutputLimits),
     Percentiles(Vec<f64>),
     Text(Vec<u8>),
@@ -74,7 +76,19 @@ impl Value {
         }
     }
 
-    /// The text that CONFIG GET shows. Reading it gives the value again.
+    /// The text that CONFIG GET shows.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, [u8]> {
+        match self {
+            // Redis names new keys only beside classes that it names one by one.
+            Self::Events(letters) if letters.starts_with('A') => {
+                Cow::Owned(letters.replace('n', "").into_bytes())
+            }
+            other => other.text(),
+        }
+    }
+
+    /// The value as a text. Reading it gives the value again.
     #[must_use]
     pub fn text(&self) -> Cow<'_, [u8]> {
         let owned = |text: String| Cow::Owned(text.into_bytes());
@@ -86,7 +100,7 @@ impl Value {
             Self::Percent(percent) => owned(format!("{percent}%")),
             Self::Octal(number) => owned(format!("{number:o}")),
             Self::Choice(word) => Cow::Borrowed(word.as_bytes()),
-            Self::List(text) => Cow::Borrowed(text.as_bytes()),
+            Self::List(text) | Self::Events(text) => Cow::Borrowed(text.as_bytes()),
             Self::OutputLimits(limits) => owned(limits.to_string()),
             Self::Percentiles(list) => {
                 owned(list.iter().map(|p| percentile(*p)).collect::<Vec<_>>().join(" "))
@@ -237,10 +251,10 @@ fn keyspace_events(text: &[u8]) -> Result<Value, Cow<'static, str>> {
     if ALL.iter().all(has) {
         canonical.push('A');
     } else {
-        canonical.extend(ALL.iter().chain(b"n").filter(|byte| has(byte)).map(|byte| char::from(*byte)));
+        canonical.extend(ALL.iter().filter(|byte| has(byte)).map(|byte| char::from(*byte)));
     }
-    canonical.extend(b"KEm".iter().filter(|byte| has(byte)).map(|byte| char::from(*byte)));
-    Ok(Value::List(canonical))
+    canonical.extend(b"nKEm".iter().filter(|byte| has(byte)).map(|byte| char::from(*byte)));
+    Ok(Value::Events(canonical))
 }
 
 fn percentiles(text: &[u8]) -> Result<Value, Cow<'static, str>> {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use slotway_common::command::Command;
 use slotway_common::error::Error;
-use slotway_common::pubsub::{Kind, Subscriptions, subscription};
+use slotway_common::pubsub::{Kind, Subscriptions, is_everywhere, subscription};
 use slotway_common::resp::frame::{Elements, string};
 use slotway_common::resp::{Args, Protocol};
 use slotway_common::slot::slot_of;
@@ -19,7 +19,7 @@ use super::ask::Ticket;
 use super::refusal::Refusal;
 use super::{AskError, Core, Flow, Job, Request, SessionId, UpstreamId};
 use crate::places::Seq;
-use crate::pubsub::{Draining, Share};
+use crate::pubsub::{Draining, Share, Topic};
 use crate::session::{Closing, Stall};
 use crate::slab::Id;
 use crate::upstream::{Entry, Owner, Purpose, State};
@@ -32,8 +32,8 @@ pub(super) struct Change {
     /// The confirmations.
     reply: Vec<u8>,
     asker: Asker,
-    /// The client and the patterns that it listens to no more when all shards know.
-    leaving: Option<(SessionId, Vec<Rc<[u8]>>)>,
+    /// The client and the names, of those told to every shard, that it listens to no more when all shards know.
+    leaving: Option<(SessionId, Vec<(Kind, Rc<[u8]>)>)>,
 }
 
 /// Who gets the confirmations.
@@ -160,8 +160,8 @@ impl Core {
 
     /// A channel that is told to nobody yet is told to its owner.
     fn settle_home(&mut self, kind: Kind, name: &[u8]) {
-        if kind != Kind::Pattern && self.topics.get_mut(kind, name).is_some_and(|topic| topic.home.is_none())
-        {
+        let has_none = |topic: &mut Topic| topic.home.is_none();
+        if !is_everywhere(kind, name) && self.topics.get_mut(kind, name).is_some_and(has_none) {
             let owner = self.view.owner(slot_of(name));
             self.topics.set_home(kind, name, owner);
         }
@@ -170,16 +170,15 @@ impl Core {
     /// Checks that every shard that is to be told can be: what one cannot take note of is not subscribed to.
     fn check_shards(&mut self, kind: Kind, names: &Args<'_>) -> Result<(), Error> {
         let mut shards = Vec::new();
-        if kind == Kind::Pattern {
+        if names.iter().any(|name| is_everywhere(kind, name)) {
             shards = self.live_shards();
-        } else {
-            for name in names.iter() {
-                let slot = slot_of(name);
-                let down = || format!("Hash slot {slot} is not served by any shard");
-                let owner = self.view.owner(slot).ok_or_else(|| Error::ClusterDown(down().into()))?;
-                if !shards.contains(&owner) {
-                    shards.push(owner);
-                }
+        }
+        for name in names.iter().filter(|name| !is_everywhere(kind, name)) {
+            let slot = slot_of(name);
+            let down = || format!("Hash slot {slot} is not served by any shard");
+            let owner = self.view.owner(slot).ok_or_else(|| Error::ClusterDown(down().into()))?;
+            if !shards.contains(&owner) {
+                shards.push(owner);
             }
         }
         for shard in shards {
@@ -213,10 +212,12 @@ impl Core {
 
     fn begin_change(&mut self, reply: Vec<u8>, told: Vec<Told>, asker: Asker) {
         // A pattern is told to every shard, in shares of the same names.
-        let leaving = told.iter().filter(|told| told.share.kind == Kind::Pattern).fold(None, |all, told| {
+        let leaving = told.iter().fold(None, |all, told| {
             let Why::Leaves(id) = told.why else { return all };
-            let (_, mut names): (_, Vec<Rc<[u8]>>) = all.unwrap_or((id, Vec::new()));
-            names.extend(told.share.names.iter().cloned());
+            let kind = told.share.kind;
+            let everywhere = told.share.names.iter().filter(|name| is_everywhere(kind, name));
+            let (_, mut names): (_, Vec<(Kind, Rc<[u8]>)>) = all.unwrap_or((id, Vec::new()));
+            names.extend(everywhere.map(|name| (kind, name.clone())));
             Some((id, names))
         });
         let change = self.changes.insert(Change { open: told.len() + 1, reply, asker, leaving });
@@ -319,8 +320,8 @@ impl Core {
                         self.topics.add_listener(kind, name, id);
                     }
                 }
-                // Those of a pattern leave when all shards know.
-                Why::Leaves(id) if kind != Kind::Pattern => self.topics.remove_listener(kind, name, id),
+                // What every shard is told ends when all of them know.
+                Why::Leaves(id) if !is_everywhere(kind, name) => self.topics.remove_listener(kind, name, id),
                 Why::Leaves(_) | Why::Again => {}
                 Why::Moved => self.drained(kind, name, told.share.shard),
             }
@@ -336,9 +337,9 @@ impl Core {
             return;
         }
         let Some(Change { reply, asker, leaving, .. }) = self.changes.remove(id) else { return };
-        if let Some((session, patterns)) = leaving {
-            for name in &patterns {
-                self.topics.remove_listener(Kind::Pattern, name, session);
+        if let Some((session, names)) = leaving {
+            for (kind, name) in &names {
+                self.topics.remove_listener(*kind, name, session);
             }
         }
         match asker {

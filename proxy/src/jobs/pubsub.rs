@@ -60,14 +60,12 @@ pub(super) async fn numsub(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>
     Ok(())
 }
 
-/// Patterns are told to all shards; who speaks to a shard directly may have some there only.
+/// Patterns of all proxies are told to all shards; who speaks to a shard directly has some there only.
 pub(super) async fn numpat(worker: &Rc<Worker>, reply: &mut Reply<'_>) -> Result<(), Error> {
-    let answers = values(worker, &[b"PUBSUB", b"NUMPAT"]).await?;
-    let counts = answers.iter().map(|(_, answer)| match answer {
-        Value::Int(count) => *count,
-        _ => 0,
-    });
-    reply.int(counts.max().unwrap_or(0));
+    let answers = values(worker, &[b"SLOTWAY", b"PATTERNS"]).await?;
+    let all = answers.iter().filter_map(|(_, answer)| answer.as_array()).flatten();
+    let names: BTreeSet<&[u8]> = all.filter_map(Value::as_bytes).collect();
+    reply.len(names.len());
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use slotway_common::number::parse_i64;
 
 use super::Call;
 use super::bitmap::bit_offset;
+use crate::engine::EventClass;
 
 /// What becomes of a result that does not fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -200,6 +201,9 @@ fn run(call: &mut Call<'_>, operations: &[Operation]) -> Result<(), Error> {
             .collect();
         (results, changes)
     })?;
+    if changes > 0 {
+        call.notify(EventClass::STRING, "setbit", &key);
+    }
     call.engine.dirty(changes);
     call.reply.array(results.len());
     for result in results {

@@ -4,6 +4,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
 use super::{Call, Handler};
+use crate::engine::EventClass;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -51,6 +52,9 @@ fn setbit(call: &mut Call<'_>) -> Result<(), Error> {
         *byte = if on { *byte | mask } else { *byte & !mask };
         (was, grows || was != on)
     })?;
+    if changed {
+        call.notify(EventClass::STRING, "setbit", &key);
+    }
     call.engine.dirty(u64::from(changed));
     call.reply.int(i64::from(was));
     Ok(())
@@ -205,7 +209,7 @@ fn bitop(call: &mut Call<'_>) -> Result<(), Error> {
     }
     let keys: Vec<_> = (3..call.args.len()).map(|index| call.key(index)).collect();
     for key in &keys {
-        call.engine.touch(db, key);
+        call.engine.read_string(db, key)?;
     }
     let mut sources = Vec::with_capacity(keys.len());
     for key in &keys {
@@ -215,9 +219,13 @@ fn bitop(call: &mut Call<'_>) -> Result<(), Error> {
     let target = call.key(2);
     if result.is_empty() {
         let removed = call.engine.remove(db, &target);
+        if removed {
+            call.notify(EventClass::GENERIC, "del", &target);
+        }
         call.engine.dirty(u64::from(removed));
     } else {
         call.engine.set_raw_string(db, &target, &result);
+        call.notify(EventClass::STRING, "set", &target);
         call.engine.dirty(1);
     }
     call.reply.len(result.len());

@@ -4,6 +4,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
 use super::{Call, Handler};
+use crate::engine::EventClass;
 use crate::rdb;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -95,11 +96,16 @@ fn restore(call: &mut Call<'_>) -> Result<(), Error> {
     if expire_at.is_some_and(|at| at <= now) {
         if exists {
             call.engine.remove(db, &key);
+            call.notify(EventClass::GENERIC, "del", &key);
             call.engine.dirty(1);
         }
     } else {
+        if exists {
+            call.engine.remove(db, &key);
+        }
         call.engine.put(db, &key, value.into_record(key.bytes, expire_at));
         call.engine.restore_access(db, &key, options.idle_seconds, options.frequency);
+        call.notify(EventClass::GENERIC, "restore", &key);
         call.engine.dirty(1);
     }
     call.reply.ok();

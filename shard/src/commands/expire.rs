@@ -4,6 +4,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
 use super::{Call, Handler};
+use crate::engine::EventClass;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -127,8 +128,10 @@ fn set_expiry(call: &mut Call<'_>, unit: Unit) -> Result<(), Error> {
         Some(old) if conditions.hold(old, at) => {
             if at <= call.now() {
                 call.engine.remove(db, &key);
+                call.notify(EventClass::GENERIC, "del", &key);
             } else {
                 call.engine.set_expire_at(db, &key, Some(at));
+                call.notify(EventClass::GENERIC, "expire", &key);
             }
             call.engine.dirty(1);
             true
@@ -162,7 +165,9 @@ fn pexpiretime(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn tell(call: &mut Call<'_>, form: impl Fn(i64, i64) -> i64) -> Result<(), Error> {
     let (key, now) = (call.key(1), call.now());
-    let number = match call.engine.live_expire_at(call.session.db, &key) {
+    let exists = call.engine.look(call.session.db, &key);
+    let expire_at = if exists { call.engine.expire_at(call.session.db, &key) } else { None };
+    let number = match expire_at {
         None => -2,
         Some(None) => -1,
         Some(Some(at)) => form(at, now),
@@ -176,6 +181,7 @@ fn persist(call: &mut Call<'_>) -> Result<(), Error> {
     let had = call.engine.live_expire_at(db, &key).flatten().is_some();
     if had {
         call.engine.set_expire_at(db, &key, None);
+        call.notify(EventClass::GENERIC, "persist", &key);
         call.engine.dirty(1);
     }
     call.reply.int(i64::from(had));

@@ -4,7 +4,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
 use super::{Call, Handler};
-use crate::engine::{DATABASES, Key, Policy, Record};
+use crate::engine::{DATABASES, EventClass, Key, Policy, Record};
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -29,7 +29,10 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
     let mut removed = 0;
     for index in 1..call.args.len() {
         let key = call.key(index);
-        removed += u64::from(call.engine.remove(call.session.db, &key));
+        if call.engine.remove(call.session.db, &key) {
+            call.notify(EventClass::GENERIC, "del", &key);
+            removed += 1;
+        }
     }
     call.engine.dirty(removed);
     call.reply.int(removed as i64);
@@ -37,7 +40,7 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn exists(call: &mut Call<'_>) -> Result<(), Error> {
-    count(call, |call, key| call.engine.exists(call.session.db, key))
+    count(call, |call, key| call.engine.look(call.session.db, key))
 }
 
 fn touch(call: &mut Call<'_>) -> Result<(), Error> {
@@ -56,8 +59,8 @@ fn count(call: &mut Call<'_>, mut counts: impl FnMut(&mut Call<'_>, &Key<'_>) ->
 
 fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    // TYPE counts no hit or miss and notes no access.
-    let live = call.engine.exists(call.session.db, &key);
+    // TYPE notes no access.
+    let live = call.engine.look(call.session.db, &key);
     let name =
         if live { call.engine.peek_record(call.session.db, &key).map(Record::type_name) } else { None };
     call.reply.simple(name.unwrap_or("none"));
@@ -84,11 +87,17 @@ fn rename_to(call: &mut Call<'_>, overwrite: bool) -> Result<bool, Error> {
     if from.bytes == to.bytes {
         return Ok(overwrite);
     }
-    if !overwrite && call.engine.exists(db, &to) {
-        return Ok(false);
+    if call.engine.exists(db, &to) {
+        if !overwrite {
+            return Ok(false);
+        }
+        // What was there is removed without a word, and the name is new.
+        call.engine.remove(db, &to);
     }
     if let Some(record) = call.engine.take_live(db, &from) {
         call.engine.put(db, &to, record.renamed(to.bytes));
+        call.notify(EventClass::GENERIC, "rename_from", &from);
+        call.notify(EventClass::GENERIC, "rename_to", &to);
         call.engine.dirty(1);
     }
     Ok(true)
@@ -115,6 +124,8 @@ fn move_key(call: &mut Call<'_>) -> Result<(), Error> {
         && let Some(record) = call.engine.take_live(db, &key)
     {
         call.engine.put(target, &key, record);
+        call.engine.notify(EventClass::GENERIC, "move_from", db, key.bytes);
+        call.engine.notify(EventClass::GENERIC, "move_to", target, key.bytes);
         call.engine.dirty(1);
         moved = true;
     }
@@ -144,11 +155,15 @@ fn copy(call: &mut Call<'_>) -> Result<(), Error> {
         call.reply.int(0);
         return Ok(());
     };
-    if !replace && call.engine.exists(target, &to) {
-        call.reply.int(0);
-        return Ok(());
+    if call.engine.exists(target, &to) {
+        if !replace {
+            call.reply.int(0);
+            return Ok(());
+        }
+        call.engine.remove(target, &to);
     }
     call.engine.put(target, &to, copied);
+    call.engine.notify(EventClass::GENERIC, "copy_to", target, to.bytes);
     call.engine.dirty(1);
     call.reply.int(1);
     Ok(())
@@ -160,7 +175,7 @@ fn of_record(
     tell: impl FnOnce(&mut Call<'_>, Option<&'static str>, u32, u32) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (key, db) = (call.key(2), call.session.db);
-    if !call.engine.exists(db, &key) {
+    if !call.engine.look_unseen(db, &key) {
         call.reply.null();
         return Ok(());
     }

@@ -8,6 +8,7 @@ use slotway_common::resp::Reply;
 
 use super::items::{self, With, element, optional};
 use super::{Call, Handler};
+use crate::engine::EventClass;
 use crate::types::Hash;
 use crate::types::item::Item;
 
@@ -50,6 +51,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, Error> {
         new += usize::from(hash.set(call.args.at(index), call.args.at(index + 1), &limits));
     }
     drop(hash);
+    call.notify(EventClass::HASH, "hset", &key);
     call.engine.dirty(call.args.len() as u64 / 2 - 1);
     Ok(new)
 }
@@ -74,6 +76,9 @@ fn hsetnx(call: &mut Call<'_>) -> Result<(), Error> {
         hash.set(call.args.at(2), call.args.at(3), &limits);
     }
     drop(hash);
+    if absent {
+        call.notify(EventClass::HASH, "hset", &key);
+    }
     call.engine.dirty(u64::from(absent));
     call.reply.int(i64::from(absent));
     Ok(())
@@ -107,6 +112,7 @@ fn hincrby(call: &mut Call<'_>) -> Result<(), Error> {
     let new = old.checked_add(by).ok_or(Error::Overflow)?;
     hash.set(field, itoa::Buffer::new().format(new).as_bytes(), &limits);
     drop(hash);
+    call.notify(EventClass::HASH, "hincrby", &key);
     call.engine.dirty(1);
     call.reply.int(new);
     Ok(())
@@ -130,6 +136,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
         .to_text();
     hash.set(field, new.as_bytes(), &limits);
     drop(hash);
+    call.notify(EventClass::HASH, "hincrbyfloat", &key);
     call.engine.dirty(1);
     call.reply.bulk(new.as_bytes());
     Ok(())
@@ -140,6 +147,9 @@ fn hdel(call: &mut Call<'_>) -> Result<(), Error> {
     let mut removed = 0;
     if let Some(mut hash) = call.engine.edit::<Hash>(call.session.db, &key)? {
         removed = fields.iter().filter(|field| hash.remove(field)).count();
+    }
+    if removed > 0 {
+        call.notify(EventClass::HASH, "hdel", &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.len(removed);

@@ -3,7 +3,7 @@
 use slotway_common::error::Error;
 
 use super::{Call, Handler};
-use crate::engine::{DbIndex, Engine, Key};
+use crate::engine::{DbIndex, Engine, EventClass, Key};
 use crate::types::hyperloglog::{self, Corrupted, REGISTERS};
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -54,6 +54,9 @@ fn pfadd(call: &mut Call<'_>) -> Result<(), Error> {
         }
         Ok::<u64, Corrupted>(added)
     })??;
+    if added > 0 {
+        call.notify(EventClass::STRING, "pfadd", &key);
+    }
     call.engine.dirty(added);
     call.reply.int(i64::from(added > 0));
     Ok(())
@@ -116,6 +119,7 @@ fn pfmerge(call: &mut Call<'_>) -> Result<(), Error> {
         hyperloglog::outdate(bytes);
         Ok::<(), Corrupted>(())
     })??;
+    call.notify(EventClass::STRING, "pfadd", &key);
     call.engine.dirty(1);
     call.reply.ok();
     Ok(())

@@ -6,6 +6,7 @@ use slotway_common::command;
 use slotway_common::error::Error;
 use slotway_common::handshake::{HandshakeError, Server};
 use slotway_common::number::parse_i64;
+use slotway_common::pubsub::Kind;
 use slotway_common::resp::Protocol;
 use slotway_common::topology::SlotRanges;
 
@@ -40,6 +41,11 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
             call.reply.bulk(json.as_bytes());
         }
         b"MONITOR" => monitor(call),
+        b"PATTERNS" => {
+            let names = call.node.pubsub.names(Kind::Pattern);
+            call.reply.array(names.len());
+            names.for_each(|name| call.reply.bulk(name));
+        }
         b"STATS" => {
             let json = crate::figures::Figures::of(call.engine, call.node).to_json();
             call.reply.bulk(json.as_bytes());

@@ -219,14 +219,15 @@ pub(super) fn scan<T: Kind>(
     Ok(())
 }
 
-/// The values of several keys, absent ones as `None`; all types are checked before any value is given.
+/// The values of several keys, absent ones as `None`; all types are checked before any value is given. Nothing behind the
+/// first key of another type is looked up.
 pub(super) fn read_all<'e, T: Kind>(
     engine: &'e mut Engine,
     db: usize,
     keys: &[Key<'_>],
 ) -> Result<Vec<Option<&'e T>>, Error> {
     for key in keys {
-        engine.touch(db, key);
+        engine.read::<T>(db, key)?;
     }
     keys.iter().map(|key| engine.peek::<T>(db, key)).collect()
 }

@@ -7,7 +7,7 @@ use slotway_common::number::parse_i64;
 use super::bounds::clamp;
 use super::items::{self, at_least, element, optional};
 use super::{Call, Handler};
-use crate::engine::Key;
+use crate::engine::{EventClass, Key};
 use crate::types::List;
 use crate::types::list::End;
 
@@ -50,9 +50,28 @@ fn push(call: &mut Call<'_>, end: End) -> Result<(), Error> {
     }
     let len = list.len();
     drop(list);
+    pushed(call, &key, end);
     call.engine.dirty(values.len() as u64);
     call.reply.len(len);
     Ok(())
+}
+
+/// Tells of elements that were pushed.
+fn pushed(call: &mut Call<'_>, key: &Key<'_>, end: End) {
+    let event = match end {
+        End::Head => "lpush",
+        End::Tail => "rpush",
+    };
+    call.notify(EventClass::LIST, event, key);
+}
+
+/// Tells of elements that were popped.
+fn popped_from(call: &mut Call<'_>, key: &Key<'_>, end: End) {
+    let event = match end {
+        End::Head => "lpop",
+        End::Tail => "rpop",
+    };
+    call.notify(EventClass::LIST, event, key);
 }
 
 fn lpushx(call: &mut Call<'_>) -> Result<(), Error> {
@@ -103,6 +122,9 @@ fn pop(call: &mut Call<'_>, end: End) -> Result<(), Error> {
     }
     list.drop_end(end, popped);
     drop(list);
+    if popped > 0 {
+        popped_from(call, &key, end);
+    }
     call.engine.dirty(popped as u64);
     Ok(())
 }
@@ -147,6 +169,7 @@ fn lset(call: &mut Call<'_>) -> Result<(), Error> {
     let rank = rank_of(index, list.len()).ok_or(Error::IndexOutOfRange)?;
     list.set(rank, call.args.at(3), &limits);
     drop(list);
+    call.notify(EventClass::LIST, "lset", &key);
     call.engine.dirty(1);
     call.reply.ok();
     Ok(())
@@ -181,6 +204,7 @@ fn ltrim(call: &mut Call<'_>) -> Result<(), Error> {
         removed = len - (to - from);
     }
     if exists {
+        call.notify(EventClass::LIST, "ltrim", &key);
         call.engine.seem_changed(call.session.db, &key);
     }
     call.engine.dirty(removed as u64);
@@ -196,6 +220,9 @@ fn lrem(call: &mut Call<'_>) -> Result<(), Error> {
         let from = if count < 0 { End::Tail } else { End::Head };
         let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
         removed = list.remove_equal(call.args.at(3), most, from);
+    }
+    if removed > 0 {
+        call.notify(EventClass::LIST, "lrem", &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.len(removed);
@@ -222,6 +249,7 @@ fn linsert(call: &mut Call<'_>) -> Result<(), Error> {
     list.insert_before(rank + usize::from(after), call.args.at(4), &limits);
     let len = list.len();
     drop(list);
+    call.notify(EventClass::LIST, "linsert", &key);
     call.engine.dirty(1);
     call.reply.len(len);
     Ok(())
@@ -317,29 +345,23 @@ pub(super) fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<bo
     }
     // The target's type is checked before anything is taken from the source.
     call.engine.edit::<List>(db, &target)?;
-    let mut value = None;
+    let found = call.engine.peek::<List>(db, &source)?.and_then(|list| list.peek(from));
+    let Some(value) = found.map(|value| value.to_vec()) else { return Ok(false) };
+    // First the push: a list that is turned round is never empty in between, which would lose its expiry, and the events
+    // have this order.
+    call.engine.edit_or_create::<List>(db, &target)?.push(to, &value, &limits);
+    pushed(call, &target, to);
     if let Some(mut list) = call.engine.edit::<List>(db, &source)? {
-        value = list.peek(from).map(|value| value.to_vec());
-        if source.bytes == target.bytes {
-            // A list that is turned round is never empty in between, which would lose its expiry.
-            if let Some(value) = &value {
-                list.push(to, value, &limits);
-                let len = list.len();
-                match (from, to) {
-                    (End::Head, End::Tail) => list.drop_end(End::Head, 1),
-                    (End::Tail, End::Head) => list.drop_end(End::Tail, 1),
-                    (End::Head, End::Head) => list.remove_range(1, 1),
-                    (End::Tail, End::Tail) => list.remove_range(len - 2, 1),
-                }
+        match (source.bytes == target.bytes, from, to) {
+            (true, End::Head, End::Head) => list.remove_range(1, 1),
+            (true, End::Tail, End::Tail) => {
+                let before_last = list.len().saturating_sub(2);
+                list.remove_range(before_last, 1);
             }
-        } else {
-            list.drop_end(from, 1);
+            _ => list.drop_end(from, 1),
         }
     }
-    let Some(value) = value else { return Ok(false) };
-    if source.bytes != target.bytes {
-        call.engine.edit_or_create::<List>(db, &target)?.push(to, &value, &limits);
-    }
+    popped_from(call, &source, from);
     call.engine.dirty(2);
     call.reply.bulk(&value);
     Ok(true)
@@ -356,6 +378,7 @@ pub(super) fn pop_with_key(call: &mut Call<'_>, index: usize, end: End) -> Resul
     }
     list.drop_end(end, 1);
     drop(list);
+    popped_from(call, &key, end);
     call.engine.dirty(1);
     Ok(true)
 }
@@ -384,6 +407,7 @@ pub(super) fn lmpop_at(call: &mut Call<'_>, numkeys: usize) -> Result<Option<std
         }
         list.drop_end(end, popped);
         drop(list);
+        popped_from(call, &key, end);
         call.engine.dirty(popped as u64);
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use slotway_common::command::Command;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
-use slotway_common::pubsub::{Kind, matches, subscription};
+use slotway_common::pubsub::{Kind, is_everywhere, matches, subscription};
 use slotway_common::slot::slot_of;
 
 use super::{Call, Handler};
@@ -36,10 +36,8 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Error> {
     if kind == Kind::Shard && !call.session.may_wait {
         return Err(Error::err("SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
-    if kind != Kind::Pattern {
-        for name in call.args.rest(1).iter() {
-            check_owner(call, name)?;
-        }
+    for name in call.args.rest(1).iter().filter(|name| !is_everywhere(kind, name)) {
+        check_owner(call, name)?;
     }
     change(call, kind, true);
     Ok(())
@@ -88,7 +86,7 @@ fn publish(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
     let replies = call.session.reply_mode == ReplyMode::On;
     let out = if replies { call.reply.buffer() } else { &mut push };
     let mut publisher = Publisher { client: &client, out };
-    let sent = call.node.pubsub.publish(kind, channel, payload, most, &mut publisher);
+    let sent = call.node.pubsub.publish(kind, channel, payload, most, Some(&mut publisher));
     if !push.is_empty() {
         client.push(&push);
     }
@@ -144,7 +142,7 @@ fn subscribe_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
         let (name, number) = (items.at(item * 2), items.at(item * 2 + 1));
         let weight = parse_i64(number).and_then(|number| u64::try_from(number).ok());
         let weight = weight.ok_or(Error::NotInteger)?;
-        if weight > 0 && kind != Kind::Pattern {
+        if weight > 0 && !is_everywhere(kind, name) {
             check_owner(call, name)?;
         }
         weights.push((name, weight));

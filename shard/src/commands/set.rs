@@ -7,6 +7,7 @@ use slotway_common::error::Error;
 
 use super::items::{self, With, element, optional};
 use super::{Call, Handler};
+use crate::engine::EventClass;
 use crate::types::item::Item;
 use crate::types::{Kind, Set};
 
@@ -31,6 +32,9 @@ fn sadd(call: &mut Call<'_>) -> Result<(), Error> {
     let mut set = call.engine.edit_or_create::<Set>(call.session.db, &key)?;
     let added = members.iter().filter(|member| set.insert(member, &limits)).count();
     drop(set);
+    if added > 0 {
+        call.notify(EventClass::SET, "sadd", &key);
+    }
     call.engine.dirty(added as u64);
     call.reply.len(added);
     Ok(())
@@ -41,6 +45,9 @@ fn srem(call: &mut Call<'_>) -> Result<(), Error> {
     let mut removed = 0;
     if let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? {
         removed = members.iter().filter(|member| set.remove(member)).count();
+    }
+    if removed > 0 {
+        call.notify(EventClass::SET, "srem", &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.len(removed);
@@ -96,7 +103,11 @@ fn smove(call: &mut Call<'_>) -> Result<(), Error> {
         if let Some(mut set) = call.engine.edit::<Set>(db, &source)? {
             set.remove(member);
         }
+        call.notify(EventClass::SET, "srem", &source);
         let new = call.engine.edit_or_create::<Set>(db, &target)?.insert(member, &limits);
+        if new {
+            call.notify(EventClass::SET, "sadd", &target);
+        }
         call.engine.dirty(1 + u64::from(new));
     }
     call.reply.int(i64::from(contains));
@@ -134,6 +145,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
         let member = set.random(&mut rng).map(Item::to_vec).unwrap_or_default();
         set.remove(&member);
         drop(set);
+        call.notify(EventClass::SET, "spop", &key);
         repeat_as_removal(call, std::slice::from_ref(&member));
         call.engine.dirty(1);
         call.reply.bulk(&member);
@@ -164,6 +176,9 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
         }
     }
     drop(set);
+    if popped > 0 {
+        call.notify(EventClass::SET, "spop", &key);
+    }
     if !removed.is_empty() {
         repeat_as_removal(call, &removed);
     }
@@ -199,13 +214,15 @@ fn sscan(call: &mut Call<'_>) -> Result<(), Error> {
     })
 }
 
-/// Stores a result under a key, or removes the key if the result is empty, and replies its size.
-fn store(call: &mut Call<'_>, index: usize, result: Set) {
+/// Stores a result under a key, or removes the key if the result is empty, and replies its size. Tells of it as `event`.
+fn store(call: &mut Call<'_>, index: usize, result: Set, event: &'static str) {
     let (target, len) = (call.key(index), result.len());
     if len > 0 {
         call.engine.set(call.session.db, &target, result.into_object());
+        call.notify(EventClass::SET, event, &target);
         call.engine.dirty(1);
     } else if call.engine.remove(call.session.db, &target) {
+        call.notify(EventClass::GENERIC, "del", &target);
         call.engine.dirty(1);
     }
     call.reply.len(len);

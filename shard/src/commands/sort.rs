@@ -6,7 +6,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
 use super::{Call, Handler};
-use crate::engine::{Key, Record};
+use crate::engine::{EventClass, Key, Record};
 use crate::rdb;
 use crate::types::list::End;
 use crate::types::{Hash, Kind, List, Object};
@@ -272,10 +272,14 @@ fn store(call: &mut Call<'_>, index: usize, results: Vec<Option<Vec<u8>>>) {
         // What BY and GET read is not told in the command's keys, so who repeats it may not have it.
         call.engine.repeat_as(key.slot, || repeated(Some(&object)));
         call.engine.set(db, &key, object);
+        call.notify(EventClass::LIST, "sortstore", &key);
         call.engine.dirty(count as u64);
     } else {
         call.engine.repeat_as(key.slot, || repeated(None));
         let removed = call.engine.remove(db, &key);
+        if removed {
+            call.notify(EventClass::GENERIC, "del", &key);
+        }
         call.engine.dirty(u64::from(removed));
     }
     call.reply.len(count);

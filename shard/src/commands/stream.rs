@@ -13,6 +13,7 @@ use slotway_common::resp::Reply;
 
 use super::items::element;
 use super::{Call, Handler};
+use crate::engine::EventClass;
 use crate::types::Stream;
 use crate::types::stream::{Entry, Id, Refused};
 use id::{bounds, exact, put_id};
@@ -104,10 +105,12 @@ fn xadd(call: &mut Call<'_>) -> Result<(), Error> {
         Refused::NotAbove => not_above,
         Refused::TooLarge => Error::err("Elements are too large to be stored"),
     })?;
-    if let Some(trimming) = adding.trimming {
-        trimming.run(&mut stream);
-    }
+    let trimmed = adding.trimming.map_or(0, |trimming| trimming.run(&mut stream));
     drop(stream);
+    call.notify(EventClass::STREAM, "xadd", &key);
+    if trimmed > 0 {
+        call.notify(EventClass::STREAM, "xtrim", &key);
+    }
     call.engine.dirty(1);
     put_id(&mut call.reply, id);
     Ok(())
@@ -120,6 +123,9 @@ fn xtrim(call: &mut Call<'_>) -> Result<(), Error> {
         Some(mut stream) => trimming.run(&mut stream),
         None => 0,
     };
+    if gone > 0 {
+        call.notify(EventClass::STREAM, "xtrim", &key);
+    }
     call.engine.dirty(gone as u64);
     call.reply.len(gone);
     Ok(())
@@ -135,6 +141,9 @@ fn xdel(call: &mut Call<'_>) -> Result<(), Error> {
     let mut gone = 0;
     if let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         gone = ids.iter().filter(|id| stream.delete(**id)).count();
+    }
+    if gone > 0 {
+        call.notify(EventClass::STREAM, "xdel", &key);
     }
     call.engine.dirty(gone as u64);
     call.reply.len(gone);
@@ -219,6 +228,7 @@ fn xsetid(call: &mut Call<'_>) -> Result<(), Error> {
     if let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.set_facts(facts);
     }
+    call.notify(EventClass::STREAM, "xsetid", &key);
     call.engine.dirty_unseen(1);
     call.reply.ok();
     Ok(())

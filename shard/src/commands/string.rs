@@ -6,6 +6,7 @@ use slotway_common::number::{Extended, parse_i64};
 use super::bounds::clamp;
 use super::expire::{Expiry, Unit};
 use super::{Call, Handler};
+use crate::engine::EventClass;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -99,6 +100,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     let value = call.args.at(2);
     if call.args.len() == 3 {
         call.engine.set_string(db, &key, value, None);
+        call.notify(EventClass::STRING, "set", &key);
         call.engine.dirty(1);
         call.reply.ok();
         return Ok(());
@@ -118,8 +120,12 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
-    let expire_at = if options.keep_ttl { call.engine.expire_at(db, &key).flatten() } else { expire_at };
-    call.engine.set_string(db, &key, value, expire_at);
+    let until = if options.keep_ttl { call.engine.expire_at(db, &key).flatten() } else { expire_at };
+    call.engine.set_string(db, &key, value, until);
+    call.notify(EventClass::STRING, "set", &key);
+    if expire_at.is_some() {
+        call.notify(EventClass::GENERIC, "expire", &key);
+    }
     call.engine.dirty(1);
     if !options.get {
         call.reply.ok();
@@ -132,6 +138,7 @@ fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
     let absent = !call.engine.exists(db, &key);
     if absent {
         call.engine.set_string(db, &key, call.args.at(2), None);
+        call.notify(EventClass::STRING, "set", &key);
         call.engine.dirty(1);
     }
     call.reply.int(i64::from(absent));
@@ -150,6 +157,8 @@ fn set_for(call: &mut Call<'_>, unit: Unit) -> Result<(), Error> {
     let key = call.key(1);
     let at = Expiry::of_value(call.args.at(2), unit, call.now(), call.command.name)?;
     call.engine.set_string(call.session.db, &key, call.args.at(3), Some(at));
+    call.notify(EventClass::STRING, "set", &key);
+    call.notify(EventClass::GENERIC, "expire", &key);
     call.engine.dirty(1);
     call.reply.ok();
     Ok(())
@@ -160,6 +169,7 @@ fn getset(call: &mut Call<'_>) -> Result<(), Error> {
     let old = call.engine.read_string(db, &key)?;
     call.reply.optional(old);
     call.engine.set_string(db, &key, call.args.at(2), None);
+    call.notify(EventClass::STRING, "set", &key);
     call.engine.dirty(1);
     Ok(())
 }
@@ -170,6 +180,7 @@ fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
     call.reply.optional(old);
     if old.is_some() {
         call.engine.remove(db, &key);
+        call.notify(EventClass::GENERIC, "del", &key);
         call.engine.dirty(1);
     }
     Ok(())
@@ -192,15 +203,18 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
         }
         Ok(Some(at)) if at <= call.now() => {
             call.engine.remove(db, &key);
+            call.notify(EventClass::GENERIC, "del", &key);
             call.engine.dirty(1);
         }
         Ok(Some(at)) => {
             call.engine.set_expire_at(db, &key, Some(at));
+            call.notify(EventClass::GENERIC, "expire", &key);
             call.engine.dirty(1);
         }
         Ok(None) if options.persist => {
             if call.engine.expire_at(db, &key).flatten().is_some() {
                 call.engine.set_expire_at(db, &key, None);
+                call.notify(EventClass::GENERIC, "persist", &key);
                 call.engine.dirty(1);
             }
         }
@@ -250,6 +264,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<(), Error> {
     for index in (1..call.args.len()).step_by(2) {
         let key = call.key(index);
         call.engine.set_string(call.session.db, &key, call.args.at(index + 1), None);
+        call.notify(EventClass::STRING, "set", &key);
     }
     call.engine.dirty(call.args.len() as u64 / 2);
     Ok(())
@@ -267,6 +282,7 @@ fn append(call: &mut Call<'_>) -> Result<(), Error> {
     let tail = call.args.at(2);
     let Some(length) = call.engine.peek_string(db, &key)?.map(<[u8]>::len) else {
         call.engine.set_string(db, &key, tail, None);
+        call.notify(EventClass::STRING, "append", &key);
         call.engine.dirty(1);
         call.reply.len(tail.len());
         return Ok(());
@@ -276,6 +292,7 @@ fn append(call: &mut Call<'_>) -> Result<(), Error> {
         bytes.extend_from_slice(tail);
         bytes.len()
     })?;
+    call.notify(EventClass::STRING, "append", &key);
     call.engine.dirty(1);
     call.reply.len(length);
     Ok(())
@@ -309,6 +326,7 @@ fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
     let offset = call.integer(2)?;
     let value = call.args.at(3);
     let offset = usize::try_from(offset).map_err(|_| Error::err("offset is out of range"))?;
+    call.engine.exists(db, &key);
     let length = call.engine.peek_string(db, &key)?.map(<[u8]>::len);
     if value.is_empty() {
         call.reply.len(length.unwrap_or(0));
@@ -323,6 +341,7 @@ fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
         bytes[offset..end].copy_from_slice(value);
         bytes.len()
     })?;
+    call.notify(EventClass::STRING, "setrange", &key);
     call.engine.dirty(1);
     call.reply.len(length);
     Ok(())
@@ -356,6 +375,7 @@ fn increment(call: &mut Call<'_>, by: i64) -> Result<(), Error> {
     let new = old.checked_add(by).ok_or(Error::Overflow)?;
     let mut digits = itoa::Buffer::new();
     call.engine.replace_string(db, &key, digits.format(new).as_bytes());
+    call.notify(EventClass::STRING, "incrby", &key);
     call.engine.dirty(1);
     call.reply.int(new);
     Ok(())
@@ -371,6 +391,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
     let new = old.plus(by).filter(|sum| !sum.is_infinite());
     let text = new.ok_or(Error::err("increment would produce NaN or Infinity"))?.to_text();
     call.engine.replace_text(db, &key, text.as_bytes());
+    call.notify(EventClass::STRING, "incrbyfloat", &key);
     call.engine.dirty(1);
     call.reply.bulk(text.as_bytes());
     Ok(())

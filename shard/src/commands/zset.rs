@@ -11,7 +11,7 @@ use slotway_common::resp::Reply;
 
 use super::items::{self, With, element, optional};
 use super::{Call, Handler};
-use crate::engine::Key;
+use crate::engine::{EventClass, Key};
 use crate::types::item::Item;
 use crate::types::zset::integral;
 use crate::types::{Kind, ZSet};
@@ -190,6 +190,9 @@ pub(super) fn put<'a>(
         }
     }
     drop(zset);
+    if added + changed > 0 {
+        call.notify(EventClass::SORTED_SET, if increment { "zincr" } else { "zadd" }, &key);
+    }
     call.engine.dirty(added + changed);
     if let Some(error) = failed {
         return Err(error);
@@ -207,6 +210,9 @@ fn zrem(call: &mut Call<'_>) -> Result<(), Error> {
     let mut removed = 0;
     if let Some(mut zset) = call.engine.edit::<ZSet>(call.session.db, &key)? {
         removed = members.iter().filter(|member| zset.remove(member).is_some()).count();
+    }
+    if removed > 0 {
+        call.notify(EventClass::SORTED_SET, "zrem", &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.len(removed);
@@ -349,6 +355,9 @@ fn take(
     }
     zset.remove_range(if highest { len - popped } else { 0 }, popped);
     drop(zset);
+    if popped > 0 {
+        call.notify(EventClass::SORTED_SET, if highest { "zpopmax" } else { "zpopmin" }, key);
+    }
     call.engine.dirty(popped as u64);
     Ok(true)
 }
@@ -383,13 +392,15 @@ fn zscan(call: &mut Call<'_>) -> Result<(), Error> {
     })
 }
 
-/// Stores a result under a key, or removes the key if the result is empty, and replies its size.
-pub(super) fn store(call: &mut Call<'_>, index: usize, result: ZSet) {
+/// Stores a result under a key, or removes the key if the result is empty, and replies its size. Tells of it as `event`.
+pub(super) fn store(call: &mut Call<'_>, index: usize, result: ZSet, event: &'static str) {
     let (target, len) = (call.key(index), result.len());
     if len > 0 {
         call.engine.set(call.session.db, &target, result.into_object());
+        call.notify(EventClass::SORTED_SET, event, &target);
         call.engine.dirty(1);
     } else if call.engine.remove(call.session.db, &target) {
+        call.notify(EventClass::GENERIC, "del", &target);
         call.engine.dirty(1);
     }
     call.reply.len(len);

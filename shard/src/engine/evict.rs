@@ -6,7 +6,7 @@
 use rand::Rng;
 use slotway_common::slot::{SLOTS, Slot};
 
-use super::{DATABASES, DbIndex, Engine, Key, Policy, Record};
+use super::{DATABASES, DbIndex, Engine, EventClass, Key, Policy, Record};
 
 /// Draws in a row that may hit a parked slot.
 const PARKED_TRIES: usize = 64;
@@ -60,6 +60,7 @@ impl Engine {
         let key = Key::new(&key);
         let Some(record) = self.take(db, &key) else { return true };
         self.note_gone(db, key.slot, key.hash, key.bytes);
+        self.notify(EventClass::EVICTED, "evicted", db, key.bytes);
         self.stats.evicted_keys += 1;
         self.discard(record);
         true

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use slotway_common::platform::clock;
 use slotway_common::slot::SLOTS;
 
-use super::{DATABASES, Engine};
+use super::{DATABASES, Engine, EventClass};
 use crate::types::table::Hashed;
 
 /// Where the sweep goes on.
@@ -65,6 +65,7 @@ impl Engine {
         self.stats.expired_keys += removed;
         for record in expired {
             self.note_gone(db, slot, record.hash(), record.key());
+            self.notify(EventClass::EXPIRED, "expired", db, record.key());
             self.discard(record);
         }
         removed

@@ -20,7 +20,7 @@ fn subscribe(pubsub: &mut PubSub, client: &Rc<Client>, kind: Kind, names: &[&str
 fn publish(pubsub: &mut PubSub, kind: Kind, channel: &str, from: &Client) -> (Sent, String) {
     let mut out = Vec::new();
     let mut publisher = Publisher { client: from, out: &mut out };
-    let sent = pubsub.publish(kind, channel.as_bytes(), b"hi", 1000, &mut publisher);
+    let sent = pubsub.publish(kind, channel.as_bytes(), b"hi", 1000, Some(&mut publisher));
     (sent, text(&out))
 }
 

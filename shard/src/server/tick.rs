@@ -11,6 +11,7 @@ use slotway_common::settings::Name;
 use super::Server;
 use crate::metrics::ShardCells;
 use crate::node::Shard;
+use crate::pubsub;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -88,6 +89,10 @@ impl Server {
         let unfinished = shard.engine.sweep_expired(SLICE).unfinished;
         if shard.engine.has_notes() {
             shard.note_changes();
+        }
+        if shard.engine.has_events() {
+            let Shard { engine, node } = &mut *shard;
+            pubsub::announce(engine, node, None);
         }
         shard.node.latency.event("expire-cycle", clock::since(started), now);
         unfinished

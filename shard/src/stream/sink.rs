@@ -130,6 +130,8 @@ impl Sink {
         let mut call = Call { engine, node, session, args, reply, command, first_key: None };
         let result = handler(&mut call);
         engine.settle();
+        // Those who listen have been told when it ran.
+        engine.take_events();
         result.map_err(failed)
     }
 }

@@ -242,7 +242,8 @@ fn run(call: &mut Call<'_>, source: usize, area: Option<Area>, options: &Options
         let count = result.len();
         // The result counts for as many changes as it has members.
         call.engine.dirty((count as u64).saturating_sub(1));
-        zset::store(call, target, result);
+        let is_search = call.command.name == "geosearchstore";
+        zset::store(call, target, result, if is_search { "geosearchstore" } else { "georadiusstore" });
         return Ok(());
     }
     let reply = &mut call.reply;

@@ -96,7 +96,7 @@ fn sinterstore(call: &mut Call<'_>) -> Result<(), Error> {
         result.insert_item(member, &limits);
         true
     });
-    store(call, 1, result);
+    store(call, 1, result, "sinterstore");
     Ok(())
 }
 
@@ -134,7 +134,7 @@ fn sunion(call: &mut Call<'_>) -> Result<(), Error> {
 fn sunionstore(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 2, call.args.len()), call.engine.limits);
     let all = unite(&read_all::<Set>(call.engine, call.session.db, &keys)?, &limits);
-    store(call, 1, all);
+    store(call, 1, all, "sunionstore");
     Ok(())
 }
 
@@ -148,6 +148,6 @@ fn sdiff(call: &mut Call<'_>) -> Result<(), Error> {
 fn sdiffstore(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 2, call.args.len()), call.engine.limits);
     let rest = subtract(&read_all::<Set>(call.engine, call.session.db, &keys)?, &limits);
-    store(call, 1, rest);
+    store(call, 1, rest, "sdiffstore");
     Ok(())
 }

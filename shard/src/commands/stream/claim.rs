@@ -3,6 +3,7 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
+use super::group::met;
 use super::id::{bounds, exact, put_id, start};
 use super::{no_group, put_entry};
 use crate::commands::{Call, Handler};
@@ -156,7 +157,7 @@ fn xclaim(call: &mut Call<'_>) -> Result<(), Error> {
     let claiming = Claiming::parse(call)?;
     let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? else { return Ok(()) };
     stream.edit_group(name, |group| group.last = group.last.max(claiming.last));
-    let (at, mut written, mut changes) = (call.reply.begin(), 0, 0);
+    let (at, mut written, mut changes, mut is_new) = (call.reply.begin(), 0, 0, false);
     for id in &claiming.ids {
         let known = stream.group(name).and_then(|group| group.pending().get(*id)).copied();
         let Some(entry) = stream.get(*id) else {
@@ -183,13 +184,17 @@ fn xclaim(call: &mut Call<'_>) -> Result<(), Error> {
         let (id, delivered_at) = (*id, claiming.delivered_at);
         stream.edit_group(name, |group| {
             // Who claims nothing need not be known.
-            let (consumer, _) = group.meet(consumer, now);
+            let (consumer, unknown) = group.meet(consumer, now);
+            is_new |= unknown;
             group.deliver(Pending { id, consumer, deliveries, delivered_at });
         });
         written += 1;
         changes += 1;
     }
     drop(stream);
+    if is_new {
+        met(call, &key);
+    }
     call.reply.finish_array(at, written);
     call.engine.dirty_unseen(changes);
     Ok(())
@@ -202,6 +207,8 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
     const MOST: i64 = 1 << 42;
     let (key, db, now) = (call.key(1), call.session.db, call.now());
     let (name, consumer) = (call.args.at(2), call.args.at(3));
+    // The key is looked up before the arguments are read, and its type checked behind them.
+    call.engine.touch(db, &key);
     let idle = min_idle(call)?;
     let from = start(call.args.at(5))?;
     let (mut count, mut only_ids) = (100, false);
@@ -220,7 +227,7 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Syntax);
         }
     }
-    let stream = call.engine.read::<Stream>(db, &key)?;
+    let stream = call.engine.peek::<Stream>(db, &key)?;
     if stream.is_none_or(|stream| stream.group(name).is_none()) {
         return Err(no_group(key.bytes, name));
     }
@@ -260,9 +267,11 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
     reply.array(deleted.len());
     deleted.iter().for_each(|id| put_id(reply, *id));
     let changes = claimed.len() + deleted.len();
+    let mut is_new = false;
     stream.edit_group(name, |group: &mut Group| {
         for pending in claimed {
-            let (consumer, _) = group.meet(consumer, now);
+            let (consumer, unknown) = group.meet(consumer, now);
+            is_new |= unknown;
             group.deliver(Pending { consumer, ..pending });
         }
         for id in deleted {
@@ -270,6 +279,9 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
         }
     });
     drop(stream);
+    if is_new {
+        met(call, &key);
+    }
     call.engine.dirty_unseen(changes as u64);
     Ok(())
 }

@@ -6,7 +6,7 @@ use slotway_common::error::Error;
 use super::id::{exact, special_or};
 use super::quoting;
 use crate::commands::{Call, Handler};
-use crate::engine::Key;
+use crate::engine::{EventClass, Key};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id};
 
@@ -92,6 +92,7 @@ fn create(call: &mut Call<'_>) -> Result<(), Error> {
     let mut stream = call.engine.edit_or_create::<Stream>(db, &key)?;
     stream.add_group(name, Group::new(last, options.read));
     drop(stream);
+    call.notify(EventClass::STREAM, "xgroup-create", &key);
     if is_new {
         call.engine.dirty(1);
     } else {
@@ -115,6 +116,7 @@ fn setid(call: &mut Call<'_>) -> Result<(), Error> {
     if let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.edit_group(name, |group| (group.last, group.read) = (last, options.read));
     }
+    call.notify(EventClass::STREAM, "xgroup-setid", &key);
     call.engine.dirty_unseen(1);
     call.reply.ok();
     Ok(())
@@ -127,10 +129,18 @@ fn destroy(call: &mut Call<'_>) -> Result<(), Error> {
     if exists && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.remove_group(name);
     }
+    if exists {
+        call.notify(EventClass::STREAM, "xgroup-destroy", &key);
+    }
     call.engine.dirty_unseen(u64::from(exists));
     call.node.blocked.touched(db, key.bytes);
     call.reply.int(i64::from(exists));
     Ok(())
+}
+
+/// Tells of a consumer that its group did not know.
+pub(super) fn met(call: &mut Call<'_>, key: &Key<'_>) {
+    call.notify(EventClass::STREAM, "xgroup-createconsumer", key);
 }
 
 fn createconsumer(call: &mut Call<'_>) -> Result<(), Error> {
@@ -139,6 +149,9 @@ fn createconsumer(call: &mut Call<'_>) -> Result<(), Error> {
     let is_new = existing(call, &key)?.1.consumer(consumer).is_none();
     if is_new && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         stream.edit_group(group, |group| group.meet(consumer, now));
+    }
+    if is_new {
+        met(call, &key);
     }
     call.engine.dirty_unseen(u64::from(is_new));
     call.reply.int(i64::from(is_new));
@@ -152,6 +165,9 @@ fn delconsumer(call: &mut Call<'_>) -> Result<(), Error> {
     let mut pending = 0;
     if exists && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
         pending = stream.edit_group(group, |group| group.forget(consumer)).flatten().unwrap_or(0);
+    }
+    if exists {
+        call.notify(EventClass::STREAM, "xgroup-delconsumer", &key);
     }
     call.engine.dirty_unseen(u64::from(exists));
     call.reply.len(pending);

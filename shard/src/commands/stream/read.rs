@@ -2,6 +2,7 @@
 
 use slotway_common::error::Error;
 
+use super::group::met;
 use super::id::{exact, put_id};
 use super::{put_entries, put_entry, quoting};
 use crate::blocked::{Awaited, Want};
@@ -191,7 +192,8 @@ fn wait(
 /// Replies with what one stream has; false if it has nothing.
 fn serve(call: &mut Call<'_>, key: &Key<'_>, wanted: &Wanted, options: &Options<'_>) -> Result<bool, Error> {
     let db = call.session.db;
-    let Some(stream) = call.engine.peek::<Stream>(db, key)? else { return Ok(false) };
+    // As in Redis, which looks all streams up once more, each counts twice.
+    let Some(stream) = call.engine.read::<Stream>(db, key)? else { return Ok(false) };
     let has_above = |id: Id| stream.last_id().is_some_and(|last| last > id);
     let serves = match (wanted, options.group) {
         (Wanted::Above(id), _) => has_above(*id),
@@ -252,9 +254,11 @@ fn deliver(
         }
     }
     call.reply.finish_array(at, ids.len());
+    let mut is_new = false;
     stream.edit_group(group, |group| {
         (group.last, group.read) = (last, read);
-        let (consumer, _) = group.meet(consumer, now);
+        let (consumer, unknown) = group.meet(consumer, now);
+        is_new = unknown;
         if !options.no_ack {
             for id in ids {
                 group.deliver(Pending { id, consumer, deliveries: 1, delivered_at: now });
@@ -262,6 +266,9 @@ fn deliver(
         }
     });
     drop(stream);
+    if is_new {
+        met(call, key);
+    }
     call.engine.dirty_unseen(1);
     Ok(())
 }
@@ -277,7 +284,7 @@ fn history(
 ) -> Result<(), Error> {
     let now = call.now();
     let Some(mut stream) = call.engine.edit::<Stream>(call.session.db, key)? else { return Ok(()) };
-    stream.edit_group(group, |group| group.meet(consumer, now));
+    let met_now = stream.edit_group(group, |group| group.meet(consumer, now));
     let mut found = Vec::new();
     let at = call.reply.begin();
     let mut written = 0;
@@ -312,6 +319,9 @@ fn history(
         }
     });
     drop(stream);
+    if met_now.is_some_and(|(_, is_new)| is_new) {
+        met(call, key);
+    }
     call.engine.dirty_unseen(1);
     Ok(())
 }

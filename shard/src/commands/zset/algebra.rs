@@ -128,6 +128,7 @@ impl<'a> Request<'a> {
     fn inputs<'e>(&self, engine: &'e mut Engine, db: usize) -> Result<Vec<Input<'e>>, Error> {
         for key in &self.keys {
             engine.touch(db, key);
+            Input::read(engine, db, key)?;
         }
         self.keys.iter().map(|key| Input::read(engine, db, key)).collect()
     }
@@ -260,7 +261,12 @@ fn reply(call: &mut Call<'_>, operation: Operation) -> Result<(), Error> {
 fn store_result(call: &mut Call<'_>, operation: Operation) -> Result<(), Error> {
     let (result, _) = run(call, 2, operation, true)?;
     let result = result.repacked(&call.engine.limits);
-    store(call, 1, result);
+    let event = match operation {
+        Operation::Union => "zunionstore",
+        Operation::Intersection => "zinterstore",
+        Operation::Difference => "zdiffstore",
+    };
+    store(call, 1, result, event);
     Ok(())
 }
 

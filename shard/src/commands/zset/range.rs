@@ -6,6 +6,7 @@ use super::bounds::{LexRange, ScoreRange};
 use super::{reply_members, store};
 use crate::commands::bounds::clamp;
 use crate::commands::{Call, Handler};
+use crate::engine::EventClass;
 use crate::types::ZSet;
 use crate::types::item::IntText;
 
@@ -116,7 +117,7 @@ fn range(call: &mut Call<'_>, form: Form) -> Result<(), Error> {
     let (key, limits) = (call.key(from), call.engine.limits);
     let Some(zset) = call.engine.read::<ZSet>(call.session.db, &key)? else {
         if storing {
-            store(call, 1, ZSet::new());
+            store(call, 1, ZSet::new(), "zrangestore");
         } else {
             call.reply.array(0);
         }
@@ -131,7 +132,7 @@ fn range(call: &mut Call<'_>, form: Form) -> Result<(), Error> {
         for (member, score) in members {
             result.set(member.text(&mut IntText::new()), score, &limits);
         }
-        store(call, 1, result);
+        store(call, 1, result, "zrangestore");
     } else {
         reply_members(&mut call.reply, count, scores, members);
     }
@@ -170,6 +171,14 @@ fn remove(call: &mut Call<'_>, by: By) -> Result<(), Error> {
         let (first, count) = range.find(&zset, false);
         zset.remove_range(first, count);
         removed = count;
+    }
+    if removed > 0 {
+        let event = match by {
+            By::Rank => "zremrangebyrank",
+            By::Score => "zremrangebyscore",
+            By::Member => "zremrangebylex",
+        };
+        call.notify(EventClass::SORTED_SET, event, &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.len(removed);
