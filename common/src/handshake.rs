@@ -26,7 +26,7 @@ use crate::platform::random::secret_bytes;
 use crate::secret::{Secret, hex};
 
 /// Version of the internal protocol. Two processes whose versions differ do not speak with each other.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Clusters and nodes with longer names are refused before anything is computed.
 const LONGEST_NAME: usize = 128;

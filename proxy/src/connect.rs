@@ -8,7 +8,7 @@ use slotway_common::resp::{Value, request};
 use slotway_common::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Longest answer of a handshake, in bytes.
+/// Longest answer, in bytes.
 const LONGEST: usize = 4096;
 
 /// Why a connection was not opened, in one line.
@@ -66,7 +66,16 @@ fn refusal(answer: &Value) -> ConnectError {
 async fn exchange(stream: &mut TcpStream, words: &[String]) -> Result<Value, ConnectError> {
     let mut bytes = Vec::new();
     request::encode(words.iter().map(String::as_bytes), &mut bytes);
-    stream.write_all(&bytes).await?;
+    let answer = ask(stream, &bytes).await?;
+    Value::parse(&answer).ok().flatten().map(|(value, _)| value).ok_or(ConnectError::Foreign)
+}
+
+/// Sends a request over a connection on which nothing else is asked, and gives the short reply as it came.
+///
+/// # Errors
+/// When the connection breaks, or the reply is none.
+pub async fn ask(stream: &mut TcpStream, request: &[u8]) -> Result<Vec<u8>, ConnectError> {
+    stream.write_all(request).await?;
     let mut received = Vec::new();
     loop {
         if stream.read_buf(&mut received).await? == 0 {
@@ -74,7 +83,7 @@ async fn exchange(stream: &mut TcpStream, words: &[String]) -> Result<Value, Con
         }
         // The other end sends nothing that was not asked for, so there is never more than one answer.
         match Value::parse(&received) {
-            Ok(Some((value, _))) => return Ok(value),
+            Ok(Some(_)) => return Ok(received),
             Ok(None) if received.len() < LONGEST => {}
             _ => return Err(ConnectError::Foreign),
         }

@@ -40,7 +40,7 @@ pub use budget::Budgets;
 pub(crate) use forward::crossslot;
 pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
-pub use script::UnknownScript;
+pub use script::UnknownScripts;
 pub(crate) use transaction::Unsent;
 pub use view::{ShardView, View};
 pub(crate) use waiting::Asked;
@@ -83,7 +83,7 @@ pub enum Action {
     /// Call [`Core::release`] after so many milliseconds.
     Release { detention: Id, after_ms: u64 },
     /// Look for a script that a shard does not know, load it there, then call [`Core::script_found`].
-    FindScript(UnknownScript),
+    FindScripts(UnknownScripts),
     /// Show this line to the clients in MONITOR mode.
     Monitor(Vec<u8>),
     /// This client is not in MONITOR mode any more.

@@ -31,7 +31,7 @@ use crate::worker::Worker;
 
 pub(crate) use blocking::waits;
 pub(crate) use config::changed_settings;
-pub(crate) use scripts::find as find_script;
+pub(crate) use scripts::find as find_scripts;
 
 /// Runs a job to its end.
 pub(crate) async fn run(worker: Rc<Worker>, job: Job) {

@@ -47,6 +47,8 @@ pub(crate) struct Batch {
     frames: Vec<u8>,
     pub(crate) count: usize,
     needs_memory: bool,
+    /// Some of them call scripts by their digests.
+    calls_digests: bool,
     /// A key of each slot.
     keys: Vec<(u16, Box<[u8]>)>,
     /// The same of the channels that are published to.
@@ -208,6 +210,7 @@ impl Batch {
         args.encode(&mut self.frames);
         self.count += 1;
         self.needs_memory |= command.flags.contains(Flags::DENYOOM);
+        self.calls_digests |= command.name.starts_with("evalsha");
         if is_publish(command) {
             add_slot(&mut self.channels, args.at(1));
         }
@@ -242,12 +245,13 @@ impl Batch {
         let mut database = itoa::Buffer::new();
         let count = self.count as i64;
         let mut number = itoa::Buffer::new();
-        let words: [&[u8]; 5] = [
+        let words: [&[u8]; 6] = [
             b"SLOTWAY-EXEC",
             token.as_bytes(),
             database.format(self.database).as_bytes(),
             &self.frames,
             number.format(if self.needs_memory { -count } else { count }).as_bytes(),
+            if self.calls_digests { b"known" } else { b"" },
         ];
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
         request::encode(words.into_iter(), out);
@@ -277,6 +281,20 @@ impl Watch {
     pub(crate) fn bytes(&self) -> usize {
         self.keys.iter().map(|(_, key)| key.len() + 32).sum()
     }
+}
+
+/// The request for a batch that was refused because of scripts that its shard does not know, as one to be run all the same:
+/// each call of a script that nobody knows is an error of its own, as in Redis.
+pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
+    let mut parser = Parser::new();
+    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    let mut changed = Vec::new();
+    if let Ok(Parsed::Frame(_)) = parser.parse(frame, &limits) {
+        let words = parser.args(frame);
+        let words = words.iter().enumerate().map(|(at, word)| if at == 5 { &b""[..] } else { word });
+        request::encode(words.collect::<Vec<_>>().into_iter(), &mut changed);
+    }
+    changed
 }
 
 /// Takes note of the slot of a key.

@@ -96,8 +96,16 @@ pub struct Log {
     staging: usize,
     /// How often it was switched on or off.
     switched: u64,
-    /// A batch is in progress: where its frames begin.
-    batch: Option<usize>,
+    batch: Option<OpenBatch>,
+}
+
+/// A batch in progress.
+#[derive(Clone, Copy, Debug)]
+struct OpenBatch {
+    /// Where its frames begin.
+    from: usize,
+    /// The last frame before it.
+    before: u64,
 }
 
 impl Log {
@@ -184,19 +192,37 @@ impl Log {
         }
     }
 
-    /// Begins a batch: until [`Log::end_batch`], within the same turn, everything that is logged will be applied whole or not
+    /// Begins a batch: until [`Log::end_batch`], within the same turn but for scripts that are slow, everything that is logged will be applied whole or not
     /// at all. Expiry and eviction before it are to be noted before.
     /// Gives false, and begins none, while there is one already.
     pub fn begin_batch(&mut self) -> bool {
         if self.batch.is_some() {
             return false;
         }
-        self.batch = Some(self.frames.bytes.len());
+        self.batch = Some(OpenBatch { from: self.frames.bytes.len(), before: self.frames.sequence });
         true
     }
 
+    /// The last frame that a reply can tell of: nobody has seen anything of a batch in progress.
+    #[must_use]
+    #[inline]
+    pub fn seen(&self) -> u64 {
+        self.batch.map_or(self.frames.sequence, |batch| batch.before)
+    }
+
+    /// Hands over what had gathered before the batch in progress, because that will take long.
+    pub fn hand_over_before_batch(&mut self) {
+        let (Some(batch), Some(writer)) = (&mut self.batch, &self.writer) else { return };
+        if batch.from > 0 {
+            let own = self.frames.bytes.split_off(batch.from);
+            let before = std::mem::replace(&mut self.frames.bytes, own);
+            writer.shared.push_frames(before, batch.before);
+            batch.from = 0;
+        }
+    }
+
     pub fn end_batch(&mut self) {
-        if let Some(from) = self.batch.take() {
+        if let Some(OpenBatch { from, .. }) = self.batch.take() {
             frame::join(self.frames.bytes.get_mut(from..).unwrap_or_default());
         }
         if self.frames.bytes.len() > CHUNK {

@@ -2,7 +2,8 @@
 //!
 //! A client that speaks to the shard directly queues here; a proxy queues for its clients and sends the whole at once
 //! (`SLOTWAY EXEC`). Either way everything that can refuse one of the commands without running it is asked before the first
-//! runs, nothing else runs in between, and the log takes all of it or nothing.
+//! runs, nothing else runs in between, and the log takes all of it or nothing. A script that is slow suspends the whole; while
+//! others are answered BUSY nothing of them runs in between either.
 
 use slotway_common::command::{Command, Flags};
 use slotway_common::error::Error;
@@ -14,6 +15,7 @@ use crate::dispatch;
 use crate::engine::Engine;
 use crate::log::note_changes;
 use crate::node::Node;
+use crate::script::Scripts;
 use crate::session::Session;
 
 /// The commands that a client has queued.
@@ -133,7 +135,49 @@ pub struct Batch<'a> {
     pub needs_memory: bool,
 }
 
-/// Runs commands as one and appends the array of their replies.
+impl Batch<'_> {
+    /// The digests of scripts that it calls and that are not known.
+    #[must_use]
+    pub fn unknown_scripts(self, scripts: &Scripts) -> Vec<String> {
+        let is_digest = |text: &[u8]| text.len() == 40 && text.iter().all(u8::is_ascii_hexdigit);
+        let mut unknown = Vec::new();
+        let mut parser = Parser::new();
+        let mut rest = self.frames;
+        while let Some(length) = next(&mut parser, rest) {
+            let args = parser.args(rest);
+            let digest = args.at(1);
+            let calls = args.is(0, "evalsha") || args.is(0, "evalsha_ro");
+            if calls && is_digest(digest) && scripts.of_digest(digest).is_none() {
+                unknown.push(String::from_utf8_lossy(digest).into_owned());
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        unknown
+    }
+}
+
+/// Finds the first of the requests that lie one after the other; gives its length.
+fn next(parser: &mut Parser, frames: &[u8]) -> Option<usize> {
+    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    match parser.parse(frames, &limits) {
+        Ok(Parsed::Frame(length)) => Some(length),
+        _ => None,
+    }
+}
+
+/// What is left of a batch while a script of it is slow.
+#[derive(Debug)]
+pub struct Rest {
+    /// The commands behind the script's.
+    frames: Vec<u8>,
+    /// The array of replies, up to the script's.
+    pub replies: Vec<u8>,
+    /// The database to go back to at the end.
+    after: Option<usize>,
+}
+
+/// Runs commands as one and appends the array of their replies. With `database` they begin in that one, and it is left again
+/// at the end. If one of them is a script that is slow, what is left goes on when that has ended (see [`go_on`]).
 ///
 /// # Errors
 /// When there is no memory for them; none has run then.
@@ -142,6 +186,7 @@ pub fn run(
     node: &mut Node,
     session: &mut Session,
     batch: Batch<'_>,
+    database: Option<usize>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     dispatch::make_room(engine, node, batch.needs_memory)
@@ -150,15 +195,55 @@ pub fn run(
         // What was evicted, and what EXEC said of itself: the first command is not to be taken for it.
         note_changes(engine, node, None);
     }
+    let start = out.len();
     Reply::new(out, session.protocol).array(batch.count);
     node.log.begin_batch();
-    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    let after = database.map(|database| std::mem::replace(&mut session.db, database));
+    match run_each(engine, node, session, batch.frames, out) {
+        Some(left) => {
+            let rest = Rest { frames: left.to_vec(), replies: out.split_off(start), after };
+            node.scripts.suspended.add_rest(rest);
+        }
+        None => end(node, session, after),
+    }
+    Ok(())
+}
+
+/// Runs what is left of a batch once its slow script has ended, whose reply is the last. Gives the array of replies, or nothing
+/// when another script of it is slow.
+pub fn go_on(engine: &mut Engine, node: &mut Node, session: &mut Session, rest: Rest) -> Option<Vec<u8>> {
+    let Rest { frames, mut replies, after } = rest;
+    if let Some(left) = run_each(engine, node, session, &frames, &mut replies) {
+        node.scripts.suspended.add_rest(Rest { frames: left.to_vec(), replies, after });
+        return None;
+    }
+    end(node, session, after);
+    Some(replies)
+}
+
+fn end(node: &mut Node, session: &mut Session, after: Option<usize>) {
+    node.log.end_batch();
+    if let Some(after) = after {
+        session.db = after;
+    }
+}
+
+/// Runs commands one after the other; gives those that are left when one of them is a script that is slow.
+fn run_each<'a>(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    frames: &'a [u8],
+    out: &mut Vec<u8>,
+) -> Option<&'a [u8]> {
     let mut parser = Parser::new();
-    let mut rest = batch.frames;
-    while let Ok(Parsed::Frame(length)) = parser.parse(rest, &limits) {
+    let mut rest = frames;
+    while let Some(length) = next(&mut parser, rest) {
         dispatch::nested(engine, node, session, parser.args(rest), out);
         rest = rest.get(length..).unwrap_or_default();
+        if node.scripts.suspended.is_any() {
+            return Some(rest);
+        }
     }
-    node.log.end_batch();
-    Ok(())
+    None
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use slotway_common::resp::Value;
 use slotway_common::slot::slot_of;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
 use slotway_tests::differential::{self, Subject, scripts};
@@ -106,6 +107,136 @@ fn a_script_without_an_end_can_be_ended(address: SocketAddr) {
     drop(caller);
     assert_eq!(other.run("SCRIPT KILL").unwrap().to_string(), "+OK");
     wait_until("the script has ended", || !is_busy(&mut other));
+}
+
+/// The other commands of the transaction run, in its database, and nothing of anybody else runs in between.
+fn a_script_without_an_end_can_be_ended_within_a_transaction(address: SocketAddr) {
+    let (mut caller, mut other) = (Client::connect(address).unwrap(), Client::connect(address).unwrap());
+    other.run("CONFIG SET busy-reply-threshold 20").unwrap();
+    caller.run("SELECT 1").unwrap();
+    for round in 0..2 {
+        caller.run("MULTI").unwrap();
+        caller.run("SET k 1").unwrap();
+        // One that ends by itself and cannot be ended, one that does not end, and what comes after.
+        let writing = "local value = redis.call('incr', KEYS[1]) for i = 1, 3e6 do end return value";
+        caller.call(&["EVAL", writing, "1", "k"]).unwrap();
+        caller.call(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+        caller.run("INCRBY k 10").unwrap();
+        caller.run("GET k").unwrap();
+        caller.send(&["EXEC"]).unwrap();
+        wait_until("the script is slow", || is_busy(&mut other));
+        wait_until("the second script is ended", || {
+            other.run("SCRIPT KILL").unwrap();
+            !is_busy(&mut other)
+        });
+        let reply = caller.receive().unwrap();
+        let replies = reply.as_array().unwrap();
+        assert_eq!(replies.len(), 5, "{reply}");
+        assert_eq!(replies[0].to_string(), "+OK");
+        assert_eq!(replies[1].to_string(), ":2");
+        assert!(replies[2].to_string().starts_with("-ERR Script killed by user"), "{reply}");
+        assert_eq!(replies[3].to_string(), ":12");
+        assert_eq!(replies[4].to_string(), "\"12\"");
+        assert_eq!(caller.run("GET k").unwrap().to_string(), "\"12\"", "round {round}");
+        assert_eq!(other.run("GET k").unwrap(), Value::Null);
+    }
+    // Its client goes: the transaction ends all the same.
+    caller.run("MULTI").unwrap();
+    caller.call(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+    caller.run("SET k last").unwrap();
+    caller.send(&["EXEC"]).unwrap();
+    wait_until("the script is slow", || is_busy(&mut other));
+    drop(caller);
+    assert_eq!(other.run("SCRIPT KILL").unwrap().to_string(), "+OK");
+    wait_until("the transaction has ended", || !is_busy(&mut other));
+    other.run("SELECT 1").unwrap();
+    assert_eq!(other.run("GET k").unwrap().to_string(), "\"last\"");
+}
+
+#[test]
+fn a_script_without_an_end_can_be_ended_within_a_transaction_on_a_shard() {
+    let cluster = Cluster::start_with(&Layout { shards: 1, ..Layout::default() }).unwrap();
+    a_script_without_an_end_can_be_ended_within_a_transaction(cluster.layout().nodes[0].address);
+}
+
+#[test]
+fn a_script_without_an_end_can_be_ended_within_a_transaction_through_a_proxy() {
+    a_script_without_an_end_can_be_ended_within_a_transaction(Cluster::start().unwrap().endpoint());
+}
+
+/// Also by clients whose requests go over the connection that the script holds up.
+#[test]
+fn every_client_of_a_proxy_can_end_a_script() {
+    let cluster = Cluster::start().unwrap();
+    let mut shards: Vec<Client> = (0..3).map(|number| cluster.shard_client(number).unwrap()).collect();
+    let mut clients: Vec<Client> = (0..5).map(|_| cluster.client().unwrap()).collect();
+    let (caller, others) = clients.split_first_mut().unwrap();
+    caller.run("CONFIG SET busy-reply-threshold 20").unwrap();
+    for other in others {
+        caller.send(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+        wait_until("the script is slow", || shards.iter_mut().any(is_busy));
+        assert_eq!(other.run("SCRIPT KILL").unwrap().to_string(), "+OK");
+        let reply = caller.receive().unwrap().to_string();
+        assert!(reply.starts_with("-ERR Script killed by user with SCRIPT KILL"), "{reply}");
+    }
+}
+
+/// EVAL loads a script on one shard; what transactions on the others call by its digest is found all the same.
+#[test]
+fn a_transaction_finds_a_script_that_another_shard_was_given() {
+    let cluster = Cluster::start().unwrap();
+    let mut client = cluster.client().unwrap();
+    let (script, unknown) = ("return {KEYS[1], redis.call('incrby', KEYS[1], ARGV[1])}", "f".repeat(40));
+    let digest = client.call(&["SCRIPT", "LOAD", script]).unwrap();
+    let digest = String::from_utf8_lossy(digest.as_bytes().unwrap()).into_owned();
+    client.run("SCRIPT FLUSH").unwrap();
+    client.call(&["EVAL", script, "1", "k0", "0"]).unwrap();
+    let keys: Vec<String> = (0..30).map(|number| format!("k{number}")).collect();
+    let node_of = |key: &str| {
+        let mut shards = (0..3).map(|number| cluster.shard_client(number).unwrap());
+        shards.position(|mut shard| !shard.call(&["GET", key]).unwrap().is_error()).unwrap()
+    };
+    for shard in 0..3 {
+        // Several slots of one shard, a key that is watched, what nobody knows, and what follows on the same slots.
+        let here: Vec<&String> = keys.iter().filter(|key| node_of(key) == shard).collect();
+        let [one, other, ..] = here[..] else { panic!("{here:?}") };
+        client.call(&["SET", one, "1"]).unwrap();
+        client.call(&["DEL", other]).unwrap();
+        client.call(&["WATCH", one]).unwrap();
+        client.run("MULTI").unwrap();
+        client.call(&["EVALSHA", &digest.to_uppercase(), "1", one, "5"]).unwrap();
+        client.call(&["EVALSHA", &unknown, "1", one]).unwrap();
+        client.call(&["EVALSHA_RO", &digest, "1", other, "7"]).unwrap();
+        client.call(&["EVALSHA", &digest, "1", other, "7"]).unwrap();
+        client.send(&["EXEC"]).unwrap();
+        client.send(&["INCR", one]).unwrap();
+        client.send(&["INCR", other]).unwrap();
+        let reply = client.receive().unwrap();
+        let replies: Vec<String> = reply.as_array().unwrap().iter().map(Value::to_string).collect();
+        assert_eq!(replies[0], format!("[\"{one}\", :6]"), "shard {shard}");
+        assert!(replies[1].starts_with("-NOSCRIPT"), "shard {shard}: {reply}");
+        assert!(replies[2].contains("Write commands are not allowed"), "shard {shard}: {reply}");
+        assert_eq!(replies[3], format!("[\"{other}\", :7]"), "shard {shard}");
+        assert_eq!(client.receive().unwrap(), Value::Int(7));
+        assert_eq!(client.receive().unwrap(), Value::Int(8));
+    }
+    // Without keys, beside what the proxy answers, and when the key that is watched has changed.
+    client.run("SCRIPT FLUSH").unwrap();
+    client.call(&["EVAL", "return 'here'", "1", &keys[0]]).unwrap();
+    let digest = "7fba52160bee681dd4b040757f6b9775a08c3966";
+    client.run("MULTI").unwrap();
+    client.call(&["EVALSHA", digest, "0"]).unwrap();
+    client.run("DBSIZE").unwrap();
+    client.call(&["EVALSHA", digest, "1", &keys[1]]).unwrap();
+    client.call(&["EVALSHA", &unknown, "1", &keys[1]]).unwrap();
+    let reply = client.run("EXEC").unwrap().to_string();
+    assert!(reply.starts_with("[\"here\", :"), "{reply}");
+    assert!(reply.contains(", \"here\", -NOSCRIPT"), "{reply}");
+    client.run("WATCH k0").unwrap();
+    client.run("INCR k0").unwrap();
+    client.run("MULTI").unwrap();
+    client.call(&["EVALSHA", &unknown, "1", "k0"]).unwrap();
+    assert_eq!(client.run("EXEC").unwrap(), Value::Null);
 }
 
 #[test]

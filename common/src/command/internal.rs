@@ -14,10 +14,10 @@ rows! { Internal:
         "wait command left:int signal:int [key#0*]",
         "Runs a command that may wait, for a client of a proxy; there is one key for each of its slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();
-    "slotway-exec", -5, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
-        "watch database:int commands count:int [key#0*]",
+    "slotway-exec", -6, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+        "watch database:int commands count:int scripts [key#0*]",
         "Runs the commands of a transaction as one; there is one key for each of their slots.";
-        keys(&[keys(5, -1, 1, RO)]) internal();
+        keys(&[keys(6, -1, 1, RO)]) internal();
     "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE], "7.0.0", "O(N), N names",
         "kind item{name clients:int}*",
         "Says how many clients of a proxy listen to channels or patterns."; internal();

@@ -144,14 +144,20 @@ impl Core {
         known
     }
 
-    /// Has a request wait that a connection refused for a slot, until [`Core::resume_held`] is called.
-    pub(super) fn hold_refused(&mut self, upstream_id: UpstreamId, slot: u16, frame: Vec<u8>, entry: Entry) {
+    /// Has a request wait that a connection refused for some slots, until [`Core::resume_held`] is called for each.
+    pub(super) fn hold_refused(
+        &mut self,
+        upstream_id: UpstreamId,
+        slots: &[u16],
+        frame: Vec<u8>,
+        entry: Entry,
+    ) {
         let Some(upstream) = self.upstreams.get(upstream_id) else { return };
         let (protocol, database) = (upstream.protocol, upstream.database);
-        let id = self.detain(&[slot]);
+        let id = self.detain(slots);
         if let Some(detention) = self.detentions.get_mut(id) {
             detention.refused.push(Refused { frame, entry, protocol, database });
-            detention.resuming.push((upstream_id, slot));
+            detention.resuming.extend(slots.iter().map(|slot| (upstream_id, *slot)));
         }
     }
 
@@ -373,7 +379,7 @@ impl Core {
 }
 
 /// The slots of the keys of a request, without repetition, and in any case the one it was refused for.
-fn slots_of_frame(frame: &[u8], command: u16, refused_for: u16) -> Vec<u16> {
+pub(super) fn slots_of_frame(frame: &[u8], command: u16, refused_for: u16) -> Vec<u16> {
     let mut slots = slots_of_keys(frame, command);
     if slots.is_empty() {
         slots.push(refused_for);

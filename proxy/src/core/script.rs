@@ -2,24 +2,44 @@
 //!
 //! EVAL loads a script where its keys are, so EVALSHA may come to a shard that was never given it. Such a shard refuses the
 //! slot (see [`super::refusal`]), so that nothing overtakes the call; the script is looked for on all shards and loaded there, and
-//! then the call goes on. Only when nobody knows the script its client is told.
+//! then the call goes on. Only when nobody knows the script its client is told. A transaction that calls such scripts is refused
+//! as a whole, before anything of it runs, and goes on in the same way.
 
 use slotway_common::command::TABLE;
 use slotway_common::resp::Parser;
 use slotway_common::resp::request::{Limits, Parsed};
 
+use super::refusal::slots_of_frame;
 use super::{Action, Core, UpstreamId};
 use crate::counters::Source;
-use crate::upstream::{MANY_SLOTS, Owner};
+use crate::transaction::with_unknown_scripts;
+use crate::upstream::{Entry, MANY_SLOTS, Owner};
 
-/// A script that is to be loaded on a shard for a call that waits.
+/// Scripts that are to be loaded on a shard for a call that waits.
 #[derive(Clone, Debug)]
-pub struct UnknownScript {
-    pub digest: Vec<u8>,
-    /// Position of the shard that does not know it.
+pub struct UnknownScripts {
+    pub digests: Vec<Vec<u8>>,
+    /// Position of the shard that does not know them.
     pub shard: usize,
     upstream: UpstreamId,
-    slot: u16,
+    slots: Vec<u16>,
+}
+
+/// What calls a script by its digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    Script,
+    Transaction,
+}
+
+fn caller(entry: &Entry) -> Option<Caller> {
+    let command = TABLE.get(usize::from(entry.command))?;
+    let is_one = matches!(entry.owner, Owner::Client { .. }) && entry.slot != MANY_SLOTS;
+    match command.name {
+        "slotway-exec" => Some(Caller::Transaction),
+        name if name.starts_with("evalsha") && is_one => Some(Caller::Script),
+        _ => None,
+    }
 }
 
 impl Core {
@@ -27,40 +47,51 @@ impl Core {
     #[cold]
     pub(super) fn is_unknown_script(&self, upstream: UpstreamId) -> bool {
         let entry = self.upstreams.get(upstream).and_then(|upstream| upstream.front());
-        entry.is_some_and(|entry| {
-            let command = TABLE.get(usize::from(entry.command));
-            matches!(entry.owner, Owner::Client { .. })
-                && entry.slot != MANY_SLOTS
-                && command.is_some_and(|command| command.name.starts_with("evalsha"))
-        })
+        entry.is_some_and(|entry| caller(entry).is_some())
     }
 
-    /// Takes the reply of a shard that does not know the script of its oldest request.
+    /// Takes the reply of a shard that does not know the scripts of its oldest request.
     #[cold]
     pub(super) fn unknown_script(&mut self, upstream_id: UpstreamId, reply: &[u8]) {
         let Some(upstream) = self.upstreams.get_mut(upstream_id) else { return };
-        let frame = upstream.front_frame().to_vec();
+        let mut frame = upstream.front_frame().to_vec();
         let shard = upstream.shard;
         let Some((mut entry, sent_at)) = upstream.take() else { return };
-        let slot = entry.slot;
-        if entry.searched {
+        let is_transaction = caller(&entry) == Some(Caller::Transaction);
+        if entry.searched && !is_transaction {
             self.counters.error(Source::Upstream);
             self.count(&entry, sent_at);
             self.pass_on(entry.owner, reply, true);
-            self.forgive(upstream_id, slot);
+            self.forgive(upstream_id, entry.slot);
             return;
         }
         entry.searched = true;
-        let digest = digest_of(&frame);
-        self.hold_refused(upstream_id, slot, frame, entry);
+        let slots = match entry.slot {
+            MANY_SLOTS => slots_of_frame(&frame, entry.command, 0),
+            slot => vec![slot],
+        };
+        let digests = if is_transaction {
+            frame = with_unknown_scripts(&frame);
+            digests_of(reply)
+        } else {
+            vec![digest_of(&frame)]
+        };
         // A call without keys goes to the owner of slot 0 when it is sent again.
-        let shard = self.view.owner(slot).unwrap_or(shard);
-        self.actions.push(Action::FindScript(UnknownScript { digest, shard, upstream: upstream_id, slot }));
+        let shard = slots.first().and_then(|slot| self.view.owner(*slot)).unwrap_or(shard);
+        self.hold_refused(upstream_id, &slots, frame, entry);
+        self.actions.push(Action::FindScripts(UnknownScripts {
+            digests,
+            shard,
+            upstream: upstream_id,
+            slots,
+        }));
     }
 
-    /// The script has been loaded, or nobody knows it: the call is made again.
-    pub fn script_found(&mut self, unknown: &UnknownScript) {
-        self.resume_held(unknown.upstream, unknown.slot);
+    /// The scripts have been loaded, or nobody knows them: the call is made again.
+    pub fn scripts_found(&mut self, unknown: &UnknownScripts) {
+        for slot in &unknown.slots {
+            self.resume_held(unknown.upstream, *slot);
+        }
     }
 }
 
@@ -72,4 +103,10 @@ fn digest_of(frame: &[u8]) -> Vec<u8> {
         Ok(Parsed::Frame(_)) => parser.args(frame).at(1).to_vec(),
         _ => Vec::new(),
     }
+}
+
+/// The digests that the refusal of a transaction names.
+fn digests_of(reply: &[u8]) -> Vec<Vec<u8>> {
+    let words = reply.split(|byte| byte.is_ascii_whitespace()).skip(1);
+    words.filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
 }

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use slotway_common::error::Error;
 use slotway_common::resp::{Reply, Value};
 
-use super::asking::{ask_all, ask_all_reachable, ask_each, decode, frame, plain, successful, values};
-use crate::core::{Job, UnknownScript};
+use super::asking::{
+    ask_all, ask_all_apart, ask_all_reachable, ask_each, decode, frame, plain, successful, values,
+};
+use crate::core::{Job, UnknownScripts};
 use crate::worker::Worker;
 
 /// Passes the command to every shard. All must take it; the reply is a shard's.
@@ -48,12 +50,12 @@ pub(super) async fn exists(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>
     Ok(())
 }
 
-/// Ends what runs on any shard.
+/// Ends what runs on any shard. It is told over a connection of its own, since what is slow holds up what it came over.
 pub(super) async fn kill(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let words: Vec<&[u8]> = job.args.args().iter().collect();
     let mut refusal: Option<Error> = None;
     let mut killed = false;
-    for (_, answer) in ask_all_reachable(worker, &words).await {
+    for (_, answer) in ask_all_apart(worker, &words).await {
         match answer.and_then(successful) {
             Ok(_) => killed = true,
             // What keeps a script from ending says more than that there is none.
@@ -70,19 +72,21 @@ pub(super) async fn kill(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     }
 }
 
-/// Looks for a script on all shards and loads it on one that does not know it, then has the call go on that waits.
-pub(crate) async fn find(worker: Rc<Worker>, unknown: UnknownScript) {
-    let words: [&[u8]; 3] = [b"SLOTWAY", b"SCRIPT", &unknown.digest];
-    let mut text = None;
-    for (_, answer) in ask_all_reachable(&worker, &words).await {
-        if let Ok(Value::Bulk(found)) = answer.and_then(|reply| decode(&reply)) {
-            text = Some(found);
+/// Looks for scripts on all shards and loads them on one that does not know them, then has the call go on that waits.
+pub(crate) async fn find(worker: Rc<Worker>, unknown: UnknownScripts) {
+    for digest in &unknown.digests {
+        let words: [&[u8]; 3] = [b"SLOTWAY", b"SCRIPT", digest];
+        let mut text = None;
+        for (_, answer) in ask_all_reachable(&worker, &words).await {
+            if let Ok(Value::Bulk(found)) = answer.and_then(|reply| decode(&reply)) {
+                text = Some(found);
+            }
+        }
+        if let Some(text) = text {
+            let load = (plain(unknown.shard), frame(&[b"SCRIPT", b"LOAD", &text]));
+            // If that fails, the call is answered as the shard answers it.
+            let _ = ask_each(&worker, &[load]).await;
         }
     }
-    if let Some(text) = text {
-        let load = (plain(unknown.shard), frame(&[b"SCRIPT", b"LOAD", &text]));
-        // If that fails, the call is answered as the shard answers it.
-        let _ = ask_each(&worker, &[load]).await;
-    }
-    worker.with(|core| core.script_found(&unknown));
+    worker.with(|core| core.scripts_found(&unknown));
 }

@@ -186,8 +186,8 @@ fn perform(worker: &Rc<Worker>, core: &mut Core, action: Action) {
                 worker.with(|core| core.release(detention));
             });
         }
-        Action::FindScript(unknown) => {
-            spawn_local(jobs::find_script(Rc::clone(worker), unknown));
+        Action::FindScripts(unknown) => {
+            spawn_local(jobs::find_scripts(Rc::clone(worker), unknown));
         }
         Action::Monitor(line) => worker.context.fleet.show(line),
         Action::MonitorLeft(id) => worker.forget_monitor(id),

@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
 use super::{Call, Handler};
 use crate::script::{Arguments, Kill, Rights, Script, Step};
+use crate::session::Session;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -50,7 +52,9 @@ fn evalsha(call: &mut Call<'_>) -> Result<(), Error> {
     match call.node.scripts.of_digest(call.args.at(1)).cloned() {
         Some(script) => run(call, &script, arguments),
         None => {
-            refuse_keys(call, arguments);
+            if !call.session.nested {
+                refuse_slots(call.session, arguments.keys);
+            }
             Err(no_script())
         }
     }
@@ -61,15 +65,15 @@ fn no_script() -> Error {
 }
 
 /// A proxy that is told of a script that is not here looks for it elsewhere, loads it here and tries again. Until then
-/// nothing may overtake the call: its slots stay refused.
-fn refuse_keys(call: &mut Call<'_>, arguments: Arguments<'_>) {
-    if call.session.internal.is_none() || call.session.nested {
+/// nothing may overtake the call: the slots of its keys stay refused.
+pub(super) fn refuse_slots(session: &mut Session, keys: Args<'_>) {
+    if session.internal.is_none() {
         return;
     }
-    for key in arguments.keys.iter() {
+    for key in keys.iter() {
         let slot = slot_of(key);
-        if !call.session.refused.contains(&slot) {
-            call.session.refused.push(slot);
+        if !session.refused.contains(&slot) {
+            session.refused.push(slot);
         }
     }
 }
@@ -85,25 +89,18 @@ fn run(call: &mut Call<'_>, script: &Rc<Script>, arguments: Arguments<'_>) -> Re
 pub(super) fn follow(call: &mut Call<'_>, mut run: crate::script::Run) -> Result<(), Error> {
     let threshold = call.node.scripts.threshold;
     let db = call.session.db;
-    let mut step = run.start(call.engine, call.node, call.session, threshold);
-    loop {
-        match step {
-            Step::Ended(outcome) => {
-                call.session.db = db;
-                let is_function = run.is_function;
-                let (result, machine) = run.finish(outcome, call.node, &mut call.reply);
-                call.node.scripts.give_back(machine, is_function);
-                return result;
-            }
-            // What is part of a transaction cannot wait: everybody waits for it.
-            Step::Slow if call.session.nested => {
-                step = run.resume(false, call.engine, call.node, call.session);
-            }
-            Step::Slow => {
-                call.node.scripts.suspended.take_over(run, &call.args, call.session);
-                call.session.db = db;
-                return Ok(());
-            }
+    match run.start(call.engine, call.node, call.session, threshold) {
+        Step::Ended(outcome) => {
+            call.session.db = db;
+            let is_function = run.is_function;
+            let (result, machine) = run.finish(outcome, call.node, &mut call.reply);
+            call.node.scripts.give_back(machine, is_function);
+            result
+        }
+        Step::Slow => {
+            call.node.log.hand_over_before_batch();
+            call.node.scripts.suspended.take_over(run, &call.args, db, call.session);
+            Ok(())
         }
     }
 }

@@ -57,7 +57,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Moved { slot: *slot, address: address.ok_or_else(down)? });
         }
     }
-    transaction::run(call.engine, call.node, call.session, queued.batch(), call.reply.buffer())
+    transaction::run(call.engine, call.node, call.session, queued.batch(), None, call.reply.buffer())
 }
 
 fn watch(call: &mut Call<'_>) -> Result<(), Error> {
@@ -88,14 +88,23 @@ pub(super) fn token(bytes: &[u8]) -> Result<u64, Error> {
     parse_i64(bytes).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)
 }
 
-/// `SLOTWAY-EXEC <watch> <database> <commands> <count> <key>…`: the commands as requests that lie one after the other,
-/// their number, negative if some may need memory, and a key of each of their slots, so that all are checked before
-/// anything runs. The watch is empty where there is none.
+/// `SLOTWAY-EXEC <watch> <database> <commands> <count> <scripts> <key>…`: the commands as requests that lie one after the
+/// other, their number, negative if some may need memory, and a key of each of their slots, so that all are checked before
+/// anything runs. The watch is empty where there is none. Where `scripts` is not empty, nothing runs either if a script is
+/// called that is not here: the reply is `NOSCRIPT` with the digests, and the slots stay refused (see
+/// [`super::script::refuse_slots`]).
 fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let args = call.args;
     let db = super::generic::database(args.at(2)).ok().filter(|db| *db < DATABASES);
     let count = parse_i64(args.at(4)).ok_or(Error::NotInteger)?;
     let batch = Batch { frames: args.at(3), count: count.unsigned_abs() as usize, needs_memory: count < 0 };
+    if !args.at(5).is_empty() {
+        let unknown = batch.unknown_scripts(&call.node.scripts);
+        if !unknown.is_empty() {
+            super::script::refuse_slots(call.session, args.rest(6));
+            return Err(Error::Line(format!("NOSCRIPT {}", unknown.join(" ")).into()));
+        }
+    }
     if !args.at(1).is_empty() {
         let token = token(args.at(1))?;
         call.session.tokens.remove(&token);
@@ -104,10 +113,8 @@ fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
-    let before = std::mem::replace(&mut call.session.db, db.ok_or(Error::Syntax)?);
-    let result = transaction::run(call.engine, call.node, call.session, batch, call.reply.buffer());
-    call.session.db = before;
-    result
+    let database = Some(db.ok_or(Error::Syntax)?);
+    transaction::run(call.engine, call.node, call.session, batch, database, call.reply.buffer())
 }
 
 /// `SLOTWAY-WATCH <watch> <key>…`

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slotway_common::error::Error;
-use slotway_common::resp::{Args, Protocol, Reply};
+use slotway_common::resp::{Args, Reply};
 use tokio::sync::Notify;
 
 use super::run::{Run, Step};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
+use crate::transaction::{self, Rest};
 
 const CALL_SCRIPT_KILL: &str =
     "Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
@@ -25,7 +26,7 @@ pub struct Suspended {
     /// Whether the run is one of a function; kept beside it while it runs its slice.
     is_function: bool,
     /// By the client's number, until its connection takes them.
-    replies: BTreeMap<u64, Vec<u8>>,
+    replies: BTreeMap<u64, Ended>,
     /// There is something to go on with.
     pub news: Rc<Notify>,
 }
@@ -34,11 +35,19 @@ struct Slow {
     run: Run,
     /// The call.
     words: Vec<Vec<u8>>,
-    /// The state of the caller, which its commands run with.
-    session: Session,
-    /// The caller's protocol.
-    protocol: Protocol,
+    /// The caller's connection, as soon as it has lent it: what runs for it meanwhile uses and changes it.
+    session: Option<Session>,
+    /// The caller's database, which the script may leave.
+    database: usize,
+    /// The transaction that the call is part of.
+    rest: Option<Rest>,
     killed: bool,
+}
+
+/// What a connection gets when its script has ended.
+pub struct Ended {
+    pub reply: Vec<u8>,
+    pub session: Session,
 }
 
 /// What SCRIPT KILL or FUNCTION KILL is for.
@@ -62,21 +71,35 @@ impl Suspended {
         Error::Busy(if self.is_function { CALL_FUNCTION_KILL } else { CALL_SCRIPT_KILL }.into())
     }
 
-    /// Takes over a run that is slow; its caller waits.
-    pub fn take_over(&mut self, run: Run, args: &Args<'_>, session: &mut Session) {
+    /// Takes over a run that is slow; its caller waits. `database` is the one that the script was called in.
+    pub fn take_over(&mut self, run: Run, args: &Args<'_>, database: usize, session: &mut Session) {
         let name = &run.name;
         tracing::warn!("{name} runs for {:.1?} already: others are answered BUSY", run.started.elapsed());
-        let mut own = Session::new(session.client.clone(), session.authenticated);
-        (own.db, own.internal) = (session.db, session.internal.clone());
         self.is_function = run.is_function;
         let words = args.iter().map(<[u8]>::to_vec).collect();
-        self.slow = Some(Slow { run, words, session: own, protocol: session.protocol, killed: false });
+        self.slow = Some(Slow { run, words, session: None, database, rest: None, killed: false });
         session.wait_for_script();
+    }
+
+    /// What is to run when the script has ended that was just taken over.
+    pub fn add_rest(&mut self, rest: Rest) {
+        if let Some(slow) = &mut self.slow {
+            slow.rest = Some(rest);
+        }
+    }
+
+    /// Lends the caller's state to its script until that has ended.
+    pub fn lend(&mut self, session: &mut Session) {
+        let Some(slow) = self.slow.as_mut().filter(|slow| slow.session.is_none()) else { return };
+        let mut waiting = Session::new(session.client.clone(), session.authenticated);
+        (waiting.internal, waiting.protocol) = (session.internal.clone(), session.protocol);
+        waiting.wait_for_script();
+        slow.session = Some(std::mem::replace(session, waiting));
         self.news.notify_one();
     }
 
-    /// The reply of a client's script, once it has ended.
-    pub fn take_reply(&mut self, client: u64) -> Option<Vec<u8>> {
+    /// The reply of a client's script, and what was lent to it, once it has ended.
+    pub fn take_ended(&mut self, client: u64) -> Option<Ended> {
         self.replies.remove(&client)
     }
 
@@ -114,33 +137,55 @@ impl Suspended {
 /// Goes on with the slow script for a slice; true when there is still one.
 pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
     let Some(mut slow) = node.scripts.suspended.slow.take() else { return false };
-    match slow.run.resume(slow.killed, engine, node, &mut slow.session) {
+    let Some(session) = &mut slow.session else {
+        node.scripts.suspended.slow = Some(slow);
+        return true;
+    };
+    let outcome = match slow.run.resume(slow.killed, engine, node, session) {
         Step::Slow => {
             node.scripts.suspended.slow = Some(slow);
-            true
+            return true;
         }
-        Step::Ended(outcome) => {
-            let Slow { run, session, protocol, .. } = slow;
-            let is_function = run.is_function;
-            let mut out = Vec::new();
-            let mut reply = Reply::new(&mut out, protocol).with_budget(node.hot.reply_budget());
-            let (result, machine) = run.finish(outcome, node, &mut reply);
-            let exceeded = reply.is_exceeded();
-            node.scripts.give_back(machine, is_function);
-            if node.blocked.has_ready() {
-                crate::blocked::serve_ready(engine, node);
+        Step::Ended(outcome) => outcome,
+    };
+    let Slow { run, session: Some(mut session), database, mut rest, .. } = slow else { return false };
+    session.db = database;
+    let mut out = rest.as_mut().map(|rest| std::mem::take(&mut rest.replies)).unwrap_or_default();
+    let start = out.len();
+    let is_function = run.is_function;
+    let mut reply = Reply::new(&mut out, session.protocol).with_budget(node.hot.reply_budget());
+    let (result, machine) = run.finish(outcome, node, &mut reply);
+    let exceeded = reply.is_exceeded();
+    node.scripts.give_back(machine, is_function);
+    if let Err(error) = result {
+        out.truncate(start);
+        crate::dispatch::write_error(node, &error, &mut Reply::new(&mut out, session.protocol));
+    }
+    if let Some(mut rest) = rest {
+        rest.replies = out;
+        match transaction::go_on(engine, node, &mut session, rest) {
+            Some(replies) => out = replies,
+            None => {
+                // The next one is slow, too.
+                if let Some(slow) = &mut node.scripts.suspended.slow {
+                    slow.session = Some(session);
+                }
+                return true;
             }
-            if let Err(error) = result {
-                out.clear();
-                crate::dispatch::write_error(node, &error, &mut Reply::new(&mut out, protocol));
-            }
-            if exceeded {
-                session.client.kill();
-            } else if node.clients.get(session.client.id).is_some() {
-                node.scripts.suspended.replies.insert(session.client.id, out);
-                session.client.wake();
-            }
-            false
         }
     }
+    session.client.db.set(session.db);
+    if node.blocked.has_ready() {
+        crate::blocked::serve_ready(engine, node);
+    }
+    if node.clients.get(session.client.id).is_none() {
+        session.end_watches(engine);
+    } else if exceeded {
+        session.client.kill();
+    } else {
+        let client = session.client.clone();
+        node.scripts.suspended.replies.insert(client.id, Ended { reply: out, session });
+        client.wake();
+    }
+    false
 }

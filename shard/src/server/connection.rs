@@ -257,12 +257,13 @@ impl Connection {
     fn has_run(&mut self) -> bool {
         let server = self.server.clone();
         let shard = &mut *server.shard.borrow_mut();
-        let Some(reply) = shard.node.scripts.suspended.take_reply(self.session.client.id) else {
+        let Some(ended) = shard.node.scripts.suspended.take_ended(self.session.client.id) else {
             return false;
         };
+        self.session = ended.session;
         (self.session.scripting, self.session.suspended) = (false, false);
         let from = self.output.len();
-        self.output.extend_from_slice(&reply);
+        self.output.extend_from_slice(&ended.reply);
         self.ran = 1;
         if shard.node.log.is_on() {
             self.hold(shard, from);
@@ -374,7 +375,7 @@ impl Connection {
     /// Holds what was answered from there on until the log has all that was done so far.
     fn hold(&mut self, shard: &Shard, from: usize) {
         let log = &shard.node.log;
-        let sequence = log.sequence();
+        let sequence = log.seen();
         if sequence > log.released() && !crate::log::replies_at_once() {
             self.held.add(from, sequence, self.ran);
         }
@@ -425,6 +426,9 @@ impl Connection {
                 );
                 used += frame.length;
                 self.ran += 1;
+                if self.session.scripting {
+                    shard.node.scripts.suspended.lend(&mut self.session);
+                }
                 if self.session.suspended || self.session.client.blocked.get() {
                     return self.stop(used, Stop::Closing);
                 }
@@ -461,7 +465,10 @@ impl Connection {
                     }
                     used += length;
                     self.ran += 1;
-                    if self.session.client.blocked.get() {
+                    if self.session.scripting {
+                        shard.node.scripts.suspended.lend(&mut self.session);
+                    }
+                    if self.session.suspended || self.session.client.blocked.get() {
                         return self.stop(used, Stop::Closing);
                     }
                     if self.session.closing {
@@ -562,8 +569,11 @@ impl Drop for Connection {
             shard.node.clients.remove(self.session.client.id);
             shard.node.monitors.remove(self.session.client.id);
             shard.node.pubsub.forget(&self.session.client);
-            self.session.end_watches(&mut shard.engine);
             let Shard { engine, node } = &mut *shard;
+            self.session.end_watches(engine);
+            if let Some(mut ended) = node.scripts.suspended.take_ended(self.session.client.id) {
+                ended.session.end_watches(engine);
+            }
             crate::blocked::forget(engine, node, self.session.client.id);
         }
     }

@@ -149,7 +149,7 @@ impl Proxy {
             // States are followed as they are made; nothing stops reading, and nobody monitors.
             Action::Refresh
             | Action::Read(_)
-            | Action::FindScript(_)
+            | Action::FindScripts(_)
             | Action::Monitor(_)
             | Action::MonitorLeft(_) => {}
         }
