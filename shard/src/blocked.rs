@@ -34,6 +34,8 @@ pub enum Awaited {
 }
 
 impl Awaited {
+    const ALL: [Self; 4] = [Self::List, Self::SortedSet, Self::Stream, Self::Group];
+
     /// Whether a value is of the type that is waited for.
     fn fits(self, record: &Record) -> bool {
         let is = |wanted: fn(&Object) -> bool| record.value().is_some_and(wanted);
@@ -83,13 +85,54 @@ struct Waiter {
     array: bool,
 }
 
+/// Those who wait for a key.
+#[derive(Default)]
+struct Queue {
+    /// Their numbers, which grow: first come, first served.
+    ids: VecDeque<u64>,
+    /// How many wait for what.
+    kinds: [usize; Awaited::ALL.len()],
+}
+
+impl Queue {
+    fn add(&mut self, id: u64, awaited: Awaited) -> bool {
+        // It is the newest, so a key that it names twice is at the end.
+        let is_new = self.ids.back() != Some(&id);
+        if is_new {
+            self.ids.push_back(id);
+            self.kinds[awaited as usize] += 1;
+        }
+        is_new
+    }
+
+    fn remove(&mut self, id: u64, awaited: Awaited) -> bool {
+        let Ok(place) = self.ids.binary_search(&id) else { return false };
+        self.ids.remove(place);
+        self.kinds[awaited as usize] -= 1;
+        true
+    }
+
+    /// The first behind `id`.
+    fn after(&self, id: u64) -> Option<u64> {
+        self.ids.get(self.ids.partition_point(|other| *other <= id)).copied()
+    }
+
+    /// Whether somebody here is concerned by what the key holds now. A group's waiters are told, too, when their stream is gone.
+    fn concerns(&self, found: Option<&Record>) -> bool {
+        Awaited::ALL.into_iter().any(|awaited| {
+            self.kinds[awaited as usize] > 0
+                && (awaited == Awaited::Group || found.is_some_and(|record| awaited.fits(record)))
+        })
+    }
+}
+
 /// All who wait on a shard.
 #[derive(Default)]
 pub struct Blocked {
     waiters: BTreeMap<u64, Waiter>,
     /// By the number of the connection and that of the wait, if it is a proxy's.
     by_client: BTreeMap<(u64, Option<u64>), u64>,
-    by_key: HashMap<(DbIndex, Box<[u8]>), VecDeque<u64>>,
+    by_key: HashMap<(DbIndex, Box<[u8]>), Queue>,
     deadlines: BTreeSet<(i64, u64)>,
     /// Keys that may have what somebody waits for.
     ready: VecDeque<(DbIndex, Box<[u8]>)>,
@@ -178,8 +221,7 @@ pub fn add(
     let id = blocked.last;
     for key in want.keys.iter().filter_map(|index| args.get(*index)) {
         let waiting = blocked.by_key.entry((session.db, key.as_slice().into())).or_default();
-        if !waiting.contains(&id) {
-            waiting.push_back(id);
+        if waiting.add(id, want.awaited) {
             engine.add_interest(slot_of(key));
         }
     }
@@ -216,11 +258,10 @@ fn remove(engine: &mut Engine, node: &mut Node, id: u64) -> Option<Waiter> {
     for key in waiter.keys.iter().filter_map(|index| waiter.args.get(*index)) {
         let entry = (waiter.db, Box::from(key.as_slice()));
         let Some(waiting) = blocked.by_key.get_mut(&entry) else { continue };
-        if let Some(place) = waiting.iter().position(|other| *other == id) {
-            waiting.remove(place);
+        if waiting.remove(id, waiter.awaited) {
             engine.drop_interest(slot_of(key));
         }
-        if waiting.is_empty() {
+        if waiting.ids.is_empty() {
             blocked.by_key.remove(&entry);
         }
     }
@@ -304,11 +345,15 @@ pub fn slot_left(engine: &mut Engine, node: &mut Node, slot: Slot) {
 /// Serves those who wait for keys that have been written.
 #[cold]
 pub fn serve_ready(engine: &mut Engine, node: &mut Node) {
-    while let Some((db, key)) = node.blocked.ready.pop_front() {
-        let waiting = node.blocked.by_key.get(&(db, key.clone())).cloned().unwrap_or_default();
-        for id in waiting {
-            let at = Key::new(&key);
-            let found = engine.peek_record(db, &at);
+    while let Some(entry) = node.blocked.ready.pop_front() {
+        let (db, key) = (entry.0, &*entry.1);
+        let (mut last, newest) = (0, node.blocked.last);
+        // As long as there is something for one of those who are left: most of many go on waiting.
+        while let Some(waiting) = node.blocked.by_key.get(&entry) {
+            let found = engine.peek_record(db, &Key::new(key));
+            let next = waiting.after(last).filter(|id| *id <= newest && waiting.concerns(found));
+            let Some(id) = next else { break };
+            last = id;
             let Some(waiter) = node.blocked.waiters.get(&id) else { continue };
             let fits = found.is_some_and(|record| waiter.awaited.fits(record));
             if !fits {
@@ -320,7 +365,7 @@ pub fn serve_ready(engine: &mut Engine, node: &mut Node) {
                 }
                 continue;
             }
-            serve(engine, node, id, &key);
+            serve(engine, node, id, key);
         }
     }
 }

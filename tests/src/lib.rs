@@ -5,8 +5,10 @@
 //! RESP client.
 
 pub mod client;
+pub mod client_scripts;
 pub mod cluster;
 pub mod control;
+pub mod crowd;
 pub mod differential;
 pub mod dumps;
 pub mod folder;

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use slotway_common::resp::Value;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
+use slotway_tests::crowd::Crowd;
 use slotway_tests::differential::{self, Plan, Subject, blocking};
 use slotway_tests::history::tag_of;
+use slotway_tests::process::resident_bytes;
 use slotway_tests::wait::wait_until;
 use slotway_tests::{Client, Site};
 
@@ -132,6 +134,30 @@ fn cluster_key(client: &mut Client) -> String {
         .map(|number| format!("key{number}"))
         .find(|key| !client.call(&["GET", key]).unwrap().is_error())
         .unwrap()
+}
+
+/// On a shard, and through a proxy, which has one connection a worker for all of them.
+#[test]
+fn ten_thousand_clients_wait_for_little_memory_and_are_served_in_their_order() {
+    const MOST_BYTES: u64 = 20 * 1024;
+    for through_proxy in [true, false] {
+        let cluster = Cluster::start().unwrap();
+        let key = "queue";
+        let home = (0..3)
+            .position(|shard| !cluster.shard_client(shard).unwrap().call(&["LLEN", key]).unwrap().is_error());
+        let node = &cluster.layout().nodes[home.unwrap()];
+        let (address, server) = match through_proxy {
+            true => (cluster.endpoint(), cluster.process_id("proxy-0")),
+            false => (node.address, cluster.process_id(&node.id)),
+        };
+        let before = resident_bytes(server);
+        let mut crowd = Crowd::connect(address, 10_000).unwrap();
+        crowd.wait_for(key).unwrap();
+        let each = resident_bytes(server).saturating_sub(before) / crowd.len() as u64;
+        println!("{each} bytes for each of {} clients, through the proxy: {through_proxy}", crowd.len());
+        assert!(each < MOST_BYTES, "{each} bytes a client");
+        crowd.serve(key).unwrap();
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod report;
 mod sequences;
 mod servers;
 mod throughput;
+mod waiting;
 
 use std::path::PathBuf;
 
@@ -65,6 +66,8 @@ enum Part {
     Idle,
     /// PUBLISH to 100 subscribers, through the proxy with three shards and at redis-server.
     Messages,
+    /// Clients that wait in BLPOP: memory, and CPU meanwhile.
+    Waiting,
 }
 
 /// How much is measured.
@@ -106,6 +109,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Messages) {
         report.messages = Some(messages::measure(&options, &effort).context("PUBLISH to many subscribers")?);
+    }
+    if wanted(Part::Waiting) {
+        report.waiting = waiting::measure(&options, &effort).context("clients that wait")?;
     }
     println!("{}", report.text());
     if let Some(folder) = arguments.json.parent() {

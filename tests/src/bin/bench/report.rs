@@ -11,6 +11,7 @@ use crate::memory::Shape;
 use crate::messages::Messages;
 use crate::sequences::Sequence;
 use crate::throughput::{Comparison, DEPTHS, Figures};
+use crate::waiting::Waiting;
 
 /// Everything that was measured. Parts that were left out are empty.
 #[derive(Serialize)]
@@ -22,6 +23,7 @@ pub struct Report {
     pub memory: Vec<Shape>,
     pub idle: Option<Idle>,
     pub messages: Option<Messages>,
+    pub waiting: Vec<Waiting>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +64,7 @@ impl Report {
             memory: Vec::new(),
             idle: None,
             messages: None,
+            waiting: Vec::new(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Report {
         self.sequences_table(&mut text);
         self.memory_table(&mut text);
         self.idle_table(&mut text);
+        self.waiting_table(&mut text);
         self.targets_table(&mut text);
         text
     }
@@ -133,6 +137,33 @@ impl Report {
         let mut rows = vec![["proxy", "connected", "after a SET and a GET"].map(str::to_owned)];
         for cost in [&idle.ours, &idle.theirs] {
             rows.push([cost.name.to_owned(), format!("{:.0}", cost.connected), format!("{:.0}", cost.used)]);
+        }
+        table(text, &rows);
+    }
+
+    fn waiting_table(&self, text: &mut String) {
+        let Some(first) = self.waiting.first() else { return };
+        let _ = writeln!(text, "\n{} clients that wait in BLPOP\n", first.clients);
+        let mut rows = vec![
+            [
+                "server",
+                "bytes a client",
+                "in shards behind",
+                "CPU ms/s before",
+                "while they wait",
+                "served in s",
+            ]
+            .map(str::to_owned),
+        ];
+        for waiting in &self.waiting {
+            rows.push([
+                waiting.name.to_owned(),
+                format!("{:.0}", waiting.bytes),
+                format!("{:.0}", waiting.bytes_behind),
+                format!("{:.2}", waiting.idle_cpu),
+                format!("{:.2}", waiting.waiting_cpu),
+                format!("{:.2}", waiting.served),
+            ]);
         }
         table(text, &rows);
     }
