@@ -8,6 +8,7 @@ import sys
 import threading
 
 import redis
+from checks import equal, fails
 from redis.exceptions import LockError, LockNotOwnedError, NoScriptError, ResponseError
 
 host, port = sys.argv[1], int(sys.argv[2])
@@ -16,18 +17,6 @@ protocol = int(sys.argv[3]) if len(sys.argv) > 3 else 2
 
 def connect():
     return redis.Redis(host=host, port=port, protocol=protocol, decode_responses=True)
-
-
-def equal(got, wanted):
-    assert got == wanted, f"got {got!r}, wanted {wanted!r}"
-
-
-def fails(error, call, *arguments, **options):
-    try:
-        call(*arguments, **options)
-    except error as found:
-        return str(found)
-    raise AssertionError(f"{call} does not fail with {error}")
 
 
 r = connect()

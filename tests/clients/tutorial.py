@@ -8,6 +8,7 @@ import threading
 import time
 
 import redis
+from checks import equal
 
 host, port = sys.argv[1], int(sys.argv[2])
 protocol = int(sys.argv[3]) if len(sys.argv) > 3 else 2
@@ -15,10 +16,6 @@ protocol = int(sys.argv[3]) if len(sys.argv) > 3 else 2
 
 def connect(**options):
     return redis.Redis(host=host, port=port, protocol=protocol, decode_responses=True, **options)
-
-
-def equal(got, wanted):
-    assert got == wanted, f"got {got!r}, wanted {wanted!r}"
 
 
 r = connect()

@@ -2,54 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use slotway_tests::programs::client_libraries;
+use slotway_tests::client_scripts::{self, python};
 use slotway_tests::{Cluster, Plan, RedisServer};
 
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
-}
-
-/// Runs a script, which prints `ok` at its end.
-fn run(mut command: Command) {
-    let output = command.stdin(Stdio::null()).output().expect("the script's interpreter starts");
-    let text = String::from_utf8_lossy(&[output.stdout.clone(), output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{command:?}: {text}");
-    assert!(output.stdout.ends_with(b"ok\n"), "{command:?}: {text}");
-}
-
 fn redis_py(address: SocketAddr, protocol: u8) {
-    let mut command = Command::new(client_libraries().join("venv/bin/python"));
-    command.arg(script("tutorial.py")).args([
-        address.ip().to_string(),
-        address.port().to_string(),
-        protocol.to_string(),
-    ]);
-    run(command);
+    python("tutorial.py", address, &[&protocol.to_string()]);
 }
 
 fn node(address: SocketAddr) {
-    let libraries = client_libraries();
-    if !libraries.join("node_modules").is_dir() {
-        eprintln!("there is no Node.js here: not tested");
-        return;
-    }
-    let mut command = Command::new("node");
-    command
-        .arg(script("tutorial.mjs"))
-        .arg(libraries)
-        .args([address.ip().to_string(), address.port().to_string()]);
-    run(command);
+    client_scripts::node("tutorial.mjs", address);
 }
 
 /// Locks, rate limiters and the like, as redis-py and others write them with scripts.
 fn lua_scripts(address: SocketAddr, protocol: &str) {
-    let mut command = Command::new(client_libraries().join("venv/bin/python"));
-    let (host, port) = (address.ip().to_string(), address.port().to_string());
-    command.arg(script("lua_scripts.py")).args([host.as_str(), port.as_str(), protocol]);
-    run(command);
+    python("lua_scripts.py", address, &[protocol]);
 }
 
 #[test]
@@ -85,13 +53,7 @@ fn redis_py_s_cluster_client_works_on_the_shards() {
     let cluster = Cluster::start_with(&Plan { proxies: 0, ..Plan::default() }).unwrap();
     let seed = cluster.layout().nodes[1].address;
     for protocol in ["2", "3"] {
-        let mut command = Command::new(client_libraries().join("venv/bin/python"));
-        command.arg(script("cluster.py")).args([
-            seed.ip().to_string().as_str(),
-            seed.port().to_string().as_str(),
-            protocol,
-        ]);
-        run(command);
+        python("cluster.py", seed, &[protocol]);
         for shard in 0..3 {
             cluster.shard_client(shard).unwrap().run("FLUSHALL").unwrap();
         }
