@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::acl::StoredUser;
 use crate::settings::StoredText;
 use crate::topology::{self, SlotRanges, Topology};
 
@@ -54,6 +55,12 @@ pub struct ClusterState {
     /// The generation at which the libraries were last changed.
     #[serde(default)]
     pub functions_version: u64,
+    /// The users that were made or changed, by name.
+    #[serde(default)]
+    pub users: Vec<StoredUser>,
+    /// The generation at which they were last changed.
+    #[serde(default)]
+    pub users_version: u64,
     /// What the last proposals came to, oldest first.
     answered: Vec<(String, Outcome)>,
 }

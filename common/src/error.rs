@@ -77,6 +77,14 @@ impl Error {
         }
     }
 
+    /// The error of an EXEC that is refused for this reason.
+    #[must_use]
+    pub fn of_exec(&self) -> Self {
+        let reason = self.text();
+        let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+        Self::ExecAbort(format!("Transaction discarded because of: {reason}").into())
+    }
+
     fn text(&self) -> Cow<'_, str> {
         let with = |prefix: &str, text: &str| Cow::Owned(format!("{prefix} {text}"));
         match self {

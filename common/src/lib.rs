@@ -2,6 +2,7 @@
 //! What the proxy, the shard and the operator command share: the wire protocol, hash slots, the
 //! command table, cluster types, metrics and everything that is taken from the operating system.
 
+pub mod acl;
 pub mod admin;
 pub mod cluster_file;
 pub mod cluster_state;

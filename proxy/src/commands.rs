@@ -4,6 +4,7 @@
 //! until the replies of its earlier commands are there, then the job runs by itself and ends with
 //! [`Core::finish`](crate::core::Core::finish).
 
+mod acl;
 pub(crate) mod client_line;
 pub(crate) mod connection;
 pub(crate) mod monitor;
@@ -75,7 +76,9 @@ fn answer(command: &Command) -> Option<Answer> {
     if command.name == "command" || command.name.starts_with("command|") {
         return Some(describe);
     }
-    connection::answer(command.name).or_else(|| transactions::answer(command.name))
+    acl::answer(command.name)
+        .or_else(|| connection::answer(command.name))
+        .or_else(|| transactions::answer(command.name))
 }
 
 /// Begins a command of the proxy.

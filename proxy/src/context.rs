@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use slotway_common::acl::AclLog;
 use slotway_common::admin::Pulse;
 use slotway_common::handshake::Identity;
 use slotway_common::secret::Secret;
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use crate::core::Budgets;
 use crate::counters::Counters;
 use crate::fleet::Fleet;
+use crate::users::KnownUsers;
 
 /// Shared by all threads.
 pub struct Context {
@@ -31,9 +33,12 @@ pub struct Context {
     /// Of each worker.
     pub counters: Vec<Arc<Counters>>,
     pub settings: Locked<KnownSettings>,
+    pub users: Locked<KnownUsers>,
+    /// What this process has denied to clients.
+    pub acl_log: Arc<Locked<AclLog>>,
     /// The newest topology that a shard has told, or the file's.
     pub topology: Locked<Arc<Topology>>,
-    /// Held while the settings are being changed.
+    /// Held while the settings or users are being changed.
     pub changing_settings: tokio::sync::Mutex<()>,
     /// Tells the control task that a shard knows a newer topology.
     pub refresh: Notify,
@@ -54,7 +59,7 @@ pub struct KnownSettings {
 }
 
 /// A value behind a mutex that is never held over anything that waits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Locked<T>(Mutex<T>);
 
 impl<T> Locked<T> {

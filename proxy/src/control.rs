@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use slotway_common::cluster_state::ClusterState;
 use slotway_common::internal::{CallError, Connection};
-use slotway_common::settings::StoredText;
+use slotway_common::settings::{Name, StoredText};
 use slotway_common::topology::Topology;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +23,7 @@ pub use monitors::watch as watch_for_monitors;
 
 use crate::context::Context;
 use crate::jobs::changed_settings;
+use crate::users::{self, StoredUsers};
 
 /// Time between two rounds that nobody asked for.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -54,7 +55,8 @@ pub async fn run(context: Arc<Context>, ready: impl Fn(bool)) {
         let began = Instant::now();
         control.round().await;
         loop {
-            let known = control.context.settings.lock().known;
+            let users_are_known = control.context.users.lock().version().is_some();
+            let known = control.context.settings.lock().known && users_are_known;
             ready(known);
             let context = Arc::clone(&control.context);
             let wait = if known { INTERVAL } else { PAUSE };
@@ -84,6 +86,8 @@ impl Control {
     async fn take_over_state(&self, state: &ClusterState) {
         self.take_over_topology(state.topology()).await;
         self.take_over(&Stored { version: state.settings_version, values: state.settings.clone() }).await;
+        let users = StoredUsers { version: state.users_version, users: state.users.clone() };
+        users::take_over(&self.context, users).await;
     }
 
     async fn take_over_topology(&self, topology: Topology) {
@@ -95,6 +99,7 @@ impl Control {
             if topology.is_of_another_cluster(&known.id) {
                 tracing::warn!(id = topology.id, "the cluster was founded anew");
                 self.context.settings.lock().version = 0;
+                self.context.users.lock().forget();
             }
             *known = Arc::new(topology);
         }
@@ -111,6 +116,8 @@ impl Control {
         };
         let topology = connection.call(&["SLOTWAY", "TOPOLOGY"]).await?;
         let settings = connection.call(&["SLOTWAY", "SETTINGS"]).await?;
+        let known = self.context.users.lock().version().map_or_else(String::new, |known| known.to_string());
+        let users = connection.call(&["SLOTWAY", "USERS", &known]).await?;
         self.connections.insert(node.to_owned(), connection);
         match Topology::from_json(topology.as_bytes().unwrap_or_default()) {
             Ok(topology) => self.take_over_topology(topology).await,
@@ -119,6 +126,11 @@ impl Control {
         match serde_json::from_slice::<Stored>(settings.as_bytes().unwrap_or_default()) {
             Ok(stored) => self.take_over(&stored).await,
             Err(error) => tracing::warn!(node, %error, "a shard told settings that cannot be used"),
+        }
+        match users.as_bytes().map(serde_json::from_slice::<StoredUsers>) {
+            Some(Ok(stored)) => users::take_over(&self.context, stored).await,
+            Some(Err(error)) => tracing::warn!(node, %error, "a shard told users that cannot be used"),
+            None => {}
         }
         Ok(())
     }
@@ -138,8 +150,9 @@ impl Control {
 
     /// Follows the newest settings that a shard has told.
     async fn take_over(&self, newest: &Stored) {
-        {
+        let password = {
             let mut settings = self.context.settings.lock();
+            let password = settings.values.text(Name::Requirepass).into_owned();
             if settings.known && newest.version <= settings.version {
                 return;
             }
@@ -151,8 +164,13 @@ impl Control {
             }
             settings.version = settings.version.max(newest.version);
             settings.known = true;
-        }
+            let new = settings.values.text(Name::Requirepass).into_owned();
+            (new != password).then_some(new)
+        };
         changed_settings(&self.context).await;
+        if let Some(password) = password {
+            users::require(&self.context, &password, newest.version).await;
+        }
     }
 }
 

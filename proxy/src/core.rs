@@ -7,6 +7,7 @@
 //! Within a turn of the event loop bytes only collect in buffers. At its end the driver calls [`Core::settle`] and
 //! then writes what [`Core::next_upstream`] and [`Core::next_session`] name, so that many clients share one write.
 
+mod acting;
 mod answer;
 mod ask;
 mod budget;
@@ -31,6 +32,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rand::Rng;
+use slotway_common::acl::{AclLog, Users};
 use slotway_common::command::Command;
 use slotway_common::platform::random;
 use slotway_common::resp::{Parser, Protocol};
@@ -45,6 +47,7 @@ pub(crate) use transaction::Unsent;
 pub use view::{ShardView, View};
 pub(crate) use waiting::Asked;
 
+use crate::context::Locked;
 use crate::counters::Counters;
 use crate::owned::OwnedArgs;
 use crate::places::Seq;
@@ -118,6 +121,12 @@ pub struct Core {
     pub now: u64,
     pub view: View,
     pub policy: Arc<Policy>,
+    /// Who may do what.
+    pub users: Arc<Users>,
+    /// Whether that is what the cluster says.
+    users_known: bool,
+    /// What this process has denied.
+    pub acl_log: Arc<Locked<AclLog>>,
     pub counters: Arc<Counters>,
     pub sessions: Slab<Session>,
     pub(crate) upstreams: Slab<Upstream>,
@@ -167,6 +176,9 @@ impl Core {
             now: 0,
             view: View::default(),
             policy: Arc::default(),
+            users: Arc::default(),
+            users_known: false,
+            acl_log: Arc::default(),
             counters: Arc::default(),
             sessions: Slab::default(),
             upstreams: Slab::default(),

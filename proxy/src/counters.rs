@@ -1,5 +1,6 @@
 //! What one worker counts.
 
+use slotway_common::acl::Reason;
 use slotway_common::cells;
 use slotway_common::command::Group;
 
@@ -41,6 +42,7 @@ cells! {
         counters budget_hits[budget: ["client", "upstream", "worker"]] "Times that a memory budget was used up.";
         counter protocol_errors "Requests that could not be framed.";
         counter authentication_failures "AUTH and HELLO with wrong credentials.";
+        counters denied[reason: Reason::ALL.into_iter().map(Reason::name)] "What users were denied, by what it was about.";
         counter messages_delivered "Messages of channels given to clients.";
         counter subscription_gaps "Channels and patterns that shards were told of again, because a slot moved or a connection broke: messages in between are lost.";
         gauge subscribed_names "Channels and patterns that clients listen to.";

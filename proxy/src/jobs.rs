@@ -1,5 +1,6 @@
 //! Commands of more than one step: they ask shards, or the other workers.
 
+mod acl;
 mod asking;
 mod blocking;
 mod clients;
@@ -74,6 +75,8 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "config|set" => config::set(worker, job, reply).await,
         "config|resetstat" => config::resetstat(worker, job, reply).await,
         "config|rewrite" => config::rewrite(reply),
+        "acl|setuser" | "acl|deluser" => acl::change(worker, job, reply).await,
+        "acl|log" => acl::log(worker, job, reply).await,
         "client|list" => clients::list(worker, job, reply).await,
         "client|kill" => clients::kill(worker, job, reply).await,
         "client|pause" => clients::pause(worker, job, reply).await,

@@ -22,6 +22,7 @@ mod session;
 pub mod slab;
 pub mod transaction;
 mod upstream;
+mod users;
 pub mod worker;
 
 #[cfg(test)]

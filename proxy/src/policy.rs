@@ -9,8 +9,8 @@ use crate::session::Session;
 pub struct Policy {
     /// Whether the settings were read from a shard; before that nobody can be let in.
     pub known: bool,
-    /// `requirepass`; none when it is empty.
-    pub password: Option<Vec<u8>>,
+    /// `acllog-max-len`.
+    pub acl_log: usize,
     /// `databases`.
     pub databases: u32,
     /// `proto-max-bulk-len`, in bytes.
@@ -70,11 +70,10 @@ impl Policy {
 
     /// The part of the settings that requests need.
     pub fn of(settings: &Settings) -> Self {
-        let password = settings.text(Name::Requirepass).into_owned();
         let limits = settings.output_limits();
         Self {
             known: true,
-            password: (!password.is_empty()).then_some(password),
+            acl_log: settings.size(Name::AcllogMaxLen),
             databases: u32::try_from(settings.number(Name::Databases)).unwrap_or(16),
             max_bulk: settings.size(Name::ProtoMaxBulkLen),
             max_request: settings.size(Name::ClientQueryBufferLimit),

@@ -69,6 +69,8 @@ impl Server {
             fleet: Fleet::new(workers),
             counters,
             settings: Locked::new(KnownSettings { version: 0, values: start.settings, known: false }),
+            users: Locked::default(),
+            acl_log: Arc::default(),
             topology: Locked::new(Arc::new(Topology { version: 0, ..start.topology })),
             changing_settings: tokio::sync::Mutex::new(()),
             refresh: Notify::new(),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use slotway_common::acl::Login;
 use slotway_common::handshake;
 use slotway_common::pubsub::Subscriptions;
 use slotway_common::resp::{Parser, Protocol};
@@ -85,7 +86,8 @@ pub struct Session {
     pub database: u32,
     /// Position of the upstreams for this protocol and database in the worker's list.
     pub(crate) route: u16,
-    pub(crate) authenticated: bool,
+    /// Whom it acts as.
+    pub(crate) login: Login,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) monitor: bool,
     pub(crate) closing: Closing,
@@ -135,7 +137,7 @@ const KEEP: usize = 2048;
 const COMPACT: usize = 64 * 1024;
 
 impl Session {
-    pub fn new(client: u64, peer: SocketAddr, local: SocketAddr, authenticated: bool, now: u64) -> Self {
+    pub fn new(client: u64, peer: SocketAddr, local: SocketAddr, login: Login, now: u64) -> Self {
         Self {
             client,
             peer,
@@ -143,7 +145,7 @@ impl Session {
             protocol: Protocol::Resp2,
             database: 0,
             route: 0,
-            authenticated,
+            login,
             reply_mode: ReplyMode::On,
             monitor: false,
             closing: Closing::No,

@@ -291,7 +291,13 @@ pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
     let mut changed = Vec::new();
     if let Ok(Parsed::Frame(_)) = parser.parse(frame, &limits) {
         let words = parser.args(frame);
-        let words = words.iter().enumerate().map(|(at, word)| if at == 5 { &b""[..] } else { word });
+        // One in a client's name is within another request.
+        let named = words.is(0, "slotway-as").then(|| with_unknown_scripts(words.at(4)));
+        let words = words.iter().enumerate().map(|(at, word)| match &named {
+            Some(inner) if at == 4 => inner.as_slice(),
+            None if at == 5 => &b""[..],
+            _ => word,
+        });
         request::encode(words.collect::<Vec<_>>().into_iter(), &mut changed);
     }
     changed

@@ -379,8 +379,10 @@ fn serve(engine: &mut Engine, node: &mut Node, id: u64, key: &[u8]) {
         return;
     }
     let words = waiter.words_for(key);
-    let mut session = Session::new(waiter.client.clone(), true);
+    let mut session = Session::new(waiter.client.clone());
     (session.db, session.protocol, session.may_wait) = (waiter.db, waiter.protocol, true);
+    // It was allowed when it began to wait.
+    session.exempt = true;
     let by_group = waiter.awaited == Awaited::Group;
     let mut out = Vec::new();
     dispatch::served(engine, node, &mut session, waiter.command, &words, &mut out);

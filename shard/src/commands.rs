@@ -3,6 +3,7 @@
 //! Adding a command is one row in the command table of `common` and one function registered in
 //! its family's `handler`.
 
+mod acl;
 mod bitfield;
 mod bitmap;
 mod blocking;
@@ -43,6 +44,8 @@ mod zset;
 use slotway_common::command::{COUNT, Command, Flags, Route, TABLE};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
+
+pub use client::describe;
 
 use crate::blocked::Want;
 use crate::engine::{DbIndex, Engine, EventClass, Key};
@@ -207,6 +210,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| stream::handler(name))
         .or_else(|| connection::handler(name))
         .or_else(|| client::handler(name))
+        .or_else(|| acl::handler(name))
         .or_else(|| config::handler(name))
         .or_else(|| info::handler(name))
         .or_else(|| slowlog::handler(name))

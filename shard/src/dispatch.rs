@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use slotway_common::acl::{self, Context, Entry, Reason, is_secret};
 use slotway_common::command::{self, Command, Flags, Route, Support};
 use slotway_common::error::Error;
 use slotway_common::fault;
@@ -12,10 +13,9 @@ use slotway_common::resp::{Args, Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
 
 use crate::blocked;
-use crate::commands::{Call, Handler};
+use crate::commands::{Call, Handler, describe};
 use crate::engine::{Engine, Key};
 use crate::log::{Ran, note_changes};
-use crate::monitor::is_secret;
 use crate::node::{Node, Shard};
 use crate::pubsub::{self as channels, Publisher};
 use crate::session::{ReplyMode, Session};
@@ -82,7 +82,19 @@ pub fn execute(
     out: &mut Vec<u8>,
     started: Instant,
 ) -> Instant {
-    let Shard { engine, node } = shard;
+    execute_on(&mut shard.engine, &mut shard.node, session, prepared, args, out, started)
+}
+
+/// As [`execute`].
+pub fn execute_on(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    prepared: &Prepared,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+    started: Instant,
+) -> Instant {
     let start = out.len();
     let command = match &prepared.command {
         Ok(command) => *command,
@@ -99,7 +111,8 @@ pub fn execute(
         && session.internal.is_none()
         && let Err(error) = pubsub::check_allowed(command)
     {
-        transaction::abort(session);
+        let denied = if session.is_free() { Ok(()) } else { check_user(node, session, command, &args) };
+        let error = deny(engine, session, command, denied.err().unwrap_or(error));
         refuse(node, session, Some(command), &error, out);
         apply_reply_mode(session, out, start);
         return started;
@@ -123,6 +136,7 @@ pub fn execute(
     }
     let result = match admit(engine, node, session, command, prepared.first_key, &args) {
         Ok(handler) => make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler),
+        Err(error @ (Error::NoPerm(_) | Error::NoAuth)) => Err(deny(engine, session, command, error)),
         Err(error) => Err(error),
     };
     perform(engine, node, session, command, prepared.first_key, args, out, result);
@@ -312,8 +326,8 @@ fn admit(
         (Some(handler), Support::Full) => handler,
         _ => return Err(command::unsupported(command)),
     };
-    if !session.authenticated && !command.flags.contains(Flags::NO_AUTH) {
-        return Err(Error::NoAuth);
+    if !session.is_free() {
+        check_user(node, session, command, args)?;
     }
     if let Some(FirstKey { slot, has_more, .. }) = key {
         check_slot(node, session, slot, command, args)?;
@@ -322,6 +336,80 @@ fn admit(
         }
     }
     Ok(handler)
+}
+
+/// The error of a command that its client may not run, or not now. What was queued will not run then; where it is EXEC that is denied,
+/// nothing is left of it.
+#[cold]
+fn deny(engine: &mut Engine, session: &mut Session, command: &Command, error: Error) -> Error {
+    if command.name == "exec" {
+        session.end_transaction();
+        session.unwatch(engine);
+        return error.of_exec();
+    }
+    transaction::abort(session);
+    error
+}
+
+/// Checks that a client has logged in, and that its user may run a command.
+#[cold]
+fn check_user(node: &mut Node, session: &Session, command: &Command, args: &Args<'_>) -> Result<(), Error> {
+    let must_log_in = session.acting.is_none() && session.client.login.borrow().is_required(&node.users);
+    if must_log_in && !command.flags.contains(Flags::NO_AUTH) {
+        return Err(Error::NoAuth);
+    }
+    // What a script calls has been looked at before.
+    if session.in_script || command.route == Route::Internal {
+        return Ok(());
+    }
+    session.user().check(command, args).map_err(|denied| {
+        note_denied(node, session, denied.into(), denied.object(command, args), None);
+        if session.nested { denied.error_in_exec() } else { denied.error(command) }
+    })
+}
+
+/// Checks that the user of a script may run a command that it calls.
+///
+/// # Errors
+/// What the script is told.
+pub fn check_script(
+    node: &mut Node,
+    session: &Session,
+    command: &Command,
+    args: &Args<'_>,
+) -> Result<(), Error> {
+    if session.is_free() {
+        return Ok(());
+    }
+    session.user().check(command, args).map_err(|denied: acl::Denied| {
+        note_denied(node, session, denied.into(), denied.object(command, args), None);
+        denied.error_in_script()
+    })
+}
+
+/// Counts what was denied, and notes it for ACL LOG. `name` is the user's if that is not the session's.
+#[cold]
+pub fn note_denied(node: &mut Node, session: &Session, reason: Reason, object: &[u8], name: Option<&[u8]>) {
+    if let Some(count) = node.stats.denied.get_mut(reason as usize) {
+        *count += 1;
+    }
+    let context = if session.in_script {
+        Context::Script
+    } else if session.nested || session.transaction.is_some() {
+        Context::Multi
+    } else {
+        Context::TopLevel
+    };
+    let now = clock::now_us();
+    let mut line = Vec::new();
+    match &session.acting {
+        Some(acting) => line.extend_from_slice(&acting.client),
+        None => describe(&session.client, now / 1000, &mut line),
+    }
+    let user = session.user();
+    let name = name.unwrap_or_else(|| user.name());
+    let entry = Entry::new(reason, context, object, name, now, &line);
+    node.acl_log.add(entry, node.hot.acl_log);
 }
 
 /// Takes a command into the transaction of its client.

@@ -4,6 +4,7 @@ mod busy_slots;
 
 pub use busy_slots::BusySlots;
 
+use slotway_common::acl::Reason;
 use slotway_common::cells;
 use slotway_common::cluster_state::AbortKind;
 use slotway_common::command::{Command, Group};
@@ -32,6 +33,7 @@ cells! {
         counters errors[family: families()] "Commands that ended with an error, by family.";
         histograms request_duration[family: families()] "Time from the end of the command before, or from the read, to the end of this one, by family.";
         counter redirects "Requests answered with MOVED.";
+        counters denied[reason: Reason::ALL.into_iter().map(Reason::name)] "What users were denied, by what it was about.";
         counter received_bytes "Bytes read from connections.";
         counter sent_bytes "Bytes written to connections.";
         counter connections "Connections accepted.";
@@ -72,6 +74,9 @@ impl ShardCells {
     /// Copies what the data thread counts elsewhere.
     pub fn publish(&self, engine: &Engine, node: &Node) {
         self.redirects.set(node.stats.redirects);
+        for (position, count) in node.stats.denied.iter().enumerate() {
+            self.denied.at(position).set(*count);
+        }
         self.received_bytes.set(node.stats.input_bytes);
         self.sent_bytes.set(node.stats.output_bytes);
         self.connections.set(node.clients.total_received);

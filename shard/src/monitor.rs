@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use slotway_common::acl::is_secret;
 use slotway_common::command::{Command, Flags};
 use slotway_common::resp::Args;
 
@@ -68,17 +69,6 @@ fn line(at_us: i64, db: usize, address: &str, command: &Command, args: &Args<'_>
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-/// True for arguments that are passwords.
-#[must_use]
-pub fn is_secret(command: &Command, args: &Args<'_>, index: usize) -> bool {
-    match command.name {
-        "auth" => index > 0,
-        "hello" => (2..index).any(|at| args.is(at, "AUTH") && index <= at + 2),
-        "config|set" => index >= 3 && index % 2 == 1 && args.is(index - 1, "requirepass"),
-        _ => false,
-    }
 }
 
 /// Appends `text` in double quotes, with the escapes that redis-cli reads.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slotway_common::acl::{AclLog, Users};
 use slotway_common::cluster_state::ClusterState;
 use slotway_common::command::{COUNT, Command};
 use slotway_common::error::Error;
@@ -41,8 +42,10 @@ pub struct Shard {
 /// Settings that are looked at on every request or connection, in the form in which they are used.
 #[derive(Clone, Debug)]
 pub struct HotSettings {
-    /// The password of the default user; empty: none is needed.
+    /// What `requirepass` is set to.
     pub requirepass: Vec<u8>,
+    /// Entries of ACL LOG.
+    pub acl_log: usize,
     pub maxmemory_samples: usize,
     pub max_clients: usize,
     /// Idle clients are closed after this time; zero: never.
@@ -100,6 +103,7 @@ impl Default for HotSettings {
     fn default() -> Self {
         Self {
             requirepass: Vec::new(),
+            acl_log: 128,
             maxmemory_samples: 5,
             max_clients: 10_000,
             timeout: Duration::ZERO,
@@ -155,6 +159,8 @@ pub struct ServerStats {
     pub messages: u64,
     /// Requests answered with MOVED.
     pub redirects: u64,
+    /// What users were denied, by [`slotway_common::acl::Reason`].
+    pub denied: [u64; 4],
     /// Commands, input and output bytes a second, over the last 16 samples of 100 ms.
     pub rates: Rates,
 }
@@ -172,6 +178,7 @@ impl Default for ServerStats {
             closed_for_input: 0,
             messages: 0,
             redirects: 0,
+            denied: [0; 4],
             rates: Rates::default(),
         }
     }
@@ -252,6 +259,9 @@ pub struct Node {
     /// The id of the cluster that what was read belongs to.
     pub log_cluster: Option<String>,
     pub clients: Clients,
+    /// Who may do what.
+    pub users: Rc<Users>,
+    pub acl_log: AclLog,
     pub settings: NodeSettings,
     pub hot: HotSettings,
     pub stats: ServerStats,
@@ -301,6 +311,8 @@ impl Node {
             log: Log::default(),
             log_cluster: None,
             clients: Clients::default(),
+            users: Rc::default(),
+            acl_log: AclLog::default(),
             settings: NodeSettings::default(),
             hot: HotSettings::default(),
             stats: ServerStats::default(),

@@ -9,6 +9,7 @@ mod logging;
 mod moves;
 mod scripts;
 mod tick;
+mod users;
 mod waiting;
 
 use std::cell::RefCell;
@@ -17,6 +18,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use slotway_common::acl::Login;
 use slotway_common::admin::Health;
 use slotway_common::platform::clock;
 use slotway_common::platform::net::{self, TcpListener};
@@ -147,8 +149,8 @@ async fn accept(server: &Rc<Server>, listener: &TcpListener) -> io::Result<()> {
         let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
         let client = shard.node.clients.add(peer.to_string(), local, clock::now_ms());
         client.descriptor.set(std::os::fd::AsRawFd::as_raw_fd(&stream));
-        let authenticated = shard.node.hot.requirepass.is_empty();
-        tokio::task::spawn_local(connection::serve(server.clone(), stream, client, authenticated));
+        client.set_login(Login::new(&shard.node.users));
+        tokio::task::spawn_local(connection::serve(server.clone(), stream, client));
     }
 }
 

@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
+use slotway_common::acl::{Login, User, Users};
 use slotway_common::command::Command;
 use slotway_common::handshake;
-use slotway_common::pubsub::Subscriptions;
+use slotway_common::pubsub::{Kind, Subscriptions};
 use slotway_common::resp::Protocol;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
@@ -33,7 +35,12 @@ pub struct Session {
     pub client: Rc<Client>,
     pub db: usize,
     pub protocol: Protocol,
-    pub authenticated: bool,
+    /// The client of a proxy in whose name it runs something, where that may not do all.
+    pub acting: Option<Rc<Acting>>,
+    /// What runs was allowed before.
+    pub exempt: bool,
+    /// A change of the users that the command which has just run asks for.
+    pub changes_users: Option<Vec<Vec<u8>>>,
     /// The handshake in progress, before a connection becomes internal.
     pub handshake: Option<handshake::Server>,
     /// The node at the other end of an internal connection.
@@ -73,12 +80,14 @@ pub struct Session {
 
 impl Session {
     #[must_use]
-    pub fn new(client: Rc<Client>, authenticated: bool) -> Self {
+    pub fn new(client: Rc<Client>) -> Self {
         Self {
             client,
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated,
+            acting: None,
+            exempt: false,
+            changes_users: None,
             handshake: None,
             internal: None,
             refused: Vec::new(),
@@ -136,6 +145,29 @@ impl Session {
         }
     }
 
+    /// Nothing has to be asked before a command.
+    #[inline]
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.exempt || self.client.free.get() && self.acting.is_none()
+    }
+
+    /// Whom commands run as.
+    #[must_use]
+    pub fn user(&self) -> Arc<User> {
+        match &self.acting {
+            Some(acting) => acting.user.clone(),
+            None => self.client.login.borrow().user().clone(),
+        }
+    }
+
+    /// Nothing more is run, and this request not answered, until the cluster has changed its users.
+    pub fn wait_for_users(&mut self, words: Vec<Vec<u8>>) {
+        self.changes_users = Some(words);
+        self.client.awaits_users.set(true);
+        self.suspended = true;
+    }
+
     /// Nothing more is run, and this request not answered, until its script has ended.
     pub fn wait_for_script(&mut self) {
         (self.scripting, self.suspended) = (true, true);
@@ -146,6 +178,14 @@ impl Session {
         self.saving = Some(bases);
         self.suspended = true;
     }
+}
+
+/// A client of a proxy.
+#[derive(Debug)]
+pub struct Acting {
+    pub user: Arc<User>,
+    /// Its line of CLIENT LIST, for ACL LOG.
+    pub client: Vec<u8>,
 }
 
 /// What CLIENT LIST tells of a connection, and how other connections reach it.
@@ -161,7 +201,16 @@ pub struct Client {
     /// What CLIENT SETINFO told.
     pub library_name: RefCell<Vec<u8>>,
     pub library_version: RefCell<Vec<u8>>,
-    pub user: RefCell<Rc<str>>,
+    /// Whom it acts as.
+    pub login: RefCell<Login>,
+    /// It may do all.
+    pub free: Cell<bool>,
+    /// It waits for a change of the users.
+    pub awaits_users: Cell<bool>,
+    /// What that came to.
+    pub users_reply: RefCell<Option<Vec<u8>>>,
+    /// Its user is gone: it is closed when it is answered.
+    pub is_leaving: Cell<bool>,
     pub db: Cell<usize>,
     pub protocol: Cell<Protocol>,
     pub last_command: Cell<Option<&'static Command>>,
@@ -207,7 +256,11 @@ impl Client {
             descriptor: Cell::new(-1),
             library_name: RefCell::default(),
             library_version: RefCell::default(),
-            user: RefCell::new(Rc::from("default")),
+            login: RefCell::new(Login::internal()),
+            free: Cell::new(true),
+            awaits_users: Cell::new(false),
+            users_reply: RefCell::default(),
+            is_leaving: Cell::new(false),
             db: Cell::new(0),
             protocol: Cell::default(),
             last_command: Cell::new(None),
@@ -228,6 +281,35 @@ impl Client {
             total_output: Cell::new(0),
             pushed: RefCell::default(),
             waker: RefCell::default(),
+        }
+    }
+
+    /// Acts as somebody else from now on.
+    pub fn set_login(&self, login: Login) {
+        self.free.set(login.is_free());
+        *self.login.borrow_mut() = login;
+    }
+
+    /// Follows a change of the users. Who is gone, or may not listen any more to what it listens to, is closed.
+    pub fn follow_users(&self, users: &Users) {
+        let before = self.login.borrow().user().clone();
+        let stays = self.login.borrow_mut().follow(users);
+        let login = self.login.borrow();
+        self.free.set(login.is_free());
+        let listens = |user: &User| {
+            self.subscriptions.borrow().as_ref().is_none_or(|subscriptions| {
+                Kind::ALL.into_iter().all(|kind| {
+                    subscriptions.names(kind).iter().all(|name| user.may_listen(name, kind == Kind::Pattern))
+                })
+            })
+        };
+        if stays && (Arc::ptr_eq(&before, login.user()) || listens(login.user())) {
+            return;
+        }
+        if self.awaits_users.get() {
+            self.is_leaving.set(true);
+        } else {
+            self.kill();
         }
     }
 

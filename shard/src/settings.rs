@@ -109,8 +109,11 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
 
     let limits = values.output_limits();
     let output = limits.normal;
+    let requirepass = values.text(Name::Requirepass).into_owned();
+    let new_password = requirepass != node.hot.requirepass;
     node.hot = HotSettings {
-        requirepass: values.text(Name::Requirepass).into_owned(),
+        requirepass,
+        acl_log: values.size(Name::AcllogMaxLen),
         maxmemory_samples: values.size(Name::MaxmemorySamples),
         max_clients: values.size(Name::Maxclients),
         timeout: seconds(values.number(Name::Timeout)),
@@ -131,6 +134,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .filter(|threshold| *threshold > 0)
         .map(Duration::from_millis);
     node.latency.set_tracking(values.is(Name::LatencyTracking));
+    node.follow_users(new_password);
     follow_log(engine, node, appendonly, fsync);
 }
 

@@ -4,6 +4,7 @@
 //! a row; what a grammar cannot say (pools of keys by type, edge cases of numbers, ranges) stands in [`generate`]. Which
 //! replies may differ, and why, stands in [`compare`].
 
+pub mod acl;
 pub mod blocking;
 pub mod compare;
 pub mod contents;

@@ -111,6 +111,7 @@ fn only_what_redis_does_not_have_is_hidden() {
             "client|setinfo",
             "cluster|slot-stats",
             "slotway",
+            "slotway-as",
             "slotway-block",
             "slotway-exec",
             "slotway-subscribe",

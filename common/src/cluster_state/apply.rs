@@ -6,9 +6,13 @@ use super::{
     AbortKind, AbortReason, Change, ClusterState, MOST_ANSWERED, MOST_ENDED, Migration, Move, Outcome, Phase,
     Proposal, Shard,
 };
+use crate::acl::{StoredUser, UserChange};
 use crate::fault;
 use crate::settings::StoredText;
 use crate::topology::SlotRanges;
+
+/// The setting that is the default user's password.
+const REQUIREPASS: &str = "requirepass";
 
 /// Whether a change that fits has changed anything.
 type Changed = Result<bool, String>;
@@ -19,14 +23,24 @@ impl ClusterState {
         if let Some((_, outcome)) = self.answered.iter().find(|(request, _)| *request == proposal.request) {
             return outcome.clone();
         }
+        let password = self.settings.get(REQUIREPASS).cloned();
         let outcome = match self.change(&proposal.change) {
             Ok(changed) => {
                 self.generation += u64::from(changed);
+                let requires = self.settings.get(REQUIREPASS).cloned();
+                let changes_users =
+                    requires != password || matches!(proposal.change, Change::SetUsers { .. });
+                if requires != password {
+                    self.require(&requires);
+                }
                 if changed && matches!(proposal.change, Change::Found { .. } | Change::Set { .. }) {
                     self.settings_version = self.generation;
                 }
                 if changed && matches!(proposal.change, Change::SetFunctions { .. }) {
                     self.functions_version = self.generation;
+                }
+                if changed && changes_users {
+                    self.users_version = self.generation;
                 }
                 Outcome::Done { generation: self.generation }
             }
@@ -67,6 +81,7 @@ impl ClusterState {
             Change::AbortMove { id, reason } => self.abort_move(id, reason),
             Change::Set { values } => Ok(self.set(values)),
             Change::SetFunctions { functions, expected } => self.set_functions(functions, *expected),
+            Change::SetUsers { users, expected } => self.set_users(users, *expected),
         }
     }
 
@@ -282,6 +297,38 @@ impl ClusterState {
             }
         }
         Ok(self.functions != before)
+    }
+
+    /// Has the default user take the password that is set now, if the cluster keeps it.
+    fn require(&mut self, password: &Option<StoredText>) {
+        let password = password.as_ref().map(StoredText::bytes).unwrap_or_default();
+        if let Some(user) = self.users.iter_mut().find(|user| *user.name.bytes() == *b"default") {
+            user.require(&password);
+        }
+    }
+
+    fn set_users(&mut self, changes: &[UserChange], expected: u64) -> Changed {
+        if expected != self.users_version {
+            return Err("the users have changed meanwhile".to_owned());
+        }
+        let before = self.users.clone();
+        for change in changes {
+            let (UserChange::Set(StoredUser { name, .. }) | UserChange::Delete(name)) = change;
+            let place = self.users.binary_search_by(|known| known.name.bytes().cmp(&name.bytes()));
+            match (place, change) {
+                (Ok(place), UserChange::Set(user)) => {
+                    if let Some(known) = self.users.get_mut(place) {
+                        *known = user.kept_since(known.created);
+                    }
+                }
+                (Err(place), UserChange::Set(user)) => {
+                    self.users.insert(place, user.kept_since(self.generation + 1));
+                }
+                (Ok(place), UserChange::Delete(_)) => drop(self.users.remove(place)),
+                (Err(_), UserChange::Delete(_)) => {}
+            }
+        }
+        Ok(self.users != before)
     }
 
     fn set(&mut self, values: &BTreeMap<String, Option<StoredText>>) -> bool {

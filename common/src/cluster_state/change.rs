@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{AbortReason, Shard};
+use crate::acl::UserChange;
 use crate::settings::StoredText;
 use crate::topology::SlotRanges;
 
@@ -59,6 +60,8 @@ pub enum Change {
     Set { values: BTreeMap<String, Option<StoredText>> },
     /// Libraries of functions get this code; `None` removes one. `expected` is the version that this is a change of.
     SetFunctions { functions: BTreeMap<String, Option<StoredText>>, expected: u64 },
+    /// Users are made, changed or deleted. `expected` is the version that this is a change of.
+    SetUsers { users: Vec<UserChange>, expected: u64 },
 }
 
 /// A move as it is planned.

@@ -10,6 +10,10 @@ use super::table::rows;
 rows! { Internal:
     "slotway", -2, [ADMIN NOSCRIPT LOADING STALE SKIP_MONITOR SKIP_SLOWLOG NO_AUTH NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the subcommand", "subcommand [argument*]",
         "Holds the commands between the processes of a cluster."; internal();
+    "slotway-as", -5, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the command",
+        "user created:int client request [key#0*]",
+        "Runs a request in the name of a client of a proxy; there is one key for each of its slots.";
+        keys(&[keys(5, -1, 1, RO)]) internal();
     "slotway-block", -6, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the command",
         "wait command left:int signal:int [key#0*]",
         "Runs a command that may wait, for a client of a proxy; there is one key for each of its slots.";

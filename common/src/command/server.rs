@@ -5,37 +5,37 @@ use super::flags::Flags;
 use super::group::Group;
 use super::key_spec::key;
 use super::key_spec::uses::{OW_UPDATE, RO};
-use super::later::{ACL, MODULES, OPERATOR, REPLICATION};
+use super::later::{MODULES, OPERATOR, REPLICATION};
 use super::route::Merge;
 use super::row::Command;
 use super::table::rows;
 
 rows! { Server:
     "acl", -2, [], "6.0.0", "Depends on the subcommand", "",
-        "Holds the commands about users and their permissions."; later(ACL);
+        "Holds the commands about users and their permissions."; proxy();
     "acl|cat", -2, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "[categoryname]",
-        "Lists the categories, or the commands of one."; later(ACL);
+        "Lists the categories, or the commands of one."; proxy();
     "acl|deluser", -3, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "username*",
-        "Deletes users and closes their connections."; later(ACL);
+        "Deletes users and closes their connections."; proxy();
     "acl|dryrun", -4, [ADMIN NOSCRIPT LOADING STALE], "7.0.0", "O(1)", "username command [arg*]",
-        "Tells whether a user could run a command."; later(ACL);
-    "acl|genpass", -2, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "[bits:int]", "Makes up a password."; later(ACL);
+        "Tells whether a user could run a command."; proxy();
+    "acl|genpass", -2, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "[bits:int]", "Makes up a password."; proxy();
     "acl|getuser", 3, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N rules", "username",
-        "Describes a user."; later(ACL);
-    "acl|help", 2, [LOADING STALE], "6.0.0", "O(1)", "", "Lists the subcommands."; later(ACL);
+        "Describes a user."; proxy();
+    "acl|help", 2, [LOADING STALE], "6.0.0", "O(1)", "", "Lists the subcommands."; proxy();
     "acl|list", 2, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N users", "",
-        "Lists the users as the lines of an ACL file."; later(ACL);
+        "Lists the users as the lines of an ACL file."; proxy();
     "acl|load", 2, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N users", "",
-        "Reads the ACL file again."; later(ACL);
+        "Reads the ACL file again."; proxy();
     "acl|log", -2, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N entries", "[operation(count:int|RESET)]",
-        "Shows, or forgets, what was denied."; later(ACL);
-    "acl|save", 2, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N users", "", "Writes the ACL file."; later(ACL);
+        "Shows, or forgets, what was denied."; proxy();
+    "acl|save", 2, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N users", "", "Writes the ACL file."; proxy();
     "acl|setuser", -3, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N rules", "username [rule*]",
-        "Makes or changes a user."; later(ACL);
+        "Makes or changes a user."; proxy();
     "acl|users", 2, [ADMIN NOSCRIPT LOADING STALE], "6.0.0", "O(N), N users", "",
-        "Lists the names of the users."; later(ACL);
+        "Lists the names of the users."; proxy();
     "acl|whoami", 2, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "",
-        "Returns the name of the connection's user."; later(ACL);
+        "Returns the name of the connection's user."; proxy();
     "bgrewriteaof", 1, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "1.0.0", "O(1)", "",
         "Rewrites the log in the background."; proxy();
     "bgsave", -1, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "1.0.0", "O(1)", "[SCHEDULE^3.2.2]",

@@ -424,6 +424,18 @@ fn split_words(line: &[u8], text: &mut Vec<u8>, spans: &mut Vec<Span>) -> Result
     }
 }
 
+/// The words of a line, with the quoting rules of inline requests; nothing if a quote is left open.
+#[must_use]
+pub fn split_line(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut text, mut spans) = (Vec::new(), Vec::new());
+    split_words(line, &mut text, &mut spans).ok()?;
+    let word = |(start, length): &Span| {
+        let start = *start as usize;
+        text.get(start..start + *length as usize).unwrap_or_default().to_vec()
+    };
+    Some(spans.iter().map(word).collect())
+}
+
 fn one_word<'a>(mut rest: &'a [u8], text: &mut Vec<u8>, is_blank: impl Fn(u8) -> bool) -> Option<&'a [u8]> {
     loop {
         match rest {

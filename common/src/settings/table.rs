@@ -79,8 +79,8 @@ parameters! {
     ProtoMaxBulkLen "proto-max-bulk-len": Memory(MIB, BYTES) => "536870912", Live;
     NotifyKeyspaceEvents "notify-keyspace-events": KeyspaceEvents => "", Live;
     TrackingTableMaxKeys "tracking-table-max-keys": Integer(0, LONG) => "1000000", Ignored;
-    AcllogMaxLen "acllog-max-len": Integer(0, LONG) => "128", Ignored;
-    AclPubsubDefault "acl-pubsub-default": Choice(&["allchannels", "resetchannels"]) => "resetchannels", Ignored;
+    AcllogMaxLen "acllog-max-len": Integer(0, LONG) => "128", Live;
+    AclPubsubDefault "acl-pubsub-default": Choice(&["allchannels", "resetchannels"]) => "resetchannels", Live;
     Aclfile "aclfile": Text => "", Constant;
 
     // The server.

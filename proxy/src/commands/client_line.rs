@@ -30,7 +30,7 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let mut line = format!(
         "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll={} omem={output} \
-         tot-mem={} events={} cmd={} user=default redir=-1 resp={}",
+         tot-mem={} events={} cmd={} user={} redir=-1 resp={}",
         session.client,
         session.peer,
         session.local,
@@ -46,6 +46,7 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
         size_of::<Session>() + input + output + queued + session.subscribed_bytes(),
         if output > 0 { "rw" } else { "r" },
         TABLE.get(usize::from(session.last_command)).map_or("NULL", |command| command.name),
+        text(session.login.user().name()),
         session.protocol.number(),
     );
     let details = &session.details;

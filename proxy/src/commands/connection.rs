@@ -1,5 +1,8 @@
 //! The connection itself, and what needs no data.
 
+use std::sync::Arc;
+
+use slotway_common::acl::{Login, Reason};
 use slotway_common::command::wrong_arity;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
@@ -79,7 +82,7 @@ fn quit(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn auth(call: &mut Call<'_>) -> Result<(), Error> {
     let (user, password) = match call.args.len() {
-        2 if call.core.policy.password.is_none() => {
+        2 if call.core.users.have_no_password() => {
             return Err(Error::err(
                 "AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
@@ -95,25 +98,13 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    // Without a password the default user takes any.
-    let right = match &call.core.policy.password {
-        Some(expected) => same(expected, password),
-        None => true,
-    };
-    if user != b"default" || !right {
+    let users = Arc::clone(&call.core.users);
+    if !call.session()?.login.log_in(&users, user, password) {
         call.core.counters.authentication_failures.inc();
+        call.core.note_denied(call.id, Reason::Auth, call.args.at(0), Some(user));
         return Err(Error::WrongPass);
     }
-    call.session()?.authenticated = true;
     Ok(())
-}
-
-/// Compares in a time that does not tell how much of the password was right.
-fn same(expected: &[u8], given: &[u8]) -> bool {
-    let byte = |text: &[u8], index: usize| usize::from(text.get(index).copied().unwrap_or(0));
-    let different = (0..expected.len().max(given.len()))
-        .fold(expected.len() ^ given.len(), |sum, index| sum | (byte(expected, index) ^ byte(given, index)));
-    different == 0
 }
 
 fn hello(call: &mut Call<'_>) -> Result<(), Error> {
@@ -145,11 +136,11 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Bytes(text));
         }
     }
-    let open = call.core.policy.password.is_none();
+    let users = Arc::clone(&call.core.users);
     let session = call.session()?;
-    if !session.authenticated && !open {
+    if session.login.is_required(&users) {
         return Err(Error::Line(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
              same time"
                 .into(),
@@ -182,9 +173,9 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
 
 pub(super) fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     call.core.end_transaction(call.id);
-    let open = call.core.policy.password.is_none();
+    let login = Login::new(&call.core.users);
     let session = call.session()?;
-    session.authenticated = open;
+    session.login = login;
     session.reply_mode = ReplyMode::On;
     session.details.name.clear();
     session.details.no_evict = false;

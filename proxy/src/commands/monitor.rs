@@ -1,5 +1,6 @@
 //! Lines of MONITOR.
 
+use slotway_common::acl::is_secret;
 use slotway_common::command::Command;
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
@@ -22,28 +23,6 @@ pub(crate) fn line(session: &Session, command: &Command, args: &Args<'_>) -> Vec
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-/// Whether an argument is a password, or a name that goes with one.
-fn is_secret(command: &Command, args: &Args<'_>, index: usize) -> bool {
-    match command.name {
-        "auth" => index > 0,
-        "hello" => {
-            let mut at = 2;
-            while at < args.len() {
-                if args.is(at, "AUTH") && at + 2 < args.len() {
-                    if index == at + 1 || index == at + 2 {
-                        return true;
-                    }
-                    at += 3;
-                } else {
-                    at += 2;
-                }
-            }
-            false
-        }
-        _ => false,
-    }
 }
 
 /// Appends `text` in double quotes, every byte that is not printable escaped.

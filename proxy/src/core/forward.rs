@@ -32,7 +32,20 @@ impl Core {
         command: &'static Command,
         request: &Request<'_>,
     ) -> Flow {
-        let args = &request.args;
+        match self.place_of(id, command, &request.args) {
+            Some((slot, owner)) => self.forward_to(id, command, request, slot, owner),
+            None => Flow::Next,
+        }
+    }
+
+    /// The slot of a request's keys, and its owner. Where there is none, or are several, the client has been told.
+    #[inline]
+    pub(super) fn place_of(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        args: &Args<'_>,
+    ) -> Option<(u16, usize)> {
         let (slot, owner) = match command::keys(command, args) {
             Ok(keys) if keys.len() == 1 => {
                 let slot = slot_of(args.at(keys.first().unwrap_or(1)));
@@ -48,18 +61,17 @@ impl Core {
                         crossslot(command)
                     };
                     self.refuse(id, &error);
-                    return Flow::Next;
+                    return None;
                 }
                 (slot, self.view.owner(slot))
             }
             // Without a key the request is going to fail, and any shard knows how.
             _ => (0, self.any_shard()),
         };
-        let Some(owner) = owner else {
+        if owner.is_none() {
             self.reply_unowned(id, slot);
-            return Flow::Next;
-        };
-        self.forward_to(id, command, request, slot, owner)
+        }
+        owner.map(|owner| (slot, owner))
     }
 
     /// Sends a request to a shard as it came in.

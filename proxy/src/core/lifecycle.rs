@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Action, Core, Pause, SessionId};
+use slotway_common::acl::Login;
 use slotway_common::resp::Protocol;
 
 use crate::policy::Policy;
@@ -12,9 +13,9 @@ use crate::session::{Closing, ReplyMode, Session, Stall};
 impl Core {
     /// Takes in a client. `client` is the number that CLIENT ID will tell.
     pub fn open_session(&mut self, client: u64, peer: SocketAddr, local: SocketAddr) -> SessionId {
-        let authenticated = self.policy.password.is_none();
+        let login = Login::new(&self.users);
         let route = self.route(slotway_common::resp::Protocol::Resp2, 0);
-        let mut session = Session::new(client, peer, local, authenticated, self.now);
+        let mut session = Session::new(client, peer, local, login, self.now);
         session.route = route;
         self.counters.connections_accepted.inc();
         self.sessions.insert(session)
@@ -118,7 +119,7 @@ impl Core {
         }
     }
 
-    /// Takes over settings that concern clients. Clients that are authenticated stay so, as in Redis.
+    /// Takes over settings that concern clients.
     pub fn apply_policy(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
         self.update_serving();
@@ -139,8 +140,8 @@ impl Core {
         self.release_delayed();
     }
 
-    fn update_serving(&mut self) {
-        let serving = !self.view.shards.is_empty() && self.policy.known;
+    pub(super) fn update_serving(&mut self) {
+        let serving = !self.view.shards.is_empty() && self.policy.known && self.users_known;
         if serving != self.serving {
             self.serving = serving;
             self.update_attention();

@@ -6,6 +6,7 @@ use slotway_common::pubsub;
 use slotway_common::resp::request::{Limits, Parsed, Span};
 use slotway_common::resp::{Args, Parser};
 
+use super::acting::runs_script;
 use super::{Action, Core, SessionId, transaction};
 use crate::commands;
 use crate::counters::Source;
@@ -160,7 +161,8 @@ impl Core {
             if session.output_bytes() > self.budgets.client_pause {
                 return (at, Stall::Output);
             }
-            let limits = Limits { max_bulk: self.policy.max_bulk, authenticated: session.authenticated };
+            let authenticated = session.login.is_free() || !session.login.is_required(&self.users);
+            let limits = Limits { max_bulk: self.policy.max_bulk, authenticated };
             let rest = bytes.get(at..).unwrap_or_default();
             match parser.parse(rest, &limits) {
                 Ok(Parsed::Frame(length)) => {
@@ -215,7 +217,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         session.last_command = command.id;
         let only_listens = session.only_listens();
-        if (self.attention || !session.authenticated)
+        if (self.attention || !session.login.is_free())
             && let Some(flow) = self.inspect(id, command, request)
         {
             if flow == Flow::Next {
@@ -225,7 +227,7 @@ impl Core {
         }
         if only_listens && let Err(error) = pubsub::check_allowed(command) {
             self.abort_transaction(id);
-            self.refuse(id, &error);
+            self.refuse_denied(id, command, &error);
             return Flow::Next;
         }
         if self.sessions.get(id).is_some_and(|session| session.transaction.is_some())
@@ -234,6 +236,9 @@ impl Core {
             return self.queue(id, command, request);
         }
         match command.route {
+            Route::Slot if runs_script(command) && self.is_restricted(id) => {
+                self.forward_script(id, command, request)
+            }
             Route::Slot => self.forward(id, command, request),
             Route::Split => self.split(id, command, request),
             Route::Proxy | Route::FanOut => commands::begin(self, id, command, request),
@@ -248,11 +253,15 @@ impl Core {
         }
     }
 
-    /// What most requests need not be asked: authentication, CLIENT PAUSE, MONITOR. `None` lets the request go on.
+    /// Whether the user of a client may not do all, or it has to log in.
+    #[inline]
+    fn is_restricted(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|session| !session.login.is_free())
+    }
+
+    /// What most requests need not be asked: whether their user may, CLIENT PAUSE, MONITOR. `None` lets the request go on.
     #[cold]
     fn inspect(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Option<Flow> {
-        let session = self.sessions.get_mut(id)?;
-        let open = command.flags.contains(Flags::NO_AUTH);
         if !self.serving && !matches!(command.name, "quit" | "ping" | "echo" | "reset") {
             self.counters.error(Source::Internal);
             let error =
@@ -260,10 +269,13 @@ impl Core {
             self.refuse(id, &error);
             return Some(Flow::Next);
         }
-        if !open && !session.authenticated && self.policy.password.is_some() {
-            self.refuse(id, &Error::NoAuth);
+        if self.is_restricted(id)
+            && let Err(error) = self.check_user(id, command, &request.args)
+        {
+            self.refuse_denied(id, command, &error);
             return Some(Flow::Next);
         }
+        let session = self.sessions.get(id)?;
         let writes = command.is_write()
             || command.name == "exec" && session.transaction.as_ref().is_some_and(|queued| queued.writes);
         if let Some(pause) = self.pause

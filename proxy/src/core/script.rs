@@ -32,13 +32,28 @@ enum Caller {
     Transaction,
 }
 
-fn caller(entry: &Entry) -> Option<Caller> {
+fn caller(entry: &Entry, frame: &[u8]) -> Option<Caller> {
     let command = TABLE.get(usize::from(entry.command))?;
     let is_one = matches!(entry.owner, Owner::Client { .. }) && entry.slot != MANY_SLOTS;
     match command.name {
         "slotway-exec" => Some(Caller::Transaction),
         name if name.starts_with("evalsha") && is_one => Some(Caller::Script),
+        // In a client's name.
+        "slotway-as" if is_one && digest_of(frame).is_some() => Some(Caller::Script),
+        "slotway-as" if runs_transaction(frame) => Some(Caller::Transaction),
         _ => None,
+    }
+}
+
+fn runs_transaction(frame: &[u8]) -> bool {
+    let mut parser = Parser::new();
+    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    match parser.parse(frame, &limits) {
+        Ok(Parsed::Frame(_)) => {
+            let args = parser.args(frame);
+            args.is(0, "slotway-exec") || args.is(0, "slotway-as") && runs_transaction(args.at(4))
+        }
+        _ => false,
     }
 }
 
@@ -46,8 +61,9 @@ impl Core {
     /// Whether the oldest request of an upstream is a client's that names a script by its digest.
     #[cold]
     pub(super) fn is_unknown_script(&self, upstream: UpstreamId) -> bool {
-        let entry = self.upstreams.get(upstream).and_then(|upstream| upstream.front());
-        entry.is_some_and(|entry| caller(entry).is_some())
+        self.upstreams.get(upstream).is_some_and(|upstream| {
+            upstream.front().is_some_and(|entry| caller(entry, upstream.front_frame()).is_some())
+        })
     }
 
     /// Takes the reply of a shard that does not know the scripts of its oldest request.
@@ -57,7 +73,7 @@ impl Core {
         let mut frame = upstream.front_frame().to_vec();
         let shard = upstream.shard;
         let Some((mut entry, sent_at)) = upstream.take() else { return };
-        let is_transaction = caller(&entry) == Some(Caller::Transaction);
+        let is_transaction = caller(&entry, &frame) == Some(Caller::Transaction);
         if entry.searched && !is_transaction {
             self.counters.error(Source::Upstream);
             self.count(&entry, sent_at);
@@ -74,7 +90,7 @@ impl Core {
             frame = with_unknown_scripts(&frame);
             digests_of(reply)
         } else {
-            vec![digest_of(&frame)]
+            vec![digest_of(&frame).unwrap_or_default()]
         };
         // A call without keys goes to the owner of slot 0 when it is sent again.
         let shard = slots.first().and_then(|slot| self.view.owner(*slot)).unwrap_or(shard);
@@ -95,13 +111,19 @@ impl Core {
     }
 }
 
-/// The digest that a call names.
-fn digest_of(frame: &[u8]) -> Vec<u8> {
+/// The digest that a call names, which may be one in a client's name.
+fn digest_of(frame: &[u8]) -> Option<Vec<u8>> {
     let mut parser = Parser::new();
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
     match parser.parse(frame, &limits) {
-        Ok(Parsed::Frame(_)) => parser.args(frame).at(1).to_vec(),
-        _ => Vec::new(),
+        Ok(Parsed::Frame(_)) => {
+            let args = parser.args(frame);
+            if args.is(0, "slotway-as") {
+                return digest_of(args.at(4));
+            }
+            (args.is(0, "evalsha") || args.is(0, "evalsha_ro")).then(|| args.at(1).to_vec())
+        }
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ mod flow;
 mod refusals;
 mod shards;
 mod subscriptions;
+mod users;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ impl Stage {
         core.apply_topology(&topology(1, &SHARDS));
         let policy = Policy { known: true, ..Policy::default() };
         core.apply_policy(Arc::new(policy));
+        core.apply_users(&Arc::default());
         Self { core, actions: Vec::new() }
     }
 

@@ -183,15 +183,40 @@ impl Core {
         let muted = session.mute_next();
         let seq = session.places.open(muted);
         session.in_flight_route = session.route;
-        let entry = batch_entry(Owner::Client { session: id, seq }, &slots, self.now);
-        if let Some(upstream) = self.upstreams.get_mut(link) {
-            let from = upstream.buffer().len();
-            batch.encode(watch, &slots, upstream.buffer());
-            upstream.commit(from, entry);
+        let mut entry = batch_entry(Owner::Client { session: id, seq }, &slots, self.now);
+        if session.login.is_free() {
+            if let Some(upstream) = self.upstreams.get_mut(link) {
+                let from = upstream.buffer().len();
+                batch.encode(watch, &slots, upstream.buffer());
+                upstream.commit(from, entry);
+            }
+        } else {
+            let frame = self.batch_frame(id, batch, watch, &slots, &mut entry);
+            if let Some(upstream) = self.upstreams.get_mut(link) {
+                upstream.push(&frame, entry);
+            }
         }
         self.counters.requests.at(command.group as usize).inc();
         self.touch_upstream(link);
         Ok(())
+    }
+
+    /// The request that has a shard run a batch, in the client's name where its user may not do all.
+    fn batch_frame(
+        &self,
+        id: SessionId,
+        batch: &Batch,
+        watch: Option<&Watch>,
+        slots: &[(u16, &[u8])],
+        entry: &mut Entry,
+    ) -> Vec<u8> {
+        let mut frame = Vec::new();
+        batch.encode(watch, slots, &mut frame);
+        if let Some((row, named)) = self.in_the_name_of(id, &frame, slots) {
+            entry.command = row.id;
+            frame = named;
+        }
+        frame
     }
 
     /// The shard that owns all of the slots; any shard if there are none.
@@ -250,9 +275,8 @@ impl Core {
         let owner = self.owner_of_all(&slots, watch)?;
         let (sender, receiver) = oneshot::channel();
         let ticket = self.add_ticket(Ticket::Ask(sender));
-        let entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
-        let mut frame = Vec::new();
-        batch.encode(watch, &slots, &mut frame);
+        let mut entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
+        let frame = self.batch_frame(job.session, batch, watch, &slots, &mut entry);
         self.ask_on_slots(job, owner, &slots, entry, frame);
         Ok((owner, receiver))
     }

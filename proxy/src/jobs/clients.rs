@@ -92,6 +92,7 @@ struct Filter {
     address: Option<Vec<u8>>,
     local_address: Option<Vec<u8>>,
     class: Option<Class>,
+    user: Option<Vec<u8>>,
     /// The client that must not be hit.
     spared: Option<u64>,
 }
@@ -100,6 +101,7 @@ impl Filter {
     fn matches(&self, session: &Session) -> bool {
         let is = |address: &std::net::SocketAddr, text: &[u8]| address.to_string().as_bytes() == text;
         self.class.is_none_or(|class| class.has(session))
+            && self.user.as_ref().is_none_or(|user| session.login.user().name() == user.as_slice())
             && self.id.is_none_or(|id| id == session.client)
             && self.address.as_ref().is_none_or(|address| is(&session.peer, address))
             && self.local_address.as_ref().is_none_or(|address| is(&session.local, address))
@@ -128,7 +130,9 @@ pub(super) async fn kill(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                 b"type" => filter.class = Some(class(value)?),
                 b"addr" => filter.address = Some(value.to_vec()),
                 b"laddr" => filter.local_address = Some(value.to_vec()),
-                b"user" if value == b"default" => {}
+                b"user" if worker.core.borrow().users.get(value).is_some() => {
+                    filter.user = Some(value.to_vec());
+                }
                 b"user" => {
                     let mut text = b"No such user '".to_vec();
                     text.extend_from_slice(value);

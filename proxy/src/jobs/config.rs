@@ -20,6 +20,7 @@ use super::asking::{ask_all, ask_all_reachable, successful};
 use crate::context::Context;
 use crate::core::Job;
 use crate::policy::Policy;
+use crate::users;
 use crate::worker::Worker;
 
 /// For a node to bring a proposal to its end; it gives up by itself before.
@@ -47,9 +48,16 @@ pub(super) async fn set(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
         check_everywhere(worker, &words).await?;
         let generation = commit(context, Change::Set { values }).await?;
         wait_for_shards(worker, generation).await;
-        let mut settings = context.settings.lock();
-        settings.values.apply(changes);
-        settings.version = settings.version.max(generation);
+        let password = {
+            let sets_password = changes.names().any(|name| name == Name::Requirepass);
+            let mut settings = context.settings.lock();
+            settings.values.apply(changes);
+            settings.version = settings.version.max(generation);
+            sets_password.then(|| settings.values.text(Name::Requirepass).into_owned())
+        };
+        if let Some(password) = password {
+            users::require(context, &password, generation).await;
+        }
     } else {
         context.settings.lock().values.apply(changes);
     }

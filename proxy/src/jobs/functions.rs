@@ -20,7 +20,7 @@ use crate::worker::Worker;
 const ATTEMPTS: usize = 10;
 
 /// The reply of the first shard that answers.
-async fn ask_any(
+pub(super) async fn ask_any(
     worker: &Rc<Worker>,
     words: &[&[u8]],
     over: impl Fn(usize) -> Target,

@@ -35,6 +35,10 @@ pub(super) async fn info(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
         let own = sections::own(worker).await;
         merge::override_with(&mut merged, own);
         merge::add_cpu(&mut merged, process::cpu_times());
+        let denied = |reason: usize| {
+            worker.context.counters.iter().map(|counters| counters.denied.at(reason).get()).sum()
+        };
+        merge::add_denied(&mut merged, [0, 1, 2, 3].map(denied));
         text = merge::write(&merged, &wanted);
     }
     if wanted.shards {

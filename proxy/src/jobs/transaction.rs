@@ -55,6 +55,11 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                     ..job.clone()
                 };
                 let mut out = Vec::new();
+                let allowed = worker.with(|core| core.check_queued(job.session, command, &own.args.args()));
+                if let Err(error) = allowed {
+                    reply.error(&error);
+                    continue;
+                }
                 if !worker.with(|core| commands::answer_into(core, &own, &mut out)) {
                     run_own(worker, &own, &mut out).await;
                 }

@@ -102,6 +102,7 @@ struct Filter<'a> {
     address: Option<&'a [u8]>,
     local_address: Option<&'a [u8]>,
     class: Option<Class>,
+    user: Option<&'a [u8]>,
     skip_me: bool,
 }
 
@@ -111,6 +112,7 @@ impl Filter<'_> {
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
             && self.class.is_none_or(|class| class.has(client))
+            && self.user.is_none_or(|user| client.login.borrow().user().name() == user)
             && !(self.skip_me && client.id == me)
     }
 }
@@ -133,7 +135,7 @@ fn kill(call: &mut Call<'_>) -> Result<(), Error> {
                 b"type" => filter.class = Some(class(value)?),
                 b"addr" => filter.address = Some(value),
                 b"laddr" => filter.local_address = Some(value),
-                b"user" if value == b"default" => {}
+                b"user" if call.node.users.get(value).is_some() => filter.user = Some(value),
                 b"user" => {
                     let mut text = b"No such user '".to_vec();
                     text.extend_from_slice(value);
@@ -260,7 +262,7 @@ fn unpause(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Appends the line of CLIENT LIST that tells of a connection.
-fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
+pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
     let mut flags = String::new();
     flags.extend(client.monitor.get().then_some('O'));
@@ -295,7 +297,7 @@ fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
         size_of::<Client>() + input + output + queued,
         if output > 0 { "rw" } else { "r" },
         client.last_command.get().map_or("NULL", |command| command.name),
-        client.user.borrow(),
+        String::from_utf8_lossy(client.login.borrow().user().name()),
         client.protocol.get().number(),
     );
     for (field, value) in

@@ -1,13 +1,13 @@
 //! The connection itself.
 
-use std::rc::Rc;
-
+use slotway_common::acl::{Login, Reason};
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
 use super::{Call, Handler};
+use crate::dispatch::note_denied;
 use crate::session::ReplyMode;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -55,7 +55,7 @@ fn quit(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn auth(call: &mut Call<'_>) -> Result<(), Error> {
     let (user, password) = match call.args.len() {
-        2 if call.node.hot.requirepass.is_empty() => {
+        2 if call.node.users.have_no_password() => {
             return Err(Error::err(
                 "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
             ));
@@ -70,24 +70,14 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    let expected = &call.node.hot.requirepass;
-    // Without a password the default user takes any.
-    if user != b"default" || !(expected.is_empty() || same(expected, password)) {
+    let client = call.session.client.clone();
+    let mut login = client.login.borrow().clone();
+    if !login.log_in(&call.node.users, user, password) {
+        note_denied(call.node, call.session, Reason::Auth, call.args.at(0), Some(user));
         return Err(Error::WrongPass);
     }
-    call.session.authenticated = true;
-    *call.session.client.user.borrow_mut() = Rc::from("default");
+    client.set_login(login);
     Ok(())
-}
-
-/// Compares in a time that does not tell how much of the password was right.
-fn same(expected: &[u8], given: &[u8]) -> bool {
-    let differences =
-        (0..expected.len().max(given.len())).fold(expected.len() ^ given.len(), |sum, index| {
-            let byte = |text: &[u8]| usize::from(text.get(index).copied().unwrap_or(0));
-            sum | (byte(expected) ^ byte(given))
-        });
-    differences == 0
 }
 
 fn hello(call: &mut Call<'_>) -> Result<(), Error> {
@@ -119,9 +109,9 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Bytes(text));
         }
     }
-    if !call.session.authenticated {
+    if call.session.client.login.borrow().is_required(&call.node.users) {
         return Err(Error::Line(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time".into(),
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time".into(),
         ));
     }
     if let Some(name) = name {
@@ -163,7 +153,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     session.db = 0;
     session.protocol = Protocol::Resp2;
     session.client.protocol.set(Protocol::Resp2);
-    session.authenticated = call.node.hot.requirepass.is_empty();
+    session.client.set_login(Login::new(&call.node.users));
     session.reply_mode = ReplyMode::On;
     session.end_transaction();
     session.unwatch(call.engine);

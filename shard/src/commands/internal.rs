@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use slotway_common::acl::Login;
 use slotway_common::command;
 use slotway_common::error::Error;
 use slotway_common::handshake::{HandshakeError, Server};
@@ -56,6 +57,8 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
         }
         b"FUNCTION" => return super::function::plan(call),
         b"SETTINGS" => return super::settings::internal(call),
+        b"USERS" => return super::acl::tell_users(call),
+        b"ACLLOG" => super::acl::tell_log(call),
         _ => return Err(command::unknown_subcommand(&call.args)),
     }
     Ok(())
@@ -90,7 +93,7 @@ fn prove(call: &mut Call<'_>) -> Result<(), Error> {
     let session = &mut *call.session;
     *session.client.internal.borrow_mut() = Some(node.clone());
     session.internal = Some(node);
-    session.authenticated = true;
+    session.client.set_login(Login::internal());
     session.may_wait = false;
     session.db = proven.mode.database as usize;
     session.protocol = if proven.mode.resp == 3 { Protocol::Resp3 } else { Protocol::Resp2 };

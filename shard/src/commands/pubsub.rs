@@ -83,7 +83,8 @@ fn publish(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
     let most = call.node.hot.pubsub_output.budget();
     let client = call.session.client.clone();
     let mut push = Vec::new();
-    let replies = call.session.reply_mode == ReplyMode::On;
+    // A script's reply is not its client's.
+    let replies = call.session.reply_mode == ReplyMode::On && !call.session.in_script;
     let out = if replies { call.reply.buffer() } else { &mut push };
     let mut publisher = Publisher { client: &client, out };
     let sent = call.node.pubsub.publish(kind, channel, payload, most, Some(&mut publisher));

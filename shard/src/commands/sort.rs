@@ -96,6 +96,9 @@ enum Weight {
 }
 
 fn run(call: &mut Call<'_>, can_store: bool) -> Result<(), Error> {
+    if !call.session.is_free() {
+        call.session.user().check_sort(call.command, &call.args)?;
+    }
     let mut options = Options::parse(call, can_store)?;
     let (key, db) = (call.key(1), call.session.db);
     let value = call.engine.record(db, &key).map(|record| record.value());

@@ -92,7 +92,7 @@ impl Loader {
             pieces,
             paths,
             has_base,
-            sink: Sink::new(Session::new(client.clone(), true)),
+            sink: Sink::new(Session::new(client.clone())),
             client,
             as_of: vec![0; usize::from(SLOTS)],
             targets: BTreeMap::new(),
@@ -220,9 +220,10 @@ impl Loader {
         let kind = fields.byte().and_then(Kind::of).ok_or("a staged frame has no kind")?;
         let id = String::from_utf8_lossy(id).into_owned();
         let client = &self.client;
-        let target = self.targets.entry(id).or_insert_with(|| {
-            Target::new(engine.limits, Session::new(client.clone(), true), engine.lazy_free())
-        });
+        let target = self
+            .targets
+            .entry(id)
+            .or_insert_with(|| Target::new(engine.limits, Session::new(client.clone()), engine.lazy_free()));
         let frame = stream::Frame {
             kind,
             db: found.db,

@@ -49,7 +49,7 @@ pub(crate) fn shard() -> Shard {
 }
 
 fn session() -> Session {
-    let mut session = Session::new(Rc::new(Client::new(1, String::new(), String::new(), 0)), true);
+    let mut session = Session::new(Rc::new(Client::new(1, String::new(), String::new(), 0)));
     // Commands on several slots at once, as a proxy sends them.
     session.internal = Some(Rc::from("proxy-0"));
     session

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use slotway_common::acl::Users;
 use slotway_common::cluster_state::ClusterState;
 use slotway_common::fault;
 use slotway_common::topology::SlotMap;
@@ -21,14 +22,13 @@ impl Shard {
             // Nothing has been stored: no slot was served before.
             set_hash_seed(state.hash_seed);
         }
-        let password = node.hot.requirepass.clone();
         node.state = state.clone();
         let before = node.follow_topology();
         node.settings.follow(state);
         take_effect(&mut self.engine, node);
         node.scripts.libraries.follow(state);
-        if first && node.hot.requirepass != password && !node.hot.requirepass.is_empty() {
-            // They came in while the password was not known.
+        if first && !node.users.are_open() {
+            // They came in while the users were not known.
             let clients = node.clients.iter().filter(|client| client.internal.borrow().is_none());
             clients.for_each(|client| client.kill());
         }
@@ -37,6 +37,22 @@ impl Shard {
 }
 
 impl Node {
+    /// Takes over the users of the committed state, or another password of the default user.
+    pub(crate) fn follow_users(&mut self, new_password: bool) {
+        let password = &self.hot.requirepass;
+        let users = if self.state.users_version != self.users.version() {
+            Users::new(&self.state.users, self.state.users_version, password)
+        } else if new_password {
+            self.users.requiring(password)
+        } else {
+            return;
+        };
+        for client in self.clients.iter().filter(|client| client.internal.borrow().is_none()) {
+            client.follow_users(&users);
+        }
+        self.users = Rc::new(users);
+    }
+
     fn follow_topology(&mut self) -> (SlotMap, usize) {
         let topology = self.state.topology();
         let slot_map = std::mem::replace(&mut self.slot_map, topology.slot_map());

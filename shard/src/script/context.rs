@@ -1,8 +1,10 @@
 //! What the functions of a machine share with whoever runs it.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Instant;
 
+use slotway_common::acl::User;
 use slotway_common::platform::clock;
 use slotway_common::resp::Protocol;
 use slotway_common::resp::request::Span;
@@ -32,6 +34,8 @@ pub struct Context {
     pub slow_at: Cell<Option<Instant>>,
     /// What a script is told that has to end before its time.
     pub killed_by: Cell<&'static str>,
+    /// Whom the script runs as, unless that may do all.
+    pub user: RefCell<Option<Arc<User>>>,
     /// The library that is being loaded.
     pub library: RefCell<Option<super::functions::Draft>>,
 }

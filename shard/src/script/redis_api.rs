@@ -257,8 +257,12 @@ fn debug(_: &mut Frame<'_>) -> Outcome {
 fn acl_check_cmd(frame: &mut Frame<'_>) -> Outcome {
     let allowed = gather(frame).and_then(|()| {
         let exchange = frame.context().exchange.borrow();
-        match command::resolve(&Args::new(&exchange.args, &exchange.spans), false) {
-            Ok(_) => Ok(true),
+        let args = Args::new(&exchange.args, &exchange.spans);
+        match command::resolve(&args, false) {
+            Ok(command) => {
+                let user = frame.context().user.borrow();
+                Ok(user.as_ref().is_none_or(|user| user.check(command, &args).is_ok()))
+            }
             Err(_) => Err("Invalid command passed to redis.acl_check_cmd()"),
         }
     });

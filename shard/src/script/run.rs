@@ -155,6 +155,7 @@ impl Run {
         let context = self.sandbox.interpreter.context();
         context.protocol.set(Protocol::Resp2);
         context.killed_by.set(KILLED);
+        *context.user.borrow_mut() = (!session.is_free()).then(|| session.user());
         context.slow_at.set(threshold.and_then(|threshold| self.started.checked_add(threshold)));
         let arguments = if self.is_function { 2 } else { 0 };
         let begun = self.sandbox.interpreter.start(arguments, MEMORY);
@@ -202,7 +203,7 @@ impl Run {
         let args = Args::new(&exchange.args, &exchange.spans);
         let before = std::mem::replace(&mut session.protocol, protocol);
         let in_script = std::mem::replace(&mut session.in_script, true);
-        match self.check(engine, node, &args) {
+        match self.check(engine, node, session, &args) {
             Ok(command) => {
                 dispatch::nested_command(engine, node, session, command, args, &mut exchange.reply);
             }
@@ -218,6 +219,7 @@ impl Run {
         &mut self,
         engine: &mut Engine,
         node: &mut Node,
+        session: &Session,
         args: &Args<'_>,
     ) -> Result<&'static command::Command, Error> {
         let command = command::find(args).filter(|command| command.route != command::Route::Internal);
@@ -228,6 +230,7 @@ impl Run {
         if command.flags.contains(Flags::NOSCRIPT) {
             return Err(Error::err("This Redis command is not allowed from script"));
         }
+        dispatch::check_script(node, session, command, args)?;
         // The last three do not change data but are passed on to replicas.
         if self.read_only
             && (command.is_write() || matches!(command.name, "pfcount" | "publish" | "spublish"))

@@ -91,7 +91,7 @@ impl Suspended {
     /// Lends the caller's state to its script until that has ended.
     pub fn lend(&mut self, session: &mut Session) {
         let Some(slow) = self.slow.as_mut().filter(|slow| slow.session.is_none()) else { return };
-        let mut waiting = Session::new(session.client.clone(), session.authenticated);
+        let mut waiting = Session::new(session.client.clone());
         (waiting.internal, waiting.protocol) = (session.internal.clone(), session.protocol);
         waiting.wait_for_script();
         slow.session = Some(std::mem::replace(session, waiting));

@@ -39,10 +39,10 @@ const ROUNDS: usize = 4;
 const LARGE: usize = 64 * 1024;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Client>, authenticated: bool) {
+pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Client>) {
     let mut connection = Connection {
         stream,
-        session: Session { may_wait: true, ..Session::new(client, authenticated) },
+        session: Session { may_wait: true, ..Session::new(client) },
         parser: Parser::new(),
         input: Vec::new(),
         output: Vec::new(),
@@ -106,6 +106,9 @@ impl Connection {
                 return self.poll_held(context);
             }
             if self.session.saving.is_some() && !self.has_saved() {
+                return self.poll_held(context);
+            }
+            if self.session.client.awaits_users.get() && !self.has_changed_users() {
                 return self.poll_held(context);
             }
             if self.session.client.blocked.get() {
@@ -261,6 +264,7 @@ impl Connection {
             return false;
         };
         self.session = ended.session;
+        self.session.acting = None;
         (self.session.scripting, self.session.suspended) = (false, false);
         let from = self.output.len();
         self.output.extend_from_slice(&ended.reply);
@@ -268,6 +272,23 @@ impl Connection {
         if shard.node.log.is_on() {
             self.hold(shard, from);
         }
+        true
+    }
+
+    /// Has the cluster change its users, and takes the reply when it has.
+    #[cold]
+    fn has_changed_users(&mut self) -> bool {
+        let client = self.session.client.clone();
+        if let Some(words) = self.session.changes_users.take() {
+            let change = super::users::change(self.server.clone(), client, self.session.protocol, words);
+            tokio::task::spawn_local(change);
+            return false;
+        }
+        let Some(reply) = client.users_reply.borrow_mut().take() else { return false };
+        client.awaits_users.set(false);
+        self.session.suspended = false;
+        self.session.closing |= client.is_leaving.get();
+        self.output.extend_from_slice(&reply);
         true
     }
 
@@ -399,7 +420,8 @@ impl Connection {
         loop {
             let mut limits = Limits {
                 max_bulk: shard.engine.limits.max_string,
-                authenticated: self.session.authenticated,
+                authenticated: self.session.is_free()
+                    || !self.session.client.login.borrow().is_required(&shard.node.users),
             };
             let end =
                 ahead.read(&mut self.parser, &input[used..], &mut limits, self.session.internal.is_some());

@@ -68,7 +68,7 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
     await_move(&server, id).await?;
     let mut target = {
         let shard = &*server.shard.borrow();
-        let session = Session::new(connection.session.client.clone(), true);
+        let session = Session::new(connection.session.client.clone());
         Target::new(shard.engine.limits, session, shard.engine.lazy_free())
     };
     fault::point("target-begun");

@@ -65,6 +65,7 @@ impl Proxy {
         let mut core = Core::new(Budgets::default());
         core.now = 1;
         core.apply_policy(Arc::new(Policy { known: true, ..Policy::default() }));
+        core.apply_users(&Arc::default());
         core.apply_topology(&Topology { version: 0, ..common.file.topology() });
         core.warm_up();
         let proxy = Rc::new(Self {

@@ -1,5 +1,7 @@
 //! Requests, replies and their order.
 
+use slotway_common::acl::Users;
+
 use super::*;
 
 #[test]
@@ -219,10 +221,8 @@ fn replies_can_be_switched_off_and_skipped() {
 #[test]
 fn nobody_is_served_without_a_password_that_is_asked_for() {
     let mut stage = Stage::new();
-    let mut policy = (*stage.core.policy).clone();
     let earlier = stage.client();
-    policy.password = Some(b"secret".to_vec());
-    stage.core.apply_policy(Arc::new(policy));
+    stage.core.apply_users(&Arc::new(Users::new(&[], 1, b"secret")));
     let client = stage.client();
     stage.send(client, "PING|GET x|AUTH wrong|AUTH secret|PING");
     assert_eq!(

@@ -230,6 +230,16 @@ pub(super) fn add_cpu(merged: &mut [Section], own: CpuTimes) {
     }
 }
 
+/// Adds what the proxy has denied to its clients to what shards have denied to scripts.
+pub(super) fn add_denied(merged: &mut [Section], own: [u64; 4]) {
+    let Some(stats) = merged.iter_mut().find(|section| section.title == "Stats") else { return };
+    for (reason, own) in ["cmd", "key", "channel", "auth"].into_iter().zip(own) {
+        let field = format!("acl_access_denied_{reason}");
+        let sum = stats.number(&field) as u64 + own;
+        stats.set(&field, sum.to_string());
+    }
+}
+
 /// The text of the sections that were asked for, in Redis's order.
 pub(super) fn write(sections: &[Section], wanted: &Sections) -> String {
     let mut text = String::new();

@@ -97,6 +97,11 @@ pub(super) fn stats(facts: &Facts<'_>, section: &mut Section) {
         ("tracking_total_prefixes", "0"),
         ("unexpected_error_replies", "0"),
     ]);
+    let [command, key, channel, auth] = stats.denied;
+    section.add("acl_access_denied_auth", auth);
+    section.add("acl_access_denied_cmd", command);
+    section.add("acl_access_denied_key", key);
+    section.add("acl_access_denied_channel", channel);
     section.add("total_error_replies", stats.errors);
     section.add_all(&[
         ("dump_payload_sanitizations", "0"),

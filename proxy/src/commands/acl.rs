@@ -1,0 +1,22 @@
+//! ACL, as far as it needs nobody else.
+
+use std::sync::Arc;
+
+use slotway_common::error::Error;
+use slotway_common::{acl, command};
+
+use super::{Answer, Call};
+
+pub(super) fn answer(name: &str) -> Option<Answer> {
+    let is_job = matches!(name, "acl|setuser" | "acl|deluser" | "acl|log");
+    (name.starts_with("acl|") && !is_job).then_some(look)
+}
+
+fn look(call: &mut Call<'_>) -> Result<(), Error> {
+    let users = Arc::clone(&call.core.users);
+    let own = Arc::clone(call.session()?.login.user());
+    if acl::answer(call.command, &users, own.name(), &call.args, &mut call.reply)? {
+        return Ok(());
+    }
+    Err(command::unsupported(call.command))
+}
