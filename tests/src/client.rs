@@ -41,6 +41,14 @@ impl Client {
         Ok(client)
     }
 
+    /// Connects, with RESP3 if that is wanted.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub fn connect_with(address: SocketAddr, resp3: bool) -> Result<Self> {
+        if resp3 { Self::connect_resp3(address) } else { Self::connect(address) }
+    }
+
     /// Sends one command and returns its reply. An error reply is a value, too.
     ///
     /// # Errors

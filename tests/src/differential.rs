@@ -90,8 +90,7 @@ pub fn compare(
 /// # Errors
 /// When a connection breaks, or with a report of the differences found.
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
-    let connect =
-        |address| if plan.resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+    let connect = |address| Client::connect_with(address, plan.resp3);
     let (mut oracle, mut subject) = (connect(oracle)?, connect(subject)?);
     let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), plan.one_slot_calls, &plan.families);
     let mut report = String::new();

@@ -28,7 +28,7 @@ struct Side {
 
 impl Side {
     fn connect(resp3: bool, address: SocketAddr) -> Result<Self> {
-        let connect = || if resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+        let connect = || Client::connect_with(address, resp3);
         let party = || -> Result<Party> {
             let mut client = connect()?;
             let id = client.run("CLIENT ID")?.as_int().unwrap_or(0);

@@ -28,7 +28,7 @@ struct Server {
 
 impl Server {
     fn connect(plan: &Plan, address: SocketAddr) -> Result<Self> {
-        let connect = || if plan.resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+        let connect = || Client::connect_with(address, plan.resp3);
         let (mut sender, mut listener) = (connect()?, connect()?);
         wait_until("the setting is in force", || {
             sender.run("CONFIG SET notify-keyspace-events KEAnm").is_ok_and(|reply| !reply.is_error())

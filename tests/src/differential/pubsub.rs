@@ -26,8 +26,7 @@ struct Pair {
 
 impl Pair {
     fn connect(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<Self> {
-        let connect =
-            |address| if plan.resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+        let connect = |address| Client::connect_with(address, plan.resp3);
         Ok(Self { oracle: connect(oracle)?, subject: connect(subject)?, resp3: plan.resp3 })
     }
 

@@ -26,8 +26,7 @@ const ARGUMENTS: [&str; 5] = ["2", "{t}a", "{t}b", "1", "two"];
 /// # Errors
 /// When a connection breaks, or with a report of the differences found.
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
-    let connect =
-        |address| if plan.resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+    let connect = |address| Client::connect_with(address, plan.resp3);
     let (mut oracle, mut subject) = (connect(oracle)?, connect(subject)?);
     reset(&mut oracle, &mut subject)?;
     let mut writer = Writer { random: StdRng::seed_from_u64(plan.seed) };
@@ -58,7 +57,7 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
 /// # Errors
 /// When a connection breaks, or with a report of the differences found.
 pub fn run_functions(oracle: SocketAddr, subject: SocketAddr, resp3: bool) -> Result<()> {
-    let connect = |address| if resp3 { Client::connect_resp3(address) } else { Client::connect(address) };
+    let connect = |address| Client::connect_with(address, resp3);
     let (mut oracle, mut subject) = (connect(oracle)?, connect(subject)?);
     reset(&mut oracle, &mut subject)?;
     let mut report = String::new();
