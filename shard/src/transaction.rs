@@ -114,16 +114,11 @@ pub fn queue(session: &mut Session, command: &Command, args: &Args<'_>, most: us
     }
 }
 
-/// Ends a transaction for EXEC: what is to run.
-///
-/// # Errors
-/// When a command of it was refused.
-pub fn take(session: &mut Session) -> Result<Queued, Error> {
-    let Some(transaction) = session.transaction.take() else {
-        return Err(Error::err("EXEC without MULTI"));
-    };
+/// Ends a transaction for EXEC: what is to run, or the error if a command of it was refused. `None` without a transaction.
+pub fn take(session: &mut Session) -> Option<Result<Queued, Error>> {
+    let transaction = session.transaction.take()?;
     session.end_transaction();
-    if transaction.aborted { Err(ABORTED) } else { Ok(transaction.queued) }
+    Some(if transaction.aborted { Err(ABORTED) } else { Ok(transaction.queued) })
 }
 
 /// Commands that run as one, as requests that lie one after the other.

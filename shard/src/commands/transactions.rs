@@ -40,7 +40,10 @@ fn discard(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn exec(call: &mut Call<'_>) -> Result<(), Error> {
-    let queued = transaction::take(call.session);
+    let Some(queued) = transaction::take(call.session) else {
+        // What is watched stays watched.
+        return Err(Error::err("EXEC without MULTI"));
+    };
     let is_watching = call.session.watching;
     let watch = call.engine.end_watch(WatchId::Client(call.session.client.id));
     call.session.watching = false;

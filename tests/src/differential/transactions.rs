@@ -141,6 +141,11 @@ fn play(round: &mut Round, generator: &mut Generator, a: &mut Pair, b: &mut Pair
         if generator.once_in(10) {
             round.say("A", a, &[b"UNWATCH"])?;
         }
+        if generator.once_in(4) {
+            // Without MULTI they are refused, and what is watched stays watched.
+            let stray: &[u8] = if generator.once_in(2) { b"EXEC" } else { b"DISCARD" };
+            round.say("A", a, &[stray])?;
+        }
     }
     round.say("A", a, &[b"MULTI"])?;
     let mut queued = Vec::new();
