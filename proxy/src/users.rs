@@ -44,14 +44,28 @@ impl KnownUsers {
 
 /// Takes over users if they are newer than those that are known.
 pub(crate) async fn take_over(context: &Arc<Context>, newest: StoredUsers) {
-    {
-        let mut users = context.users.lock();
-        if users.version().is_some_and(|known| known >= newest.version) {
-            return;
-        }
-        (users.stored, users.known) = (newest, true);
+    if keep(context, newest) {
+        changed(context).await;
+    }
+}
+
+/// The same, and waits until every worker follows what is known now: another task may have begun to take it over, and not
+/// have come to all workers yet.
+pub(crate) async fn follow(context: &Arc<Context>, newest: Option<StoredUsers>) {
+    if let Some(newest) = newest {
+        keep(context, newest);
     }
     changed(context).await;
+}
+
+/// Whether they are newer than those that were known.
+fn keep(context: &Arc<Context>, newest: StoredUsers) -> bool {
+    let mut users = context.users.lock();
+    if users.version().is_some_and(|known| known >= newest.version) {
+        return false;
+    }
+    (users.stored, users.known) = (newest, true);
+    true
 }
 
 /// The default user has had another password since this generation; what is known of users may be newer.

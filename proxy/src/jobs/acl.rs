@@ -66,15 +66,19 @@ pub(super) async fn change(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>
     result
 }
 
-/// Takes over the users that the shards have.
+/// Takes over the users that the shards have, on every worker.
 async fn fetch(worker: &Rc<Worker>) -> Result<(), Error> {
     let known = worker.context.users.lock().version().map_or_else(String::new, |known| known.to_string());
     let answer = ask_any(worker, &[b"SLOTWAY", b"USERS", known.as_bytes()], plain).await?;
-    if let Value::Bulk(json) = decode(&answer)? {
-        let stored: StoredUsers = serde_json::from_slice(&json)
-            .map_err(|error| Error::err(format!("a shard's reply could not be read: {error}")))?;
-        users::take_over(&worker.context, stored).await;
-    }
+    let newest: Option<StoredUsers> = match decode(&answer)? {
+        Value::Bulk(json) => Some(
+            serde_json::from_slice(&json)
+                .map_err(|error| Error::err(format!("a shard's reply could not be read: {error}")))?,
+        ),
+        // There is nothing newer.
+        _ => None,
+    };
+    users::follow(&worker.context, newest).await;
     Ok(())
 }
 
