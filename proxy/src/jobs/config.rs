@@ -147,8 +147,12 @@ pub(super) async fn wait_for_shards(worker: &Rc<Worker>, generation: u64) {
 
 /// Has every worker follow the settings as they are now.
 pub(crate) async fn changed_settings(context: &Arc<Context>) {
-    let policy = Arc::new(Policy::of(&context.settings.lock().values));
-    context.fleet.each(move |worker| worker.with(|core| core.apply_policy(Arc::clone(&policy)))).await;
+    let follow = |worker: &Rc<Worker>| {
+        // The newest, should two changes overtake each other on their way here.
+        let policy = Arc::new(Policy::of(&worker.context.settings.lock().values));
+        worker.with(|core| core.apply_policy(policy));
+    };
+    context.fleet.each(follow).await;
 }
 
 pub(super) async fn resetstat(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
