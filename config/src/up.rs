@@ -32,7 +32,7 @@ use output::Output;
 const POLL: Duration = Duration::from_millis(50);
 
 /// For an answer of a process on this machine.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After this long of waiting it is told what is waited for, and again each time it doubles.
 const FIRST_NOTICE: Duration = Duration::from_secs(5);

@@ -122,8 +122,18 @@ fn silent_process_on_a_port_is_named() {
     let address = layout.nodes[1].address;
     assert_eq!(
         line,
-        format!("slotway: {address} (clients of b-0) is in use by another process: no answer within 2000 ms")
+        format!("slotway: {address} (clients of b-0) is in use by another process: no answer within 5000 ms")
     );
+}
+
+#[test]
+fn process_that_ends_while_it_is_asked_is_started() {
+    let layout = Layout::new(&shards_only()).unwrap();
+    let listener = TcpListener::bind(layout.nodes[0].address).unwrap();
+    let mut up = layout.up().unwrap();
+    let asked = listener.accept().unwrap();
+    drop((listener, asked));
+    up.wait_until_ready().unwrap();
 }
 
 #[test]
