@@ -18,8 +18,9 @@ use super::Worker;
 use crate::connect;
 use crate::core::UpstreamId;
 
-/// For a connection to be opened and proved.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// For a connection to be opened and proved. What waits for it fails then, so it is long enough for two lost segments, which
+/// the system sends again after one second and after two more, and for a machine that has too much to do.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The first wait after a failed attempt, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Attempts of a worker in a row, and how many more there are each second after that.
