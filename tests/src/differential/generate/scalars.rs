@@ -6,6 +6,22 @@ use slotway_common::command::{Argument, ArgumentKind, Command, Group};
 
 use super::{CallInProgress, DATABASES, Generator};
 
+/// Milliseconds since 1970 that no run comes to.
+const FAR: i64 = 4_000_000_000_000;
+
+/// A key that SET makes with a time in the past is counted until either server happens to remove it.
+fn may_not_be_past(row: &Command) -> bool {
+    row.name == "set"
+}
+
+/// Whether it is a time that has passed, of a command that may not be given such.
+fn is_past(number: &[u8], argument: &str, row: &Command) -> bool {
+    let number = std::str::from_utf8(number).ok().and_then(|text| text.parse::<i64>().ok());
+    may_not_be_past(row)
+        && argument == "unix-time-milliseconds"
+        && number.is_some_and(|number| (1..FAR).contains(&number))
+}
+
 impl Generator {
     pub(super) fn scalar(&mut self, argument: &Argument, call: &mut CallInProgress) -> Vec<u8> {
         let wrong = self.random.random_ratio(1, 40);
@@ -37,11 +53,9 @@ impl Generator {
             },
             "ttl" => self.odd_number(),
             "seconds" | "milliseconds" | "unix-time-seconds" | "unix-time-milliseconds" => {
-                if wrong {
-                    self.odd_number()
-                } else {
-                    self.expiry(&argument.name, call.row)
-                }
+                let odd =
+                    wrong.then(|| self.odd_number()).filter(|odd| !is_past(odd, &argument.name, call.row));
+                odd.unwrap_or_else(|| self.expiry(&argument.name, call.row))
             }
             "min" | "max" | "start" | "stop" | "end"
                 if call.lex
@@ -73,14 +87,13 @@ impl Generator {
     /// Far enough away that no key expires during a run, or in the past.
     pub(super) fn expiry(&mut self, name: &str, row: &Command) -> Vec<u8> {
         let step = self.random.random_range(10_000..60_000);
-        // A key that SET makes with a time in the past is counted until either server happens to remove it.
-        let past = row.name != "set" && self.random.random_ratio(1, 6);
+        let past = !may_not_be_past(row) && self.random.random_ratio(1, 6);
         let soon = if past { -step } else { step };
         let number: i64 = match name {
             "seconds" => soon,
             "milliseconds" => soon * 1000,
             "unix-time-seconds" => 4_000_000_000 * i64::from(soon > 0) + soon.abs(),
-            _ => 4_000_000_000_000 * i64::from(soon > 0) + soon.abs() * 1000,
+            _ => FAR * i64::from(soon > 0) + soon.abs() * 1000,
         };
         number.to_string().into_bytes()
     }
