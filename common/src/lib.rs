@@ -24,3 +24,4 @@ pub mod settings;
 pub mod shutdown;
 pub mod slot;
 pub mod topology;
+pub mod tracking;

@@ -12,7 +12,7 @@ mod transactions;
 
 use std::sync::LazyLock;
 
-use slotway_common::command::{self, COUNT, Command, TABLE};
+use slotway_common::command::{self, COUNT, Command, Flags, TABLE};
 use slotway_common::error::Error;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::{Args, Reply};
@@ -169,6 +169,10 @@ pub(crate) fn start_job(
     let seq = session.places.open(muted);
     session.busy = true;
     session.in_flight_route = session.route;
+    // What it may tell of comes behind its reply; who waits for data is told at once.
+    if session.marks && !command.flags.contains(Flags::BLOCKING) {
+        session.places.begin(seq);
+    }
     let job = Job {
         session: id,
         seq,
@@ -176,6 +180,7 @@ pub(crate) fn start_job(
         args,
         protocol: session.protocol,
         database: session.database,
+        mark: core.mark,
         transaction,
     };
     core.counters.requests.at(command.group as usize).inc();

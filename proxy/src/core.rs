@@ -21,6 +21,7 @@ mod refusal;
 mod script;
 mod split;
 mod subscriptions;
+mod tracking;
 mod transaction;
 mod view;
 mod waiting;
@@ -55,6 +56,7 @@ use crate::policy::Policy;
 use crate::pubsub::Topics;
 use crate::session::Session;
 use crate::slab::{Id, Slab};
+use crate::tracking::Mark;
 use crate::transaction::{Transaction, Watch};
 use crate::upstream::Upstream;
 
@@ -87,6 +89,8 @@ pub enum Action {
     Release { detention: Id, after_ms: u64 },
     /// Look for a script that a shard does not know, load it there, then call [`Core::script_found`].
     FindScripts(UnknownScripts),
+    /// Tell the client of this number, of another worker, what the tracked client of a token is to forget.
+    Redirect { token: u64, to: u64, keys: Vec<u8> },
     /// Show this line to the clients in MONITOR mode.
     Monitor(Vec<u8>),
     /// This client is not in MONITOR mode any more.
@@ -102,6 +106,8 @@ pub struct Job {
     pub args: OwnedArgs,
     pub protocol: Protocol,
     pub database: u32,
+    /// What its requests on keys are marked with.
+    pub(crate) mark: Option<Mark>,
     /// What EXEC is to run.
     pub transaction: Option<(Box<Transaction>, Option<Box<Watch>>)>,
 }
@@ -165,6 +171,10 @@ pub struct Core {
     total: usize,
     /// The number of the last watch.
     last_token: u64,
+    /// Clients that are tracked, by the numbers that shards know them by.
+    tracked: std::collections::HashMap<u64, SessionId>,
+    /// What the request that is being sent is marked with.
+    pub(crate) mark: Option<Mark>,
     /// Clients that wait for data, by the numbers that shards know them by.
     waits: std::collections::HashMap<u64, waiting::Wait>,
 }
@@ -206,6 +216,8 @@ impl Core {
             total: 0,
             // From anywhere, so that the workers of all proxies give different ones.
             waits: std::collections::HashMap::new(),
+            tracked: std::collections::HashMap::new(),
+            mark: None,
             last_token: random::generator().random::<u64>() >> 1,
         }
     }

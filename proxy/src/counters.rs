@@ -44,6 +44,7 @@ cells! {
         counter authentication_failures "AUTH and HELLO with wrong credentials.";
         counters denied[reason: Reason::ALL.into_iter().map(Reason::name)] "What users were denied, by what it was about.";
         counter messages_delivered "Messages of channels given to clients.";
+        counter invalidations "What clients were told to forget.";
         counter subscription_gaps "Channels and patterns that shards were told of again, because a slot moved or a connection broke: messages in between are lost.";
         gauge subscribed_names "Channels and patterns that clients listen to.";
         gauge clients "Open client connections.";

@@ -18,6 +18,7 @@ mod scan;
 mod scripts;
 mod server;
 mod slowlog;
+mod tracking;
 mod transaction;
 
 use std::rc::Rc;
@@ -33,6 +34,7 @@ use crate::worker::Worker;
 pub(crate) use blocking::waits;
 pub(crate) use config::changed_settings;
 pub(crate) use scripts::find as find_scripts;
+pub(crate) use tracking::redirect;
 
 /// Runs a job to its end.
 pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
@@ -81,6 +83,7 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "client|kill" => clients::kill(worker, job, reply).await,
         "client|pause" => clients::pause(worker, job, reply).await,
         "client|unpause" => clients::unpause(worker, reply).await,
+        "client|tracking" => tracking::tracking(worker, job, reply).await,
         "function|load" | "function|delete" | "function|flush" | "function|restore" => {
             functions::change(worker, job, reply).await
         }

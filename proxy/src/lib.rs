@@ -20,6 +20,7 @@ mod pubsub;
 pub mod server;
 mod session;
 pub mod slab;
+mod tracking;
 pub mod transaction;
 mod upstream;
 mod users;

@@ -84,6 +84,10 @@ pub struct Places {
     /// Pushes must wait for the end of the first place: part of its reply has gone out, or they tell of what it begins.
     closed_to_pushes: bool,
     pushes: Vec<u8>,
+    /// What a client is to forget, behind the replies that it may have it from.
+    behind: VecDeque<(Seq, Vec<u8>)>,
+    /// A place whose reply is being made of what has come in.
+    begun: Option<Seq>,
 }
 
 /// Queues that have grown past this many places give their memory back when they are empty.
@@ -244,6 +248,44 @@ impl Places {
         }
     }
 
+    /// The reply of this place is made elsewhere, of what comes in from now on.
+    pub fn begin(&mut self, seq: Seq) {
+        self.begun = Some(seq);
+    }
+
+    /// Appends bytes that tell of a change to what replies have told: behind every reply of which something has come in,
+    /// even if it has to wait for its turn. Replies of which nothing is here yet are not waited for.
+    #[cold]
+    pub fn push_behind(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let is_open = |seq: &Seq| (seq.wrapping_sub(self.first) as usize) < self.queue.len();
+        let begun = self.begun.filter(is_open).map(|seq| seq.wrapping_sub(self.first) as usize);
+        let has_come = |place: &Place| match place {
+            Place::Held { .. } => true,
+            Place::Gather(gather) => gather.bytes() > 0,
+            Place::Waiting | Place::Muted => false,
+        };
+        match self.queue.iter().rposition(has_come).max(begun) {
+            None => self.push_as_it_is(bytes, out),
+            Some(index) => {
+                self.held += bytes.len();
+                self.behind.push_back((self.first.wrapping_add(index as u32), bytes.to_vec()));
+            }
+        }
+    }
+
+    #[cold]
+    fn flush_behind(&mut self, out: &mut Vec<u8>) {
+        while let Some((seq, _)) = self.behind.front() {
+            // It may be still open.
+            if (seq.wrapping_sub(self.first) as usize) < self.queue.len() {
+                return;
+            }
+            let Some((_, bytes)) = self.behind.pop_front() else { return };
+            self.held -= bytes.len();
+            out.extend_from_slice(&bytes);
+        }
+    }
+
     /// The same for a push in RESP3, of which RESP2 makes an array.
     #[inline]
     pub fn push(&mut self, protocol: Protocol, push: &[u8], out: &mut Vec<u8>) {
@@ -269,6 +311,9 @@ impl Places {
         }
         self.queue.pop_front();
         self.first = self.first.wrapping_add(1);
+        if !self.behind.is_empty() {
+            self.flush_behind(out);
+        }
         if self.queue.is_empty() && self.queue.capacity() > KEEP {
             self.queue = VecDeque::new();
         }
@@ -335,6 +380,28 @@ mod tests {
         places.push(Protocol::Resp3, b">5|", &mut out);
         places.deliver(third, b"e|", true, &mut out);
         assert_eq!((&out[18..], places.held_bytes()), (&b"e|>5|"[..], 0));
+    }
+
+    #[test]
+    fn what_is_to_be_forgotten_comes_behind_the_reply_that_told_it() {
+        let mut places = Places::default();
+        let mut out = Vec::new();
+        places.push_behind(b"1|", &mut out);
+        let seqs: Vec<Seq> = (0..4).map(|_| places.open(false)).collect();
+        places.push_behind(b"2|", &mut out);
+        assert_eq!(out, b"1|2|", "nothing has come in that it could be about");
+        places.deliver(seqs[1], b"b|", true, &mut out);
+        places.push_behind(b"3|", &mut out);
+        places.deliver(seqs[2], b"c|", true, &mut out);
+        assert_eq!((out.len(), places.held_bytes()), (4, 2));
+        places.deliver(seqs[0], b"a", false, &mut out);
+        places.push_behind(b"4|", &mut out);
+        places.deliver(seqs[0], b"|", true, &mut out);
+        assert_eq!(&out[4..], b"a|b|3|c|4|");
+        places.begin(seqs[3]);
+        places.push_behind(b"5|", &mut out);
+        places.deliver(seqs[3], b"d|", true, &mut out);
+        assert_eq!((&out[14..], places.held_bytes()), (&b"d|5|"[..], 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use slotway_common::pubsub::Subscriptions;
 use slotway_common::resp::{Parser, Protocol};
 
 use crate::places::Places;
+use crate::tracking::Tracked;
 use crate::transaction::{Transaction, Watch};
 
 /// A request of which not all bytes are here, or that cannot go on yet.
@@ -115,6 +116,10 @@ pub struct Session {
     pub(crate) blocked: bool,
     /// The channels and patterns that it listens to, or is about to; none where there are none.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// It is tracked, or was.
+    pub(crate) tracked: Option<Box<Tracked>>,
+    /// Its requests may have to be marked.
+    pub(crate) marks: bool,
     /// The upstreams that the replies in flight come from.
     pub(crate) in_flight_route: u16,
     pub(crate) partial: Option<Box<Partial>>,
@@ -162,6 +167,8 @@ impl Session {
             waits: Vec::new(),
             blocked: false,
             subscriptions: None,
+            tracked: None,
+            marks: false,
             in_flight_route: 0,
             partial: None,
             out: Vec::new(),

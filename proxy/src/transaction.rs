@@ -11,6 +11,7 @@ use slotway_common::resp::{Args, Limits, Parser, request};
 use slotway_common::slot::slot_of;
 
 use crate::owned::OwnedArgs;
+use crate::tracking::unmarked;
 
 /// What a client has queued.
 #[derive(Clone, Debug)]
@@ -290,7 +291,7 @@ pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
     let mut changed = Vec::new();
     if let Ok(Parsed::Frame(_)) = parser.parse(frame, &limits) {
-        let words = parser.args(frame);
+        let (words, mark) = unmarked(parser.args(frame));
         // One in a client's name is within another request.
         let named = words.is(0, "slotway-as").then(|| with_unknown_scripts(words.at(4)));
         let words = words.iter().enumerate().map(|(at, word)| match &named {
@@ -299,6 +300,9 @@ pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
             _ => word,
         });
         request::encode(words.collect::<Vec<_>>().into_iter(), &mut changed);
+        if let Some(mark) = mark {
+            (changed, _) = mark.wrap(&changed);
+        }
     }
     changed
 }

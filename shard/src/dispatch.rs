@@ -1,25 +1,38 @@
 //! From a framed request to its reply: the checks that come before every command, in Redis's order.
 
+mod memory;
+mod slots;
+mod tracked;
+mod users;
+
 use std::time::{Duration, Instant};
 
-use slotway_common::acl::{self, Context, Entry, Reason, is_secret};
+use slotway_common::acl::is_secret;
 use slotway_common::command::{self, Command, Flags, Route, Support};
 use slotway_common::error::Error;
-use slotway_common::fault;
 use slotway_common::platform::clock;
 use slotway_common::pubsub;
 use slotway_common::resp::request::Span;
 use slotway_common::resp::{Args, Protocol, Reply};
-use slotway_common::slot::{Slot, slot_of};
+use slotway_common::slot::Slot;
 
 use crate::blocked;
-use crate::commands::{Call, Handler, describe};
+use crate::commands::{Call, Handler};
 use crate::engine::{Engine, Key};
 use crate::log::{Ran, note_changes};
 use crate::node::{Node, Shard};
 use crate::pubsub::{self as channels, Publisher};
 use crate::session::{ReplyMode, Session};
 use crate::transaction;
+
+pub use memory::make_room;
+pub use slots::check_slot;
+pub use tracked::marked;
+pub use users::{check_script, note_denied};
+
+use slots::check_other_slots;
+use tracked::{end_own, note_script, remember, settle_touched};
+use users::{check_user, deny};
 
 /// A request whose command and first key have been found, before it runs.
 pub struct Prepared {
@@ -139,7 +152,12 @@ pub fn execute_on(
         Err(error @ (Error::NoPerm(_) | Error::NoAuth)) => Err(deny(engine, session, command, error)),
         Err(error) => Err(error),
     };
+    let may_tell = node.tracking.is_used();
+    if may_tell {
+        node.tracking.begin_own(session.client.id);
+    }
     perform(engine, node, session, command, prepared.first_key, args, out, result);
+    let own = if may_tell { end_own(node, session, command) } else { Vec::new() };
     if let Some(mut want) = session.wants.take() {
         let words = want.args.take().unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect());
         blocked::add(engine, node, session, blocked::Route::Direct, command, words, want);
@@ -151,6 +169,9 @@ pub fn execute_on(
     let ended = clock::monotonic();
     account(engine, node, session, command, &args, ended.duration_since(started));
     apply_reply_mode(session, out, start);
+    if !own.is_empty() {
+        out.extend_from_slice(&own);
+    }
     ended
 }
 
@@ -246,6 +267,10 @@ fn perform(
 ) -> bool {
     let start = out.len();
     let changes = engine.changes();
+    let admitted = handler.is_ok();
+    if session.mark.is_some() {
+        note_script(session, command, &args);
+    }
     let result =
         handler.and_then(|handler| invoke(engine, node, session, command, first_key, args, out, handler));
     engine.settle();
@@ -261,9 +286,10 @@ fn perform(
         session.slowed |= note_changes(engine, node, Some(&ran));
     }
     if engine.has_touched() {
-        for (db, key) in engine.settle_touched(changes) {
-            node.blocked.touched(db, &key);
-        }
+        settle_touched(engine, node, session, changes);
+    }
+    if session.mark.is_some() && admitted {
+        remember(engine, node, session, command, &args);
     }
     if let Err(error) = &result {
         out.truncate(start);
@@ -338,80 +364,6 @@ fn admit(
     Ok(handler)
 }
 
-/// The error of a command that its client may not run, or not now. What was queued will not run then; where it is EXEC that is denied,
-/// nothing is left of it.
-#[cold]
-fn deny(engine: &mut Engine, session: &mut Session, command: &Command, error: Error) -> Error {
-    if command.name == "exec" {
-        session.end_transaction();
-        session.unwatch(engine);
-        return error.of_exec();
-    }
-    transaction::abort(session);
-    error
-}
-
-/// Checks that a client has logged in, and that its user may run a command.
-#[cold]
-fn check_user(node: &mut Node, session: &Session, command: &Command, args: &Args<'_>) -> Result<(), Error> {
-    let must_log_in = session.acting.is_none() && session.client.login.borrow().is_required(&node.users);
-    if must_log_in && !command.flags.contains(Flags::NO_AUTH) {
-        return Err(Error::NoAuth);
-    }
-    // What a script calls has been looked at before.
-    if session.in_script || command.route == Route::Internal {
-        return Ok(());
-    }
-    session.user().check(command, args).map_err(|denied| {
-        note_denied(node, session, denied.into(), denied.object(command, args), None);
-        if session.nested { denied.error_in_exec() } else { denied.error(command) }
-    })
-}
-
-/// Checks that the user of a script may run a command that it calls.
-///
-/// # Errors
-/// What the script is told.
-pub fn check_script(
-    node: &mut Node,
-    session: &Session,
-    command: &Command,
-    args: &Args<'_>,
-) -> Result<(), Error> {
-    if session.is_free() {
-        return Ok(());
-    }
-    session.user().check(command, args).map_err(|denied: acl::Denied| {
-        note_denied(node, session, denied.into(), denied.object(command, args), None);
-        denied.error_in_script()
-    })
-}
-
-/// Counts what was denied, and notes it for ACL LOG. `name` is the user's if that is not the session's.
-#[cold]
-pub fn note_denied(node: &mut Node, session: &Session, reason: Reason, object: &[u8], name: Option<&[u8]>) {
-    if let Some(count) = node.stats.denied.get_mut(reason as usize) {
-        *count += 1;
-    }
-    let context = if session.in_script {
-        Context::Script
-    } else if session.nested || session.transaction.is_some() {
-        Context::Multi
-    } else {
-        Context::TopLevel
-    };
-    let now = clock::now_us();
-    let mut line = Vec::new();
-    match &session.acting {
-        Some(acting) => line.extend_from_slice(&acting.client),
-        None => describe(&session.client, now / 1000, &mut line),
-    }
-    let user = session.user();
-    let name = name.unwrap_or_else(|| user.name());
-    let entry = Entry::new(reason, context, object, name, now, &line);
-    node.acl_log.add(entry, node.hot.acl_log);
-}
-
 /// Takes a command into the transaction of its client.
 #[cold]
 fn queue(
@@ -441,120 +393,6 @@ fn queue(
             refuse(node, session, Some(command), &error, out);
         }
     }
-}
-
-/// Checks that this shard owns the slots of all keys behind the first.
-#[inline]
-fn check_other_slots(
-    engine: &mut Engine,
-    node: &mut Node,
-    session: &mut Session,
-    first: Slot,
-    command: &Command,
-    args: &Args<'_>,
-) -> Result<(), Error> {
-    let Ok(keys) = command::keys(command, args) else { return Ok(()) };
-    for position in keys.positions().skip(1) {
-        let slot = slot_of(args.at(position));
-        check_slot(node, session, slot, command, args)?;
-        if slot != first {
-            engine.expect_several_slots();
-        }
-    }
-    Ok(())
-}
-
-/// Checks that this shard serves a slot, and that its connection has not been refused for it.
-///
-/// # Errors
-/// Where else the command is to be sent, or that it is to be sent again later.
-#[inline]
-pub fn check_slot(
-    node: &mut Node,
-    session: &mut Session,
-    slot: Slot,
-    command: &Command,
-    args: &Args<'_>,
-) -> Result<(), Error> {
-    if node.serves(slot) && (session.refused.is_empty() || !session.refused.contains(&slot)) {
-        return Ok(());
-    }
-    redirect(node, session, slot, command, args)
-}
-
-#[cold]
-fn redirect(
-    node: &mut Node,
-    session: &mut Session,
-    slot: Slot,
-    command: &Command,
-    args: &Args<'_>,
-) -> Result<(), Error> {
-    node.check_serving(session.internal.is_some())?;
-    let Some(address) = node.owner_address(slot).map(str::to_owned) else {
-        return Err(Error::ClusterDown("Hash slot not served".into()));
-    };
-    let closed = node.moves.gate.closed(slot);
-    if session.internal.is_some() {
-        // All slots of the command: its proxy sends it again, perhaps in parts, and nothing that touches one of them may
-        // overtake it.
-        let positions = command::keys(command, args).map(|keys| keys.positions());
-        let others = positions.into_iter().flatten().map(|position| slot_of(args.at(position)));
-        for slot in others.chain([slot]) {
-            if !session.refused.contains(&slot) && !fault::planted("refusal-does-not-stick") {
-                session.refused.push(slot);
-            }
-        }
-    } else if command::keys(command, args)
-        .is_ok_and(|keys| keys.positions().any(|position| slot_of(args.at(position)) != slot))
-    {
-        return Err(Error::CrossSlot("Keys in request don't hash to the same slot".into()));
-    }
-    node.stats.redirects += 1;
-    match closed {
-        Some(_) if session.internal.is_some() => Err(Error::Parked { slot }),
-        _ => Err(Error::Moved { slot, address }),
-    }
-}
-
-/// Evicts until memory is under its limit.
-///
-/// # Errors
-/// `OOM` when that does not succeed and the command may need memory.
-#[inline]
-pub fn make_room(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
-    if engine.memory.limit == 0 || !engine.memory.is_over() {
-        return Ok(());
-    }
-    let started = clock::monotonic();
-    let made = evict(engine, node, needs_memory);
-    node.latency.event("eviction-cycle", clock::since(started), engine.now());
-    made
-}
-
-#[cold]
-fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
-    let made = evict_until_under(engine, node, needs_memory);
-    if engine.has_events() {
-        channels::announce(engine, node, None);
-    }
-    made
-}
-
-fn evict_until_under(engine: &mut Engine, node: &Node, needs_memory: bool) -> Result<(), Error> {
-    while engine.memory.is_over() {
-        if !engine.evict_one(node.hot.maxmemory_samples) {
-            if engine.lazy_free_pending() > 0 {
-                // What is on its way to be freed is not counted yet: look again.
-                engine.memory.refresh();
-                if !engine.memory.is_over() {
-                    break;
-                }
-            }
-            return if needs_memory { Err(Error::Oom) } else { Ok(()) };
-        }
-    }
-    Ok(())
 }
 
 #[cold]

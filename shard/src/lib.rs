@@ -20,5 +20,6 @@ pub mod session;
 pub mod settings;
 pub mod slow_log;
 pub mod stream;
+pub mod tracking;
 pub mod transaction;
 pub mod types;

@@ -32,6 +32,7 @@ use crate::script::Scripts;
 use crate::session::{Client, Clients};
 use crate::settings::NodeSettings;
 use crate::slow_log::SlowLog;
+use crate::tracking::Trackers;
 
 /// The data and everything around it, owned by the data thread.
 pub struct Shard {
@@ -270,6 +271,7 @@ pub struct Node {
     pub monitors: Monitors,
     pub blocked: Blocked,
     pub pubsub: PubSub,
+    pub tracking: Trackers,
     pub scripts: Scripts,
     pub pause: Option<Pause>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
@@ -321,6 +323,7 @@ impl Node {
             monitors: Monitors::default(),
             blocked: Blocked::default(),
             pubsub: PubSub::default(),
+            tracking: Trackers::default(),
             scripts: Scripts::default(),
             pause: None,
             active_expire: true,

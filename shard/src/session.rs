@@ -13,9 +13,11 @@ use slotway_common::pubsub::{Kind, Subscriptions};
 use slotway_common::resp::Protocol;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
+use slotway_common::tracking::Tracking;
 
 use crate::blocked::Want;
 use crate::engine::{Engine, WatchId};
+use crate::tracking::Mark;
 use crate::transaction::Transaction;
 
 /// Which replies a client wants (CLIENT REPLY).
@@ -60,6 +62,8 @@ pub struct Session {
     /// The slots that the fan-out command in progress covers; all when there is none.
     pub only: Option<SlotRanges>,
     pub reply_mode: ReplyMode,
+    /// It is tracked, or what runs is a command of a proxy's client that is.
+    pub mark: Option<Box<Mark>>,
     /// What runs is called by a script.
     pub in_script: bool,
     /// What runs is part of another command, which cannot wait.
@@ -98,6 +102,7 @@ impl Session {
             tokens: HashSet::new(),
             only: None,
             reply_mode: ReplyMode::On,
+            mark: None,
             in_script: false,
             nested: false,
             scripting: false,
@@ -229,6 +234,8 @@ pub struct Client {
     pub subscriptions: RefCell<Option<Box<Subscriptions>>>,
     /// There are any.
     pub listens: Cell<bool>,
+    /// How it is tracked.
+    pub tracking: RefCell<Option<Box<Tracking>>>,
     pub input_bytes: Cell<usize>,
     /// Commands that wait for EXEC, or -1.
     pub multi: Cell<i64>,
@@ -272,6 +279,7 @@ impl Client {
             blocked: Cell::new(false),
             subscriptions: RefCell::default(),
             listens: Cell::new(false),
+            tracking: RefCell::default(),
             input_bytes: Cell::new(0),
             multi: Cell::new(-1),
             queued_bytes: Cell::new(0),

@@ -127,6 +127,8 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .ok()
         .filter(|threshold| *threshold > 0)
         .map(Duration::from_millis);
+    let tracked = values.size(Name::TrackingTableMaxKeys) as u64;
+    node.tracking.most = usize::try_from(share(tracked, owned)).unwrap_or(usize::MAX);
     node.slow_log.threshold =
         u64::try_from(values.number(Name::SlowlogLogSlowerThan)).ok().map(Duration::from_micros);
     node.slow_log.set_max_len(values.size(Name::SlowlogMaxLen));

@@ -12,6 +12,7 @@ pub mod events;
 pub mod generate;
 pub mod pubsub;
 pub mod scripts;
+pub mod tracking;
 pub mod transactions;
 
 use std::fmt::Write as _;

@@ -4,6 +4,7 @@
 //! What the integration tests share: clusters started as a user starts them, real servers to compare with, and a
 //! RESP client.
 
+pub mod caching;
 pub mod client;
 pub mod client_scripts;
 pub mod cluster;

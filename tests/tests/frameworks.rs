@@ -27,6 +27,14 @@ fn transactions_messages_waits_and_streams_of_ioredis_and_node_redis_work() {
 }
 
 #[test]
+fn caches_of_redis_py_and_node_redis_follow_what_others_write() {
+    through_the_proxy(|address| {
+        python("python_caches.py", address, &[]);
+        node("node_caches.mjs", address);
+    });
+}
+
+#[test]
 fn rq_does_its_jobs() {
     through_the_proxy(|address| python("rq_jobs.py", address, &[]));
 }
@@ -60,11 +68,12 @@ fn the_same_holds_on_a_real_redis() {
         scope.spawn(|| {
             on_its_own(&|address| python("rq_jobs.py", address, &[]));
             on_its_own(&|address| python("python_stores.py", address, &[]));
+            on_its_own(&|address| python("python_caches.py", address, &[]));
         });
         for protocol in ["2", "3"] {
             on_its_own(&|address| python("redis_py_idioms.py", address, &[protocol]));
         }
-        for script in ["node_idioms.mjs", "bullmq_jobs.mjs", "node_stores.mjs"] {
+        for script in ["node_idioms.mjs", "bullmq_jobs.mjs", "node_stores.mjs", "node_caches.mjs"] {
             on_its_own(&|address| node(script, address));
         }
     });

@@ -328,3 +328,12 @@ fn a_pop_that_is_not_tried_again() {
         }
     });
 }
+
+#[test]
+fn an_invalidation_that_overtakes_its_reply() {
+    found_where(
+        |planted| Site::start(&Plan::default(), planted),
+        "invalidation-overtakes-reply",
+        |site| slotway_tests::caching::check(site.cluster.endpoint(), 1, 150, || {}),
+    );
+}

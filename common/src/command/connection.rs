@@ -2,7 +2,6 @@
 
 use super::flags::Flags;
 use super::group::Group;
-use super::later::TRACKING;
 use super::row::Command;
 use super::table::rows;
 
@@ -12,10 +11,10 @@ rows! { Connection:
         "Authenticates the connection."; proxy();
     "client", -2, [], "2.4.0", "Depends on the subcommand", "", "Holds the commands about connections."; proxy();
     "client|caching", 3, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "mode(YES|NO)",
-        "Says whether the keys of the next command are tracked."; later(TRACKING);
+        "Says whether the keys of the next command are tracked."; proxy();
     "client|getname", 2, [NOSCRIPT LOADING STALE], "2.6.9", "O(1)", "", "Returns the connection's name."; proxy();
     "client|getredir", 2, [NOSCRIPT LOADING STALE], "6.0.0", "O(1)", "",
-        "Returns the connection that gets this one's invalidations."; later(TRACKING);
+        "Returns the connection that gets this one's invalidations."; proxy();
     "client|help", 2, [LOADING STALE], "5.0.0", "O(1)", "", "Lists the subcommands."; proxy();
     "client|id", 2, [NOSCRIPT LOADING STALE], "5.0.0", "O(1)", "", "Returns the connection's number."; proxy();
     "client|info", 2, [NOSCRIPT LOADING STALE], "6.2.0", "O(1)", "",
@@ -38,9 +37,9 @@ rows! { Connection:
         "Gives the connection a name."; proxy();
     "client|tracking", -3, [NOSCRIPT LOADING STALE], "6.0.0", "O(N), N prefixes",
         "status(ON|OFF) [REDIRECT=client-id:int] [PREFIX=prefix**] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
-        "Switches the invalidation of a client's cache on or off."; later(TRACKING);
+        "Switches the invalidation of a client's cache on or off."; proxy();
     "client|trackinginfo", 2, [NOSCRIPT LOADING STALE], "6.2.0", "O(1)", "",
-        "Tells how this connection tracks keys."; later(TRACKING);
+        "Tells how this connection tracks keys."; proxy();
     "client|unblock", -3, [ADMIN NOSCRIPT LOADING STALE], "5.0.0", "O(log(N)), N connections",
         "client-id:int [timeout_error(TIMEOUT|ERROR)]",
         "Ends the wait of another connection."; proxy();

@@ -25,6 +25,12 @@ rows! { Internal:
     "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE], "7.0.0", "O(N), N names",
         "kind item{name clients:int}*",
         "Says how many clients of a proxy listen to channels or patterns."; internal();
+    "slotway-track", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the command",
+        "mode:int client:int command argument*",
+        "Runs a command of a proxy's client that is tracked."; internal();
+    "slotway-tracking", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE], "7.0.0", "O(N), N prefixes",
+        "client:int [loop prefix*]",
+        "Says of which prefixes a client of a proxy is to hear."; internal();
     "slotway-unblock", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(1)", "wait [how]",
         "Ends the wait of a client of a proxy."; internal();
     "slotway-unwatch", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(N), N watched keys", "watch",

@@ -3,4 +3,3 @@
 pub(super) const MODULES: &str = "there are no modules";
 pub(super) const OPERATOR: &str = "slots are moved with the cluster file and the slotway command";
 pub(super) const REPLICATION: &str = "there is no replication";
-pub(super) const TRACKING: &str = "keys are not tracked for clients";

@@ -78,7 +78,7 @@ parameters! {
     ClientQueryBufferLimit "client-query-buffer-limit": Memory(MIB, BYTES) => "1073741824", Live;
     ProtoMaxBulkLen "proto-max-bulk-len": Memory(MIB, BYTES) => "536870912", Live;
     NotifyKeyspaceEvents "notify-keyspace-events": KeyspaceEvents => "", Live;
-    TrackingTableMaxKeys "tracking-table-max-keys": Integer(0, LONG) => "1000000", Ignored;
+    TrackingTableMaxKeys "tracking-table-max-keys": Integer(0, LONG) => "1000000", Live;
     AcllogMaxLen "acllog-max-len": Integer(0, LONG) => "128", Live;
     AclPubsubDefault "acl-pubsub-default": Choice(&["allchannels", "resetchannels"]) => "resetchannels", Live;
     Aclfile "aclfile": Text => "", Constant;

@@ -17,6 +17,9 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     flags.extend(session.subscriptions.is_some().then_some('P'));
     flags.extend(session.blocked.then_some('b'));
     flags.extend(session.transaction.is_some().then_some('x'));
+    let tracking = session.tracked.as_ref().map(|tracked| &tracked.tracking);
+    flags.push_str(tracking.map_or("", |tracking| tracking.letters()));
+    let redirect = tracking.map_or(-1, |tracking| tracking.told_redirect());
     flags.extend(session.details.no_evict.then_some('e'));
     if flags.is_empty() {
         flags.push('N');
@@ -30,7 +33,7 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let mut line = format!(
         "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll={} omem={output} \
-         tot-mem={} events={} cmd={} user={} redir=-1 resp={}",
+         tot-mem={} events={} cmd={} user={} redir={redirect} resp={}",
         session.client,
         session.peer,
         session.local,

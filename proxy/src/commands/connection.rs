@@ -36,6 +36,7 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
         "client|no-evict" => client_no_evict,
         "client|getredir" => client_getredir,
         "client|trackinginfo" => client_trackinginfo,
+        "client|caching" => client_caching,
         _ => return None,
     })
 }
@@ -173,6 +174,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
 
 pub(super) fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     call.core.end_transaction(call.id);
+    call.core.stop_tracking(call.id);
     let login = Login::new(&call.core.users);
     let session = call.session()?;
     session.login = login;
@@ -301,19 +303,18 @@ fn client_no_evict(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn client_getredir(call: &mut Call<'_>) -> Result<(), Error> {
-    call.reply.int(-1);
+    let redirect = call.core.tracking(call.id).told_redirect();
+    call.reply.int(redirect);
     Ok(())
 }
 
 fn client_trackinginfo(call: &mut Call<'_>) -> Result<(), Error> {
-    let reply = &mut call.reply;
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.int(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
+    call.core.tracking(call.id).describe(&mut call.reply);
+    Ok(())
+}
+
+fn client_caching(call: &mut Call<'_>) -> Result<(), Error> {
+    call.core.set_caching(call.id, &call.args)?;
+    call.reply.ok();
     Ok(())
 }

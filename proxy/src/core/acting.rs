@@ -143,14 +143,14 @@ impl Core {
         let Some((slot, owner)) = self.place_of(id, command, &request.args) else { return Flow::Next };
         let key = slotway_common::command::keys(command, &request.args).ok().and_then(|keys| keys.first());
         let key = key.map(|index| (slot, request.args.at(index)));
-        let mut encoded = Vec::new();
-        let frame = request.frame.unwrap_or_else(|| {
-            request.args.encode(&mut encoded);
-            &encoded
-        });
-        let Some((row, frame)) = self.in_the_name_of(id, frame, key.as_slice()) else {
+        let mut frame = Vec::new();
+        request.args.encode(&mut frame);
+        let Some((row, mut frame)) = self.in_the_name_of(id, &frame, key.as_slice()) else {
             return self.forward_to(id, command, request, slot, owner);
         };
+        if let Some(mark) = self.mark {
+            (frame, _) = mark.wrap(&frame);
+        }
         let request = Request { frame: Some(&frame), ..*request };
         self.forward_to(id, row, &request, slot, owner)
     }

@@ -46,6 +46,8 @@ pub(super) enum Ticket {
     },
     /// What a shard is told of subscriptions.
     Told(Box<Told>),
+    /// The prefixes that a tracked client is to hear of, which it may have missed until then.
+    Tracking(Id),
 }
 
 impl Core {
@@ -115,6 +117,7 @@ impl Core {
                 let _ = sender.send(reply);
             }
             Some(Ticket::Told(told)) => self.told(*told, reply),
+            Some(Ticket::Tracking(session)) => self.registered(session, reply),
             None => {}
         }
     }

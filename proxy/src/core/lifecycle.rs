@@ -25,6 +25,7 @@ impl Core {
     pub fn close_session(&mut self, id: SessionId) {
         self.end_watch(id);
         self.forget_subscriptions(id);
+        self.stop_tracking(id);
         if let Some(session) = self.sessions.remove(id) {
             self.cancel_waits(&session.waits);
             self.total -= session.accounted;
@@ -95,6 +96,7 @@ impl Core {
             session.database = database;
             session.route = route;
         }
+        self.follow_route(id);
     }
 
     /// Has a client use another database from its next command on.
@@ -136,6 +138,7 @@ impl Core {
         self.move_links(&changed);
         self.follow_moves();
         self.review_subscriptions();
+        self.review_tracking();
         self.update_serving();
         self.release_delayed();
     }
@@ -195,6 +198,7 @@ impl Core {
             self.unpause();
         }
         self.review_subscriptions();
+        self.review_tracking();
         self.close_idle_links();
         self.close_overdue_sessions();
     }

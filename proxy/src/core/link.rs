@@ -17,9 +17,9 @@ const IDLE_US: u64 = 60_000_000;
 /// The connections of one protocol and one database, by the shards' positions.
 #[derive(Debug)]
 pub(super) struct Route {
-    protocol: Protocol,
-    database: u32,
-    purpose: Purpose,
+    pub(super) protocol: Protocol,
+    pub(super) database: u32,
+    pub(super) purpose: Purpose,
     pub(super) links: Vec<UpstreamId>,
 }
 
@@ -98,6 +98,7 @@ impl Core {
             shard.down = None;
         }
         self.subscriptions_opened(id);
+        self.review_tracking();
         self.touch_upstream(id);
     }
 
@@ -105,6 +106,7 @@ impl Core {
     pub fn upstream_failed(&mut self, id: UpstreamId, reason: &str) {
         self.counters.upstream_connect_failures.inc();
         self.subscriptions_lost(id);
+        self.tracking_lost(id);
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         upstream.state = State::Down;
         let shard = upstream.shard;
@@ -125,6 +127,7 @@ impl Core {
         let shard = upstream.shard;
         let lost = upstream.reset();
         self.lose_waits(id);
+        self.tracking_lost(id);
         let name = self.shard_name(shard);
         let may_have_run = error_line(&Error::err(format!(
             "the connection to shard '{name}' broke before its reply ({reason}): the command may have been executed"
@@ -216,6 +219,7 @@ impl Core {
                 upstream.purpose == Purpose::Subscriptions && self.topics.told_to(upstream.shard) > 0;
             if extra
                 && !listens
+                && !self.is_tracked_over(upstream.protocol, upstream.database)
                 && upstream.in_flight() == 0
                 && self.now.saturating_sub(upstream.used) > IDLE_US
             {

@@ -11,6 +11,7 @@ impl Core {
         let word = Elements::open(push).and_then(|mut elements| elements.next()).and_then(string);
         match word.and_then(Kind::of_message) {
             Some(kind) => self.message(id, kind, push),
+            None if word == Some(b"invalidate") => self.invalidated(push),
             None => self.take_push(push),
         }
     }

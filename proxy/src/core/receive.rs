@@ -230,11 +230,24 @@ impl Core {
             self.refuse_denied(id, command, &error);
             return Flow::Next;
         }
-        if self.sessions.get(id).is_some_and(|session| session.transaction.is_some())
-            && transaction::is_queued(command)
-        {
+        let Some(session) = self.sessions.get(id) else { return Flow::Next };
+        if session.transaction.is_some() && transaction::is_queued(command) {
             return self.queue(id, command, request);
         }
+        if session.marks {
+            return self.dispatch_tracked(id, command, request);
+        }
+        self.dispatch_to(id, command, request)
+    }
+
+    /// Sends a request to whoever answers it.
+    #[inline]
+    pub(super) fn dispatch_to(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Flow {
         match command.route {
             Route::Slot if runs_script(command) && self.is_restricted(id) => {
                 self.forward_script(id, command, request)

@@ -21,6 +21,7 @@ use super::ask::Ticket;
 use super::link::error_line;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::slab::Id;
+use crate::tracking::unmarked;
 use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
 
 /// A request that was refused for so long fails, in microseconds.
@@ -339,7 +340,8 @@ impl Core {
         let Ok(Parsed::Frame(_)) = parser.parse(&frame, &limits) else { return };
         let args = parser.args(&frame);
         if matches!(entry.owner, Owner::Part { .. }) {
-            self.resend_part(&entry, route, &frame, &args);
+            let (args, mark) = unmarked(args);
+            self.resend_part(&entry, route, &frame, &args, mark);
             return;
         }
         // All slots of a request that was not split were owned by one shard, and the others may not have moved with
@@ -395,7 +397,7 @@ fn slots_of_keys(frame: &[u8], command: u16) -> Vec<u16> {
     if let (Ok(Parsed::Frame(_)), Some(command)) =
         (parser.parse(frame, &limits), TABLE.get(usize::from(command)))
     {
-        let args = parser.args(frame);
+        let (args, _) = unmarked(parser.args(frame));
         if let Ok(keys) = command::keys(command, &args) {
             slots.extend(keys.positions().map(|position| slot_of(args.at(position))));
         }

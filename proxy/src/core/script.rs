@@ -12,6 +12,7 @@ use slotway_common::resp::request::{Limits, Parsed};
 use super::refusal::slots_of_frame;
 use super::{Action, Core, UpstreamId};
 use crate::counters::Source;
+use crate::tracking::unmarked;
 use crate::transaction::with_unknown_scripts;
 use crate::upstream::{Entry, MANY_SLOTS, Owner};
 
@@ -50,7 +51,7 @@ fn runs_transaction(frame: &[u8]) -> bool {
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
     match parser.parse(frame, &limits) {
         Ok(Parsed::Frame(_)) => {
-            let args = parser.args(frame);
+            let (args, _) = unmarked(parser.args(frame));
             args.is(0, "slotway-exec") || args.is(0, "slotway-as") && runs_transaction(args.at(4))
         }
         _ => false,
@@ -117,7 +118,7 @@ fn digest_of(frame: &[u8]) -> Option<Vec<u8>> {
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
     match parser.parse(frame, &limits) {
         Ok(Parsed::Frame(_)) => {
-            let args = parser.args(frame);
+            let (args, _) = unmarked(parser.args(frame));
             if args.is(0, "slotway-as") {
                 return digest_of(args.at(4));
             }

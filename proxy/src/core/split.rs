@@ -10,6 +10,7 @@ use super::{Core, Flow, Request, SessionId, UpstreamId};
 use crate::merge::{Gather, Merging};
 use crate::session::Stall;
 use crate::slab::Id;
+use crate::tracking::Mark;
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// Buffers of the splitting of one request, kept for the next one.
@@ -147,7 +148,7 @@ impl Core {
             share.part = gather.add_part(self.shard_name(shard), share.items);
             if let Some(upstream) = self.upstreams.get_mut(share.upstream) {
                 share.from = upstream.buffer().len();
-                write_head(upstream.buffer(), args.at(0), share.items as usize * items.step);
+                write_head(upstream.buffer(), self.mark, args.at(0), share.items as usize * items.step);
             }
         }
         if gather.needs_items() {
@@ -188,7 +189,14 @@ impl Core {
     }
 
     /// Sends a part that a shard refused to those that own its slots now.
-    pub(super) fn resend_part(&mut self, entry: &Entry, route: u16, frame: &[u8], args: &Args<'_>) {
+    pub(super) fn resend_part(
+        &mut self,
+        entry: &Entry,
+        route: u16,
+        frame: &[u8],
+        args: &Args<'_>,
+        mark: Option<Mark>,
+    ) {
         let Owner::Part { session: id, seq, part } = entry.owner else { return };
         let Some(command) = TABLE.get(usize::from(entry.command)) else { return };
         let Some(items) = Items::of(command, args) else { return };
@@ -224,7 +232,7 @@ impl Core {
             let entry = Entry { owner: Owner::Part { session: id, seq, part: share.part }, ..*entry };
             let mut own = Vec::new();
             if !single {
-                write_head(&mut own, args.at(0), share.items as usize * items.step);
+                write_head(&mut own, mark, args.at(0), share.items as usize * items.step);
                 for item in (0..items.count).filter(|item| owners[*item] == shard) {
                     items.arguments(item).for_each(|index| write_bulk(&mut own, args.at(index)));
                 }
@@ -235,7 +243,12 @@ impl Core {
 }
 
 /// Begins a request of `arguments` arguments besides its name.
-fn write_head(out: &mut Vec<u8>, name: &[u8], arguments: usize) {
+fn write_head(out: &mut Vec<u8>, mark: Option<Mark>, name: &[u8], arguments: usize) {
+    if let Some(mark) = mark {
+        mark.head(out, arguments + 1);
+        write_bulk(out, name);
+        return;
+    }
     let mut digits = itoa::Buffer::new();
     out.push(b'*');
     out.extend_from_slice(digits.format(arguments + 1).as_bytes());

@@ -4,6 +4,7 @@ mod flow;
 mod refusals;
 mod shards;
 mod subscriptions;
+mod tracking;
 mod users;
 
 use std::net::SocketAddr;

@@ -17,6 +17,7 @@ use super::{Action, AskError, Core, Flow, Job, Request, SessionId};
 use crate::commands;
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
+use crate::tracking::Mark;
 use crate::transaction::{Batch, Transaction, Watch, add_slot};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
@@ -184,14 +185,14 @@ impl Core {
         let seq = session.places.open(muted);
         session.in_flight_route = session.route;
         let mut entry = batch_entry(Owner::Client { session: id, seq }, &slots, self.now);
-        if session.login.is_free() {
+        if session.login.is_free() && self.mark.is_none() {
             if let Some(upstream) = self.upstreams.get_mut(link) {
                 let from = upstream.buffer().len();
                 batch.encode(watch, &slots, upstream.buffer());
                 upstream.commit(from, entry);
             }
         } else {
-            let frame = self.batch_frame(id, batch, watch, &slots, &mut entry);
+            let frame = self.batch_frame(id, batch, watch, &slots, self.mark, &mut entry);
             if let Some(upstream) = self.upstreams.get_mut(link) {
                 upstream.push(&frame, entry);
             }
@@ -201,13 +202,15 @@ impl Core {
         Ok(())
     }
 
-    /// The request that has a shard run a batch, in the client's name where its user may not do all.
+    /// The request that has a shard run a batch, in the client's name where its user may not do all, and marked where the
+    /// client is tracked.
     fn batch_frame(
         &self,
         id: SessionId,
         batch: &Batch,
         watch: Option<&Watch>,
         slots: &[(u16, &[u8])],
+        mark: Option<Mark>,
         entry: &mut Entry,
     ) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -216,7 +219,10 @@ impl Core {
             entry.command = row.id;
             frame = named;
         }
-        frame
+        match mark {
+            Some(mark) => mark.wrap(&frame).0,
+            None => frame,
+        }
     }
 
     /// The shard that owns all of the slots; any shard if there are none.
@@ -276,7 +282,7 @@ impl Core {
         let (sender, receiver) = oneshot::channel();
         let ticket = self.add_ticket(Ticket::Ask(sender));
         let mut entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
-        let frame = self.batch_frame(job.session, batch, watch, &slots, &mut entry);
+        let frame = self.batch_frame(job.session, batch, watch, &slots, job.mark, &mut entry);
         self.ask_on_slots(job, owner, &slots, entry, frame);
         Ok((owner, receiver))
     }

@@ -189,6 +189,9 @@ fn perform(worker: &Rc<Worker>, core: &mut Core, action: Action) {
         Action::FindScripts(unknown) => {
             spawn_local(jobs::find_scripts(Rc::clone(worker), unknown));
         }
+        Action::Redirect { token, to, keys } => {
+            spawn_local(jobs::redirect(Rc::clone(worker), token, to, keys));
+        }
         Action::Monitor(line) => worker.context.fleet.show(line),
         Action::MonitorLeft(id) => worker.forget_monitor(id),
     }

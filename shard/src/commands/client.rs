@@ -6,11 +6,14 @@ use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::pubsub::Kind;
+use slotway_common::tracking::{Change, Tracking};
 
 use super::connection::valid_name;
 use super::{Call, Handler};
+use crate::dispatch;
 use crate::node::{Pause, PauseScope};
 use crate::session::{Client, ReplyMode};
+use crate::tracking::{Mark, TrackerId};
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -25,6 +28,12 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
         "client|reply" => reply,
         "client|pause" => pause,
         "client|unpause" => unpause,
+        "client|tracking" => tracking,
+        "client|caching" => caching,
+        "client|trackinginfo" => trackinginfo,
+        "client|getredir" => getredir,
+        "slotway-track" => run_marked,
+        "slotway-tracking" => broadcast_for_proxy,
         _ => return None,
     })
 }
@@ -261,6 +270,89 @@ fn unpause(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// How the client is tracked.
+fn tracked(call: &Call<'_>) -> Tracking {
+    call.session.client.tracking.borrow().as_deref().cloned().unwrap_or_default()
+}
+
+fn tracking(call: &mut Call<'_>) -> Result<(), Error> {
+    let client = call.session.client.clone();
+    let clients = &call.node.clients;
+    match Change::parse(&call.args, &tracked(call), |client| clients.get(client).is_some())? {
+        Change::On(tracking) => {
+            let mark = Mark::new(TrackerId::Client(client.id), tracking.remembers());
+            call.node.tracking.enable(call.engine, &client, tracking);
+            call.session.mark = Some(Box::new(mark));
+        }
+        Change::Off => {
+            call.node.tracking.disable(call.engine, &client);
+            call.session.mark = None;
+        }
+    }
+    call.reply.ok();
+    Ok(())
+}
+
+fn caching(call: &mut Call<'_>) -> Result<(), Error> {
+    let mut tracking = tracked(call);
+    tracking.set_caching(&call.args)?;
+    if let Some(mark) = &mut call.session.mark {
+        mark.remembers = tracking.remembers();
+    }
+    *call.session.client.tracking.borrow_mut() = Some(Box::new(tracking));
+    call.reply.ok();
+    Ok(())
+}
+
+fn trackinginfo(call: &mut Call<'_>) -> Result<(), Error> {
+    tracked(call).describe(&mut call.reply);
+    Ok(())
+}
+
+fn getredir(call: &mut Call<'_>) -> Result<(), Error> {
+    call.reply.int(tracked(call).told_redirect());
+    Ok(())
+}
+
+fn internal_token(call: &Call<'_>, index: usize) -> Result<u64, Error> {
+    if call.session.internal.is_none() {
+        return Err(slotway_common::command::unknown_command(&call.args));
+    }
+    parse_i64(call.args.at(index)).and_then(|token| u64::try_from(token).ok()).ok_or(Error::NotInteger)
+}
+
+/// `SLOTWAY-TRACK <mode> <client> <command> …`: runs a command for a client of a proxy that is tracked, whose reply is the
+/// reply. The mode is 1 if what it reads is remembered, plus 2 if the client is not to hear of what it changes itself.
+fn run_marked(call: &mut Call<'_>) -> Result<(), Error> {
+    let token = internal_token(call, 2)?;
+    let mode = call.integer(1)?;
+    let client = call.session.client.clone();
+    call.node.tracking.meet(&client, token, mode & 2 != 0);
+    let mark = Mark::new(TrackerId::Token(token), mode & 1 != 0);
+    let args = call.args.rest(3);
+    dispatch::marked(call.engine, call.node, call.session, mark, args, call.reply.buffer());
+    Ok(())
+}
+
+/// `SLOTWAY-TRACKING <client> [LOOP|NOLOOP <prefix> …]`: a client of a proxy is to hear of all keys with these prefixes, over
+/// this connection, or of nothing any more.
+fn broadcast_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+    let token = internal_token(call, 1)?;
+    if call.args.len() == 2 {
+        call.node.tracking.forget_token(call.engine, token);
+    } else {
+        let no_loop = call.args.is(2, "NOLOOP");
+        let (client, prefixes) = (call.session.client.clone(), call.args.rest(3));
+        if prefixes.is_empty() {
+            call.node.tracking.meet(&client, token, no_loop);
+        } else {
+            call.node.tracking.broadcast(call.engine, &client, token, no_loop, prefixes.iter());
+        }
+    }
+    call.reply.ok();
+    Ok(())
+}
+
 /// Appends the line of CLIENT LIST that tells of a connection.
 pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
@@ -269,6 +361,9 @@ pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     flags.extend(client.is_subscriber().then_some('P'));
     flags.extend(client.blocked.get().then_some('b'));
     flags.extend((client.multi.get() >= 0).then_some('x'));
+    let tracking = client.tracking.borrow();
+    flags.push_str(tracking.as_ref().map_or("", |tracking| tracking.letters()));
+    let redirect = tracking.as_ref().map_or(-1, |tracking| tracking.told_redirect());
     flags.extend(client.no_evict.get().then_some('e'));
     if flags.is_empty() {
         flags.push('N');
@@ -281,7 +376,7 @@ pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
          qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
-         events={} cmd={} user={} redir=-1 resp={}",
+         events={} cmd={} user={} redir={redirect} resp={}",
         client.id,
         client.address,
         client.local_address,

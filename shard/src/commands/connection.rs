@@ -162,6 +162,9 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     session.client.monitor.set(false);
     call.node.monitors.remove(session.client.id);
     call.node.pubsub.forget(&session.client);
+    session.mark = None;
+    let client = session.client.clone();
+    call.node.tracking.disable(call.engine, &client);
     call.reply.protocol = Protocol::Resp2;
     call.reply.simple("RESET");
     Ok(())

@@ -162,6 +162,10 @@ fn flush(call: &mut Call<'_>, db: Option<usize>) -> Result<(), Error> {
     let removed = call.engine.flush(db, |slot| only.is_none_or(|only| only.contains(slot)));
     call.engine.dirty(removed.max(1));
     call.node.blocked.flushed(db);
+    // A proxy asks with no slots at all whether it may.
+    if only.is_none_or(|only| !only.is_empty()) {
+        crate::tracking::flushed(call.engine, call.node);
+    }
     call.reply.ok();
     Ok(())
 }

@@ -39,6 +39,8 @@ pub enum Watcher {
     Copy,
     /// Clients watch keys of the slot, or wait for them.
     Clients,
+    /// Clients are to be told of changes (CLIENT TRACKING).
+    Tracking,
 }
 
 /// Bits of [`super::SlotSpace`]: who watches it. Zero: nobody, and nothing is noted.
@@ -47,11 +49,15 @@ const MOVING: u8 = 2;
 const COPIED: u8 = 4;
 /// Clients watch or wait for keys of the slot.
 const CLIENTS: u8 = 8;
+/// Clients are to be told of changes.
+const TRACKED: u8 = 16;
+/// Those who want to know which keys a command writes, but not for the log or a copy.
+const SEEN: u8 = CLIENTS | TRACKED;
 
 /// Whether changes in a slot are noted for whoever logs and copies.
 #[inline]
 pub(super) fn is_noted(watched: u8) -> bool {
-    watched & !CLIENTS != 0
+    watched & !SEEN != 0
 }
 
 impl Watcher {
@@ -60,6 +66,7 @@ impl Watcher {
             Self::Move => MOVING,
             Self::Copy => COPIED,
             Self::Clients => CLIENTS,
+            Self::Tracking => TRACKED,
         }
     }
 }
@@ -81,6 +88,10 @@ pub struct Journal {
     is_logged: bool,
     /// Keys in slots in which clients watch some that the command in progress has written.
     touched: Vec<(DbIndex, Box<[u8]>)>,
+    /// Keys in such slots that went, or seem to have changed, whatever the command counts.
+    gone: Vec<Box<[u8]>>,
+    /// New slots are tracked from the start.
+    is_tracked: bool,
 }
 
 /// What [`Engine::take_notes`] gives.
@@ -111,14 +122,14 @@ impl Journal {
     /// A key of a slot that `watched` watch was written.
     #[inline]
     pub(super) fn written(&mut self, watched: u8, db: DbIndex, key: &Key<'_>) {
-        if watched & CLIENTS != 0 {
+        if watched & SEEN != 0 {
             self.touch(db, key);
         }
         if !is_noted(watched) {
             return;
         }
         (self.pending, self.written) = (true, true);
-        if watched & !CLIENTS != LOGGED || self.several_slots {
+        if watched & !SEEN != LOGGED || self.several_slots {
             self.note_key(db, key);
         }
     }
@@ -140,7 +151,7 @@ impl Journal {
 
     /// Who watches a slot that has just come.
     pub(super) fn for_new_slots(&self) -> u8 {
-        if self.is_logged { LOGGED } else { 0 }
+        (if self.is_logged { LOGGED } else { 0 }) | (if self.is_tracked { TRACKED } else { 0 })
     }
 }
 
@@ -188,7 +199,33 @@ impl Engine {
     #[must_use]
     #[inline]
     pub fn has_touched(&self) -> bool {
-        !self.journal.touched.is_empty()
+        !self.journal.touched.is_empty() || !self.journal.gone.is_empty()
+    }
+
+    /// Begins or ends noting which keys of a slot are changed, for those who are to be told.
+    pub fn track_slot(&mut self, slot: Slot, on: bool) {
+        self.watch(slot, Watcher::Tracking, on);
+    }
+
+    /// The same of all slots.
+    pub fn track_all(&mut self, on: bool) {
+        self.journal.is_tracked = on;
+        for space in &mut self.slots {
+            space.watched = if on { space.watched | TRACKED } else { space.watched & !TRACKED };
+        }
+    }
+
+    /// The keys that went since the last call, or seem to have changed.
+    pub fn take_gone(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.journal.gone)
+    }
+
+    /// Notes that those who are told of changes are to be told of a key, though no command has counted a change.
+    #[inline]
+    pub(super) fn note_seeming(&mut self, slot: Slot, key: &[u8]) {
+        if self.watched(slot) & TRACKED != 0 {
+            self.journal.gone.push(key.into());
+        }
     }
 
     pub(super) fn take_touched(&mut self) -> Vec<(DbIndex, Box<[u8]>)> {
@@ -252,6 +289,7 @@ impl Engine {
         if watched & CLIENTS != 0 {
             self.watches.gone(db, key);
         }
+        self.note_seeming(slot, key);
         if is_noted(watched) {
             self.journal.note(Note::Gone(NotedKey { slot, db, hash, key: key.into() }));
         }

@@ -189,6 +189,7 @@ impl Engine {
         if self.watching() > 0 {
             self.watches.touch(db, key.bytes);
         }
+        self.note_seeming(key.slot, key.bytes);
     }
 
     /// What the command in progress has written counts as no change for those who watch: Redis does not tell them of it

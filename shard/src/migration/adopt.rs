@@ -1,5 +1,6 @@
 //! Following the committed state: the one place where slots change hands.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use slotway_common::cluster_state::{ClusterState, Phase};
@@ -7,6 +8,7 @@ use slotway_common::fault;
 use slotway_common::platform::clock;
 use slotway_common::settings::Name;
 use slotway_common::slot::{SLOTS, Slot};
+use slotway_common::topology::SlotMap;
 
 use super::{Closed, Leaving, Outgoing, Progress};
 use crate::engine::Watcher;
@@ -24,6 +26,7 @@ impl Shard {
         let serves = self.node.not_serving().is_none();
         let begins = serves && was == usize::MAX;
         let mut leave = false;
+        self.tell_trackers(&before, was);
         for slot in 0..SLOTS {
             let owned = before.shard_of(slot) == Some(was);
             let owns = self.node.owns(slot);
@@ -60,6 +63,18 @@ impl Shard {
         self.node.moves.expected =
             to_here.map(|found| (found.id.clone(), found.remaining().count())).collect();
         self.node.moves.gate.wake();
+    }
+
+    /// Clients that have read keys of slots which leave are told to forget them.
+    fn tell_trackers(&mut self, before: &SlotMap, was: usize) {
+        if !self.node.tracking.is_used() {
+            return;
+        }
+        let leaves = |slot: &Slot| before.shard_of(*slot) == Some(was) && !self.node.owns(*slot);
+        let left: HashSet<Slot> = (0..SLOTS).filter(leaves).collect();
+        if !left.is_empty() {
+            crate::tracking::slots_left(&mut self.engine, &mut self.node, &left);
+        }
     }
 
     /// The slot is another shard's now.

@@ -265,6 +265,9 @@ impl Connection {
         };
         self.session = ended.session;
         self.session.acting = None;
+        if self.session.internal.is_some() {
+            self.session.mark = None;
+        }
         (self.session.scripting, self.session.suspended) = (false, false);
         let from = self.output.len();
         self.output.extend_from_slice(&ended.reply);
@@ -387,6 +390,9 @@ impl Connection {
         let from = self.output.len();
         self.ran = 0;
         let ended = self.run_on(shard, input);
+        if shard.node.tracking.has_broadcasts() {
+            crate::tracking::send_broadcasts(&mut shard.node);
+        }
         if shard.node.log.is_on() && self.output.len() > from {
             self.hold(shard, from);
         }
@@ -596,6 +602,7 @@ impl Drop for Connection {
             if let Some(mut ended) = node.scripts.suspended.take_ended(self.session.client.id) {
                 ended.session.end_watches(engine);
             }
+            node.tracking.forget(engine, &self.session.client);
             crate::blocked::forget(engine, node, self.session.client.id);
         }
     }

@@ -11,7 +11,7 @@ use slotway_common::settings::Name;
 use super::Server;
 use crate::metrics::ShardCells;
 use crate::node::Shard;
-use crate::pubsub;
+use crate::{pubsub, tracking};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -93,6 +93,10 @@ impl Server {
         if shard.engine.has_events() {
             let Shard { engine, node } = &mut *shard;
             pubsub::announce(engine, node, None);
+        }
+        if shard.engine.has_touched() {
+            let Shard { engine, node } = &mut *shard;
+            tracking::settle_gone(engine, node);
         }
         shard.node.latency.event("expire-cycle", clock::since(started), now);
         unfinished

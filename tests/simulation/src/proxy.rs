@@ -151,6 +151,7 @@ impl Proxy {
             Action::Refresh
             | Action::Read(_)
             | Action::FindScripts(_)
+            | Action::Redirect { .. }
             | Action::Monitor(_)
             | Action::MonitorLeft(_) => {}
         }

@@ -104,13 +104,15 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
             largest(crate::session::Session::input_bytes),
             largest(crate::session::Session::output_bytes),
             core.sessions.iter().filter(|(_, session)| session.blocked).count(),
+            core.tracked_clients(),
         )
     });
     let each = each.await;
     let clients: usize = each.iter().map(|(clients, ..)| clients).sum();
     let input = each.iter().map(|(_, input, ..)| *input).max().unwrap_or(0);
-    let output = each.iter().map(|(_, _, output, _)| *output).max().unwrap_or(0);
-    let blocked: usize = each.iter().map(|(.., blocked)| blocked).sum();
+    let output = each.iter().map(|(_, _, output, ..)| *output).max().unwrap_or(0);
+    let blocked: usize = each.iter().map(|(.., blocked, _)| blocked).sum();
+    let tracking: usize = each.iter().map(|(.., tracking)| tracking).sum();
     let context = &worker.context;
     let accepted: u64 = context.counters.iter().map(|counters| counters.connections_accepted.get()).sum();
     let (max_clients, hz) = {
@@ -168,7 +170,7 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
                 ("client_recent_max_input_buffer", input.to_string()),
                 ("client_recent_max_output_buffer", output.to_string()),
                 ("blocked_clients", blocked.to_string()),
-                ("tracking_clients", "0".to_owned()),
+                ("tracking_clients", tracking.to_string()),
                 ("clients_in_timeout_table", "0".to_owned()),
             ],
             true,

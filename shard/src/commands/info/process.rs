@@ -46,7 +46,7 @@ pub(super) fn clients(facts: &Facts<'_>, section: &mut Section) {
     section.add("client_recent_max_output_buffer", largest(&|client| client.output_bytes.get()));
     section.add_all(&[
         ("blocked_clients", &facts.node.blocked.len().to_string()),
-        ("tracking_clients", "0"),
+        ("tracking_clients", &facts.node.tracking.len().to_string()),
         ("clients_in_timeout_table", "0"),
     ]);
 }
@@ -81,6 +81,7 @@ pub(super) fn stats(facts: &Facts<'_>, section: &mut Section) {
     section.add("pubsub_channels", pubsub.names(Kind::Channel).len());
     section.add("pubsub_patterns", pubsub.names(Kind::Pattern).len());
     section.add("pubsubshard_channels", pubsub.names(Kind::Shard).len());
+    let (keys, items, prefixes) = facts.node.tracking.totals();
     section.add_all(&[
         ("latest_fork_usec", "0"),
         ("total_forks", "0"),
@@ -92,9 +93,9 @@ pub(super) fn stats(facts: &Facts<'_>, section: &mut Section) {
         ("active_defrag_key_misses", "0"),
         ("total_active_defrag_time", "0"),
         ("current_active_defrag_time", "0"),
-        ("tracking_total_keys", "0"),
-        ("tracking_total_items", "0"),
-        ("tracking_total_prefixes", "0"),
+        ("tracking_total_keys", &keys.to_string()),
+        ("tracking_total_items", &items.to_string()),
+        ("tracking_total_prefixes", &prefixes.to_string()),
         ("unexpected_error_replies", "0"),
     ]);
     let [command, key, channel, auth] = stats.denied;

@@ -1,0 +1,99 @@
+//! Commands of tracked clients, and what commands tell them (CLIENT TRACKING).
+
+use slotway_common::command::{self, Command, Flags, Group};
+use slotway_common::platform::clock;
+use slotway_common::resp::Args;
+
+use super::{FirstKey, account, admit, make_room, perform, refuse};
+use crate::engine::Engine;
+use crate::node::Node;
+use crate::session::Session;
+use crate::tracking::{self, Mark, Writer};
+
+/// Runs a command of a proxy's client that is tracked, and appends its reply, which may be an error.
+pub fn marked(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    mark: Mark,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    let started = clock::monotonic();
+    let command = match command::resolve(&args, true) {
+        Ok(command) => command,
+        Err(error) => return refuse(node, session, None, &error, out),
+    };
+    let first_key = FirstKey::find(command, &args);
+    let result = admit(engine, node, session, command, first_key, &args).and_then(|handler| {
+        make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler)
+    });
+    session.mark = Some(Box::new(mark));
+    perform(engine, node, session, command, first_key, args, out, result);
+    // A script that is slow goes on as it began.
+    if !session.scripting {
+        session.mark = None;
+    }
+    account(engine, node, session, command, &args, clock::since(started));
+}
+
+/// Ends a command while there are tracked clients: gives what is to be told over the command's own connection, behind the
+/// reply. CLIENT CACHING is for one command, or for one transaction.
+#[cold]
+pub(super) fn end_own(node: &mut Node, session: &mut Session, command: &Command) -> Vec<u8> {
+    let own = node.tracking.take_own();
+    if session.transaction.is_none()
+        && !command.name.starts_with("client")
+        && let (Some(tracking), Some(mark)) = (&mut *session.client.tracking.borrow_mut(), &mut session.mark)
+    {
+        tracking.caching = false;
+        mark.remembers = tracking.remembers();
+    }
+    own
+}
+
+/// Tells those who watch, wait for or have read the keys that a command has changed.
+#[cold]
+pub(super) fn settle_touched(engine: &mut Engine, node: &mut Node, session: &Session, changes: u64) {
+    let writer = Writer { id: session.mark.as_ref().map(|mark| mark.id), in_script: session.in_script };
+    let gone = engine.take_gone();
+    tracking::changed(engine, node, gone.iter().map(|key| &**key), writer);
+    let touched = engine.settle_touched(changes);
+    for (db, key) in &touched {
+        node.blocked.touched(*db, key);
+    }
+    tracking::changed(engine, node, touched.iter().map(|(_, key)| &**key), writer);
+}
+
+/// What a script of a tracked client reads is remembered by the keys that it has declared.
+#[cold]
+pub(super) fn note_script(session: &mut Session, command: &Command, args: &Args<'_>) {
+    if let Some(mark) = &mut session.mark
+        && mark.remembers
+        && command.group == Group::Scripting
+        && let Ok(keys) = command::keys(command, args)
+    {
+        mark.script_keys = keys.positions().map(|at| args.at(at).into()).collect();
+    }
+}
+
+/// Remembers what a tracked client has read.
+#[cold]
+pub(super) fn remember(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &Session,
+    command: &Command,
+    args: &Args<'_>,
+) {
+    let Some(mark) = session.mark.as_ref().filter(|mark| mark.remembers) else { return };
+    let reads = command.flags.contains(Flags::READONLY) && !command.flags.contains(Flags::PUBSUB);
+    if !reads || command.group == Group::Scripting {
+        return;
+    }
+    if session.in_script {
+        tracking::remember(engine, node, mark.id, mark.script_keys.iter().map(|key| &**key));
+    } else if let Ok(keys) = command::keys(command, args) {
+        tracking::remember(engine, node, mark.id, keys.positions().map(|at| args.at(at)));
+    }
+}
