@@ -51,6 +51,13 @@ impl Width {
         }
     }
 
+    /// Whether SET takes a negative number as a large one: always for an unsigned width; for a signed one redis-server subtracts
+    /// it from the largest number in 64 bits, where the difference to one that is small enough does not fit.
+    fn takes_as_large(self, number: i64) -> bool {
+        let (_, most) = self.range();
+        !self.signed || self.bits < 64 && most - i128::from(number) > i128::from(i64::MAX)
+    }
+
     /// The number that the low bits stand for.
     fn of_bits(self, bits: u64) -> i64 {
         let unused = 64 - self.bits;
@@ -93,8 +100,7 @@ impl Operation {
         let wanted = match self.action {
             Action::Get => return (Some(old), false),
             Action::Add(by) => i128::from(old) + i128::from(by),
-            // For an unsigned width a negative number is taken as a large one.
-            Action::Set(number) if !self.width.signed => i128::from(number as u64),
+            Action::Set(number) if self.width.takes_as_large(number) => i128::from(number as u64),
             Action::Set(number) => i128::from(number),
         };
         let Some(new) = self.width.fit(wanted, self.overflow) else { return (None, false) };
@@ -213,4 +219,35 @@ fn run(call: &mut Call<'_>, operations: &[Operation]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_do_not_fit_become_what_redis_server_makes_of_them() {
+        let set = |bits, number, overflow| {
+            let mut bytes = [0; 8];
+            let width = Width { signed: true, bits };
+            let set = Operation { action: Action::Set(number), overflow, width, offset: 0 };
+            set.run(&mut bytes).0.map(|_| width.of_bits(read(&bytes, 0, bits)))
+        };
+        for (number, saturated) in [
+            (32, 31),
+            (-33, -32),
+            (i64::MIN + 32, -32),
+            (i64::MIN + 31, 31),
+            (i64::MIN, 31),
+            (i64::MAX, 31),
+            (-32, -32),
+        ] {
+            assert_eq!(set(6, number, Overflow::Saturate), Some(saturated), "{number}");
+        }
+        assert_eq!(set(6, i64::MIN, Overflow::Wrap), Some(0));
+        assert_eq!(set(6, i64::MIN + 31, Overflow::Wrap), Some(31));
+        assert_eq!(set(6, i64::MIN, Overflow::Fail), None);
+        assert_eq!(set(64, i64::MIN, Overflow::Saturate), Some(i64::MIN));
+        assert_eq!(set(63, i64::MIN, Overflow::Saturate), Some((1 << 62) - 1));
+    }
 }

@@ -56,6 +56,11 @@ impl Generator {
                 };
                 format!("{}{bits}", if signed { 'i' } else { 'u' }).into_bytes()
             }
+            "increment" | "value" if self.random.random_ratio(1, 8) => {
+                let end = if self.random.random_bool(0.5) { i64::MIN } else { i64::MAX };
+                let distance = self.random.random::<u64>() >> self.random.random_range(1..64);
+                (end ^ distance.cast_signed()).to_string().into_bytes()
+            }
             "increment" | "value" if self.random.random_ratio(1, 4) => {
                 (self.random.random::<i64>() >> self.random.random_range(0..60)).to_string().into_bytes()
             }
