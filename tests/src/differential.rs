@@ -10,6 +10,7 @@ pub mod compare;
 pub mod contents;
 pub mod events;
 pub mod generate;
+mod pair;
 pub mod pubsub;
 pub mod scripts;
 pub mod tracking;
@@ -75,7 +76,7 @@ pub fn compare(
     let seed = seed();
     println!("SLOTWAY_SEED={seed}");
     let shards = if subject == Subject::Proxy { 3 } else { 1 };
-    let cluster = Cluster::start_with(&cluster::Plan { shards, ..cluster::Plan::default() })?;
+    let mut cluster = Cluster::start_with(&cluster::Plan { shards, ..cluster::Plan::default() })?;
     let address = match subject {
         Subject::Shard => cluster.layout().nodes[0].address,
         Subject::Proxy => cluster.endpoint(),
@@ -83,7 +84,11 @@ pub fn compare(
     let oracle = RedisServer::start()?;
     let one_slot_calls = subject == Subject::Proxy;
     let plan = Plan { seed, commands, resp3, one_slot_calls, families: Vec::new() };
-    run(&plan, oracle.address(), address)
+    let result = run(&plan, oracle.address(), address);
+    if result.is_err() {
+        println!("slotway up printed:\n{}", cluster.up().lines().join("\n"));
+    }
+    result
 }
 
 /// Runs the stream on both servers.

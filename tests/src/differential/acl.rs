@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use slotway_common::command::{Categories, Route, TABLE};
 use slotway_common::resp::Value;
 
+use super::pair::Pair;
 use super::{Plan, TOLD, reset};
 use crate::client::Client;
 
@@ -23,25 +24,6 @@ const KEYS: [&str; 6] = ["{t}a", "{t}a1", "{t}b", "{t}b1", "{t}l", "{t}w1"];
 const CHANNELS: [&str; 4] = ["{t}c", "{t}c1", "{t}d", "{t}c*"];
 /// Commands that a user runs before the rules change.
 const COMMANDS: usize = 40;
-
-/// A connection to each of the two.
-struct Pair {
-    oracle: Client,
-    subject: Client,
-}
-
-impl Pair {
-    fn connect(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<Self> {
-        let connect = |address| Client::connect_with(address, plan.resp3);
-        Ok(Self { oracle: connect(oracle)?, subject: connect(subject)? })
-    }
-
-    fn call(&mut self, words: &[Vec<u8>]) -> Result<(Value, Value)> {
-        self.oracle.send(words)?;
-        self.subject.send(words)?;
-        Ok((reply(&mut self.oracle)?, reply(&mut self.subject)?))
-    }
-}
 
 /// The next reply. Messages of channels that the client listens to itself come before it or after it.
 fn reply(client: &mut Client) -> Result<Value> {
@@ -101,7 +83,7 @@ impl Run {
     fn compare(&mut self, pair: &mut Pair, who: &str, words: &[Vec<u8>]) -> Result<()> {
         let shown: Vec<String> = words.iter().map(|word| word.escape_ascii().to_string()).collect();
         self.history.push(format!("{who}: {}", shown.join(" ")));
-        let (expected, given) = pair.call(words)?;
+        let (expected, given) = pair.call_and(words, reply)?;
         let what = words.iter().take(2).map(|word| word.to_ascii_lowercase()).collect::<Vec<_>>().join(&b' ');
         let same = match what.as_slice() {
             b"acl list" | b"acl getuser" | b"exec" => normal(&expected) == normal(&given),

@@ -11,27 +11,8 @@ use slotway_common::resp::Value;
 
 use super::compare::{self, Verdict};
 use super::generate::{Generator, Request};
+use super::pair::Pair;
 use super::{Plan, contents, reset};
-use crate::client::Client;
-
-/// A client of each server.
-struct Pair {
-    oracle: Client,
-    subject: Client,
-}
-
-impl Pair {
-    fn connect(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<Self> {
-        let connect = |address| Client::connect_with(address, plan.resp3);
-        Ok(Self { oracle: connect(oracle)?, subject: connect(subject)? })
-    }
-
-    fn call(&mut self, args: &[Vec<u8>]) -> Result<(Value, Value)> {
-        self.oracle.send(args)?;
-        self.subject.send(args)?;
-        Ok((self.oracle.receive()?, self.subject.receive()?))
-    }
-}
 
 /// What one round has done, to be told if something differs.
 struct Round {
