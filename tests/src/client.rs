@@ -2,13 +2,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use slotway_common::resp::Value;
 
-/// The longest time that a reply may take. Only a broken server reaches it.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::PATIENCE;
 
 /// One connection.
 pub struct Client {
