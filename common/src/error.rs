@@ -43,6 +43,8 @@ pub enum Error {
     Parked {
         slot: Slot,
     },
+    /// The reply of a slow script comes later, to its proxy, with this number.
+    Later(u64),
     TryAgain(Cow<'static, str>),
     ClusterDown(Cow<'static, str>),
     NoReplicas(Cow<'static, str>),
@@ -109,6 +111,7 @@ impl Error {
             Self::CrossSlot(text) => with("CROSSSLOT", text),
             Self::Moved { slot, address } => format!("MOVED {slot} {address}").into(),
             Self::Parked { slot } => format!("PARKED {slot}").into(),
+            Self::Later(number) => format!("LATER {number}").into(),
             Self::TryAgain(text) => with("TRYAGAIN", text),
             Self::ClusterDown(text) => with("CLUSTERDOWN", text),
             Self::NoReplicas(text) => with("NOREPLICAS", text),

@@ -12,6 +12,7 @@ mod answer;
 mod ask;
 mod budget;
 mod forward;
+mod later;
 mod lifecycle;
 mod link;
 mod membership;
@@ -175,6 +176,8 @@ pub struct Core {
     tracked: std::collections::HashMap<u64, SessionId>,
     /// What the request that is being sent is marked with.
     pub(crate) mark: Option<Mark>,
+    /// Requests whose replies come later.
+    later: later::Laters,
     /// Clients that wait for data, by the numbers that shards know them by.
     waits: std::collections::HashMap<u64, waiting::Wait>,
 }
@@ -216,6 +219,7 @@ impl Core {
             total: 0,
             // From anywhere, so that the workers of all proxies give different ones.
             waits: std::collections::HashMap::new(),
+            later: later::Laters::new(),
             tracked: std::collections::HashMap::new(),
             mark: None,
             last_token: random::generator().random::<u64>() >> 1,

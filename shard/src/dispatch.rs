@@ -130,13 +130,11 @@ pub fn execute_on(
         apply_reply_mode(session, out, start);
         return started;
     }
-    if node.scripts.suspended.is_any() && !command.flags.contains(Flags::ALLOW_BUSY) {
+    if let Err(error) = check_busy(node, command) {
         transaction::abort(session);
-        let mut error = node.scripts.suspended.error();
         if command.name == "exec" {
             session.end_transaction();
             session.unwatch(engine);
-            error = Error::ExecAbort(format!("Transaction discarded because of: {error}").into());
         }
         refuse(node, session, Some(command), &error, out);
         apply_reply_mode(session, out, start);
@@ -212,6 +210,22 @@ pub fn nested_command(
     session.may_wait = may_wait;
     session.nested = outer;
     succeeded
+}
+
+/// Checks that no script is slow, or that the command runs all the same.
+#[inline]
+fn check_busy(node: &Node, command: &Command) -> Result<(), Error> {
+    let suspended = &node.scripts.suspended;
+    if !suspended.is_any() || command.flags.contains(Flags::ALLOW_BUSY) {
+        return Ok(());
+    }
+    let error = suspended.error();
+    Err(match command.name {
+        "exec" | "slotway-exec" => {
+            Error::ExecAbort(format!("Transaction discarded because of: {error}").into())
+        }
+        _ => error,
+    })
 }
 
 /// Words as arguments of a command.

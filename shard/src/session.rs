@@ -178,6 +178,20 @@ impl Session {
         (self.scripting, self.suspended) = (true, true);
     }
 
+    /// What a slow script of a proxy's client goes on with, while this connection goes on with other requests, in the database
+    /// that it was in before.
+    #[must_use]
+    pub fn set_apart(&mut self, database: usize) -> Self {
+        (self.scripting, self.suspended) = (false, false);
+        let mut apart = Self::new(self.client.clone());
+        (apart.protocol, apart.exempt) = (self.protocol, self.exempt);
+        apart.internal.clone_from(&self.internal);
+        apart.db = std::mem::replace(&mut self.db, database);
+        (apart.acting, apart.mark) = (self.acting.take(), self.mark.take());
+        apart.wait_for_script();
+        apart
+    }
+
     /// Nothing more is run, and this request not answered, until so many bases of the log have ended.
     pub fn wait_for_save(&mut self, bases: u64) {
         self.saving = Some(bases);

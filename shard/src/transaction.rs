@@ -168,7 +168,7 @@ pub struct Rest {
     /// The array of replies, up to the script's.
     pub replies: Vec<u8>,
     /// The database to go back to at the end.
-    after: Option<usize>,
+    pub after: Option<usize>,
 }
 
 /// Runs commands as one and appends the array of their replies. With `database` they begin in that one, and it is left again

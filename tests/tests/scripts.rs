@@ -164,7 +164,49 @@ fn a_script_without_an_end_can_be_ended_within_a_transaction_through_a_proxy() {
     a_script_without_an_end_can_be_ended_within_a_transaction(Cluster::start().unwrap().endpoint());
 }
 
-/// Also by clients whose requests go over the connection that the script holds up.
+#[test]
+fn while_a_script_is_slow_every_other_client_of_its_proxy_is_told_so_and_its_own_requests_wait() {
+    let mut site = Site::start(&Layout { shards: 1, ..Layout::default() }, "");
+    let mut clients: Vec<Client> = (0..6).map(|_| site.cluster.client().unwrap()).collect();
+    let (caller, others) = clients.split_first_mut().unwrap();
+    caller.run("CONFIG SET busy-reply-threshold 20").unwrap();
+    for round in 0..4 {
+        let count = 2 * round;
+        caller.run("SELECT 0").unwrap();
+        if round > 1 {
+            caller.run("CLIENT TRACKING ON").unwrap();
+        }
+        caller.send(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+        for line in ["INCR k", "GET k", "MULTI", "INCR k", "EXEC", "PING"] {
+            caller.send(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+        for other in &mut *others {
+            wait_until("the script is slow", || is_busy(other));
+            let reply = other.run("EVAL return(1) 1 k").unwrap().to_string();
+            assert!(reply.starts_with("-BUSY"), "{reply}");
+        }
+        assert_eq!(others[0].run("SCRIPT KILL").unwrap().to_string(), "+OK");
+        let reply = caller.receive().unwrap().to_string();
+        assert!(reply.starts_with("-ERR Script killed by user with SCRIPT KILL"), "{reply}");
+        let mut replies: Vec<String> = (0..6).map(|_| caller.receive().unwrap().to_string()).collect();
+        let queued = format!("[:{}]", count + 2);
+        let first = format!(":{}", count + 1);
+        assert_eq!(replies.remove(1), format!("\"{}\"", count + 1));
+        assert_eq!(replies, [&first, "+OK", "+QUEUED", &queued, "+PONG"]);
+        for other in &mut *others {
+            assert!(!is_busy(other));
+        }
+    }
+    caller.send(&["EVAL", ENDLESS, "1", "k"]).unwrap();
+    wait_until("the script is slow", || is_busy(&mut others[0]));
+    site.kill("a-0");
+    let reply = caller.receive().unwrap().to_string();
+    assert!(reply.contains("broke before its reply"), "{reply}");
+    site.restart();
+    assert_eq!(caller.run("GET k").unwrap().to_string(), "\"8\"");
+}
+
+/// Also by clients whose requests go over the connection that the script was called over.
 #[test]
 fn every_client_of_a_proxy_can_end_a_script() {
     let cluster = Cluster::start().unwrap();

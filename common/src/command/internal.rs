@@ -22,19 +22,19 @@ rows! { Internal:
         "watch database:int commands count:int scripts [key#0*]",
         "Runs the commands of a transaction as one; there is one key for each of their slots.";
         keys(&[keys(6, -1, 1, RO)]) internal();
-    "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE], "7.0.0", "O(N), N names",
+    "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(N), N names",
         "kind item{name clients:int}*",
         "Says how many clients of a proxy listen to channels or patterns."; internal();
-    "slotway-track", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the command",
+    "slotway-track", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the command",
         "mode:int client:int command argument*",
         "Runs a command of a proxy's client that is tracked."; internal();
-    "slotway-tracking", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE], "7.0.0", "O(N), N prefixes",
+    "slotway-tracking", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(N), N prefixes",
         "client:int [loop prefix*]",
         "Says of which prefixes a client of a proxy is to hear."; internal();
-    "slotway-unblock", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(1)", "wait [how]",
+    "slotway-unblock", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING ALLOW_BUSY], "7.0.0", "O(1)", "wait [how]",
         "Ends the wait of a client of a proxy."; internal();
-    "slotway-unwatch", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING], "7.0.0", "O(N), N watched keys", "watch",
+    "slotway-unwatch", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING ALLOW_BUSY], "7.0.0", "O(N), N watched keys", "watch",
         "Ends the watch of a client of a proxy."; internal();
-    "slotway-watch", -3, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "O(N), N keys", "watch key#0*",
+    "slotway-watch", -3, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "O(N), N keys", "watch key#0*",
         "Watches keys for a client of a proxy."; keys(&[keys(2, -1, 1, RO)]) internal();
 }

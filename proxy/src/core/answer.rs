@@ -90,6 +90,9 @@ impl Core {
             self.refused(id, &refusal);
             return;
         }
+        if reply.first() == Some(&b'-') && self.takes_later(id, reply) {
+            return;
+        }
         if reply.starts_with(b"-NOSCRIPT") && self.is_unknown_script(id) {
             self.unknown_script(id, reply);
             return;

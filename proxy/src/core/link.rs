@@ -139,6 +139,10 @@ impl Core {
             let line = if entry.writes { &may_have_run } else { &read };
             self.fail_entry(entry, line, entry.writes, begun && index == 0, AskError::Lost);
         }
+        for entry in self.lose_later(id) {
+            let line = if entry.writes { &may_have_run } else { &read };
+            self.fail_entry(&entry, line, entry.writes, false, AskError::Lost);
+        }
         self.room_again(id);
     }
 
@@ -221,6 +225,7 @@ impl Core {
                 && !listens
                 && !self.is_tracked_over(upstream.protocol, upstream.database)
                 && upstream.in_flight() == 0
+                && !self.awaits_later(id)
                 && self.now.saturating_sub(upstream.used) > IDLE_US
             {
                 self.drop_link(id);

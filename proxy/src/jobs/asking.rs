@@ -4,13 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slotway_common::error::Error;
-use slotway_common::handshake::Mode;
 use slotway_common::resp::frame::{Elements, string};
 use slotway_common::resp::{Protocol, Value, request};
 use slotway_common::topology::SlotRanges;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::connect;
 use crate::core::{Job, Target};
 use crate::worker::Worker;
 
@@ -18,8 +16,6 @@ use crate::worker::Worker;
 const ROUNDS: usize = 20;
 /// Between two such rounds, for the topology to arrive.
 const PAUSE: Duration = Duration::from_millis(20);
-/// For a shard that is asked over a connection of its own to answer.
-const APART: Duration = Duration::from_secs(1);
 
 /// A reply of one shard.
 pub(super) struct Answer {
@@ -88,41 +84,6 @@ pub(super) async fn ask_all_reachable(
     let frame = frame(words);
     let requests: Vec<_> = shards(worker).into_iter().map(|shard| (plain(shard), frame.clone())).collect();
     ask_each(worker, &requests).await
-}
-
-/// As [`ask_all_reachable`], over connections that are opened for it: it does not wait for what runs on the others.
-pub(super) async fn ask_all_apart(worker: &Worker, words: &[&[u8]]) -> Vec<(usize, Result<Vec<u8>, Error>)> {
-    let frame = frame(words);
-    let mode = Mode { resp: 2, database: 0 };
-    let (identity, secret) = (&worker.context.identity, &worker.context.secret);
-    let mut answers = Vec::new();
-    for shard in shards(worker) {
-        let Some((node, address)) = worker
-            .core
-            .borrow()
-            .view
-            .shards
-            .get(shard)
-            .map(|shard| (shard.node.clone(), shard.address.to_string()))
-        else {
-            continue;
-        };
-        let asking = async {
-            let mut stream = connect::open(&address, identity, secret, &node, mode).await?;
-            connect::ask(&mut stream, &frame).await
-        };
-        let answer = match timeout(APART, asking).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {} ms", APART.as_millis())),
-        };
-        let down = |reason| {
-            Error::ClusterDown(
-                format!("shard '{}' at {address} is down: {reason}", name(worker, shard)).into(),
-            )
-        };
-        answers.push((shard, answer.map_err(down)));
-    }
-    answers
 }
 
 /// As [`ask_all`], with the replies decoded.

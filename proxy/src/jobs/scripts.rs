@@ -5,9 +5,7 @@ use std::rc::Rc;
 use slotway_common::error::Error;
 use slotway_common::resp::{Reply, Value};
 
-use super::asking::{
-    ask_all, ask_all_apart, ask_all_reachable, ask_each, decode, frame, plain, successful, values,
-};
+use super::asking::{ask_all, ask_all_reachable, ask_each, decode, frame, plain, successful, values};
 use crate::core::{Job, UnknownScripts};
 use crate::worker::Worker;
 
@@ -50,12 +48,12 @@ pub(super) async fn exists(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>
     Ok(())
 }
 
-/// Ends what runs on any shard. It is told over a connection of its own, since what is slow holds up what it came over.
+/// Ends what runs on any shard.
 pub(super) async fn kill(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let words: Vec<&[u8]> = job.args.args().iter().collect();
     let mut refusal: Option<Error> = None;
     let mut killed = false;
-    for (_, answer) in ask_all_apart(worker, &words).await {
+    for (_, answer) in ask_all_reachable(worker, &words).await {
         match answer.and_then(successful) {
             Ok(_) => killed = true,
             // What keeps a script from ending says more than that there is none.

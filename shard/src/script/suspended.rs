@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slotway_common::error::Error;
-use slotway_common::resp::{Args, Reply};
+use slotway_common::resp::{Args, Protocol, Reply};
 use tokio::sync::Notify;
 
 use super::run::{Run, Step};
@@ -29,6 +29,8 @@ pub struct Suspended {
     replies: BTreeMap<u64, Ended>,
     /// There is something to go on with.
     pub news: Rc<Notify>,
+    /// The number of the last script of a proxy's client.
+    last_number: u64,
 }
 
 struct Slow {
@@ -41,6 +43,8 @@ struct Slow {
     database: usize,
     /// The transaction that the call is part of.
     rest: Option<Rest>,
+    /// The number of the push that brings the reply, where the connection goes on meanwhile.
+    number: Option<u64>,
     killed: bool,
 }
 
@@ -77,7 +81,8 @@ impl Suspended {
         tracing::warn!("{name} runs for {:.1?} already: others are answered BUSY", run.started.elapsed());
         self.is_function = run.is_function;
         let words = args.iter().map(<[u8]>::to_vec).collect();
-        self.slow = Some(Slow { run, words, session: None, database, rest: None, killed: false });
+        self.slow =
+            Some(Slow { run, words, session: None, database, rest: None, number: None, killed: false });
         session.wait_for_script();
     }
 
@@ -88,9 +93,18 @@ impl Suspended {
         }
     }
 
-    /// Lends the caller's state to its script until that has ended.
-    pub fn lend(&mut self, session: &mut Session) {
+    /// Lends the caller's state to its script until that has ended. The connection of a proxy goes on with others' requests:
+    /// its script gets what concerns the one request, and the reply comes as a push with the number that is appended to `out`.
+    pub fn lend(&mut self, session: &mut Session, out: &mut Vec<u8>) {
         let Some(slow) = self.slow.as_mut().filter(|slow| slow.session.is_none()) else { return };
+        if session.internal.is_some() {
+            self.last_number += 1;
+            let before = slow.rest.as_ref().and_then(|rest| rest.after).unwrap_or(slow.database);
+            (slow.number, slow.session) = (Some(self.last_number), Some(session.set_apart(before)));
+            Reply::new(out, session.protocol).error(&Error::Later(self.last_number));
+            self.news.notify_one();
+            return;
+        }
         let mut waiting = Session::new(session.client.clone());
         (waiting.internal, waiting.protocol) = (session.internal.clone(), session.protocol);
         waiting.wait_for_script();
@@ -148,7 +162,7 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
         }
         Step::Ended(outcome) => outcome,
     };
-    let Slow { run, session: Some(mut session), database, mut rest, .. } = slow else { return false };
+    let Slow { run, session: Some(mut session), database, mut rest, number, .. } = slow else { return false };
     session.db = database;
     let mut out = rest.as_mut().map(|rest| std::mem::take(&mut rest.replies)).unwrap_or_default();
     let start = out.len();
@@ -168,13 +182,15 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
             None => {
                 // The next one is slow, too.
                 if let Some(slow) = &mut node.scripts.suspended.slow {
-                    slow.session = Some(session);
+                    (slow.session, slow.number) = (Some(session), number);
                 }
                 return true;
             }
         }
     }
-    session.client.db.set(session.db);
+    if number.is_none() {
+        session.client.db.set(session.db);
+    }
     if node.blocked.has_ready() {
         crate::blocked::serve_ready(engine, node);
     }
@@ -182,6 +198,14 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
         session.end_watches(engine);
     } else if exceeded {
         session.client.kill();
+    } else if let Some(number) = number {
+        let mut push = Vec::new();
+        let mut frame = Reply::new(&mut push, Protocol::Resp3);
+        frame.push(3);
+        frame.bulk(b"later");
+        frame.bulk(itoa::Buffer::new().format(number).as_bytes());
+        push.extend_from_slice(&out);
+        session.client.push(&push);
     } else {
         let client = session.client.clone();
         node.scripts.suspended.replies.insert(client.id, Ended { reply: out, session });

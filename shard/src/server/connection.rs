@@ -265,9 +265,6 @@ impl Connection {
         };
         self.session = ended.session;
         self.session.acting = None;
-        if self.session.internal.is_some() {
-            self.session.mark = None;
-        }
         (self.session.scripting, self.session.suspended) = (false, false);
         let from = self.output.len();
         self.output.extend_from_slice(&ended.reply);
@@ -455,7 +452,7 @@ impl Connection {
                 used += frame.length;
                 self.ran += 1;
                 if self.session.scripting {
-                    shard.node.scripts.suspended.lend(&mut self.session);
+                    shard.node.scripts.suspended.lend(&mut self.session, &mut self.output);
                 }
                 if self.session.suspended || self.session.client.blocked.get() {
                     return self.stop(used, Stop::Closing);
@@ -494,7 +491,7 @@ impl Connection {
                     used += length;
                     self.ran += 1;
                     if self.session.scripting {
-                        shard.node.scripts.suspended.lend(&mut self.session);
+                        shard.node.scripts.suspended.lend(&mut self.session, &mut self.output);
                     }
                     if self.session.suspended || self.session.client.blocked.get() {
                         return self.stop(used, Stop::Closing);
