@@ -164,6 +164,8 @@ pub struct Core {
     split: split::Scratch,
     dirty_upstreams: Vec<UpstreamId>,
     dirty_sessions: Vec<SessionId>,
+    /// Clients to which something is written together with the next reply, or at the next tick.
+    gathering: Vec<SessionId>,
     ready: Vec<SessionId>,
     actions: Vec<Action>,
     /// For replies that are made here.
@@ -181,6 +183,9 @@ pub struct Core {
     /// Clients that wait for data, by the numbers that shards know them by.
     waits: std::collections::HashMap<u64, waiting::Wait>,
 }
+
+/// More bytes than these do not wait for a reply that they could be written together with.
+const GATHERED: usize = 16 * 1024;
 
 impl Core {
     /// A core that knows no shard yet.
@@ -213,6 +218,7 @@ impl Core {
             split: split::Scratch::default(),
             dirty_upstreams: Vec::new(),
             dirty_sessions: Vec::new(),
+            gathering: Vec::new(),
             ready: Vec::new(),
             actions: Vec::new(),
             reply_buffer: Vec::new(),
@@ -291,6 +297,14 @@ impl Core {
         while let Some(id) = self.dirty_sessions.pop() {
             if let Some(session) = self.sessions.get_mut(id) {
                 session.dirty = false;
+                if session.gathers.is_some_and(|seq| session.places.is_waiting_for(seq))
+                    && session.unsent().len() < GATHERED
+                {
+                    if !std::mem::replace(&mut session.is_gathering, true) {
+                        self.gathering.push(id);
+                    }
+                    continue;
+                }
                 if !session.full && !session.unsent().is_empty() {
                     return self.sessions.get_mut(id).map(|session| (id, session));
                 }
@@ -332,6 +346,16 @@ impl Core {
             self.touch_session(id);
         } else if !full {
             self.close_if_done(id);
+        }
+    }
+
+    /// Has written what has waited for a reply that it could be written together with.
+    fn stop_gathering(&mut self) {
+        for id in std::mem::take(&mut self.gathering) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                (session.gathers, session.is_gathering) = (None, false);
+                self.touch_session(id);
+            }
         }
     }
 

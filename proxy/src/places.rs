@@ -105,6 +105,16 @@ impl Places {
         self.queue.is_empty()
     }
 
+    /// The number of the oldest place that is open, or of the next one.
+    pub fn first(&self) -> Seq {
+        self.first
+    }
+
+    /// Whether this place is the oldest that is open, and nothing of its reply has come in.
+    pub fn is_waiting_for(&self, seq: Seq) -> bool {
+        self.first == seq && matches!(self.queue.front(), Some(Place::Waiting)) && !self.closed_to_pushes
+    }
+
     /// Heap bytes of held replies.
     #[inline]
     pub fn held_bytes(&self) -> usize {

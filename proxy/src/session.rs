@@ -7,7 +7,7 @@ use slotway_common::handshake;
 use slotway_common::pubsub::Subscriptions;
 use slotway_common::resp::{Parser, Protocol};
 
-use crate::places::Places;
+use crate::places::{Places, Seq};
 use crate::tracking::Tracked;
 use crate::transaction::{Transaction, Watch};
 
@@ -116,6 +116,10 @@ pub struct Session {
     pub(crate) blocked: bool,
     /// The channels and patterns that it listens to, or is about to; none where there are none.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// What is to be written waits for the reply of this place, for a short time.
+    pub(crate) gathers: Option<Seq>,
+    /// It is in the list of those of which something waits so.
+    pub(crate) is_gathering: bool,
     /// It is tracked, or was.
     pub(crate) tracked: Option<Box<Tracked>>,
     /// Its requests may have to be marked.
@@ -167,6 +171,8 @@ impl Session {
             waits: Vec::new(),
             blocked: false,
             subscriptions: None,
+            gathers: None,
+            is_gathering: false,
             tracked: None,
             marks: false,
             in_flight_route: 0,

@@ -115,6 +115,8 @@ fn only_what_redis_does_not_have_is_hidden() {
             "slotway-block",
             "slotway-exec",
             "slotway-subscribe",
+            "slotway-track",
+            "slotway-tracking",
             "slotway-unblock",
             "slotway-unwatch",
             "slotway-watch"

@@ -177,7 +177,7 @@ fn while_a_script_is_slow_every_other_client_of_its_proxy_is_told_so_and_its_own
             caller.run("CLIENT TRACKING ON").unwrap();
         }
         caller.send(&["EVAL", ENDLESS, "1", "k"]).unwrap();
-        for line in ["INCR k", "GET k", "MULTI", "INCR k", "EXEC", "PING"] {
+        for line in ["INCR k", "GET k", "MULTI", "INCR k", "EXEC", "MGET k k", "PING"] {
             caller.send(&line.split(' ').collect::<Vec<_>>()).unwrap();
         }
         for other in &mut *others {
@@ -188,11 +188,12 @@ fn while_a_script_is_slow_every_other_client_of_its_proxy_is_told_so_and_its_own
         assert_eq!(others[0].run("SCRIPT KILL").unwrap().to_string(), "+OK");
         let reply = caller.receive().unwrap().to_string();
         assert!(reply.starts_with("-ERR Script killed by user with SCRIPT KILL"), "{reply}");
-        let mut replies: Vec<String> = (0..6).map(|_| caller.receive().unwrap().to_string()).collect();
+        let mut replies: Vec<String> = (0..7).map(|_| caller.receive().unwrap().to_string()).collect();
         let queued = format!("[:{}]", count + 2);
         let first = format!(":{}", count + 1);
         assert_eq!(replies.remove(1), format!("\"{}\"", count + 1));
-        assert_eq!(replies, [&first, "+OK", "+QUEUED", &queued, "+PONG"]);
+        let both = format!("[\"{0}\", \"{0}\"]", count + 2);
+        assert_eq!(replies, [&first, "+OK", "+QUEUED", &queued, &both, "+PONG"]);
         for other in &mut *others {
             assert!(!is_busy(other));
         }

@@ -48,7 +48,7 @@ impl Core {
             self.later.insert((id, number), Later { entry, sent_at, holds, behind: Vec::new() });
             return true;
         }
-        let Owner::Client { session, .. } = front.owner else { return false };
+        let (Owner::Client { session, .. } | Owner::Part { session, .. }) = front.owner else { return false };
         if !is_busy(reply) || self.later.is_empty() {
             return false;
         }

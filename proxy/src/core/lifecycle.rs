@@ -197,6 +197,7 @@ impl Core {
         if self.pause.is_some() && self.paused().is_none() {
             self.unpause();
         }
+        self.stop_gathering();
         self.review_subscriptions();
         self.review_tracking();
         self.close_idle_links();

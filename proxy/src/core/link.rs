@@ -223,10 +223,10 @@ impl Core {
                 upstream.purpose == Purpose::Subscriptions && self.topics.told_to(upstream.shard) > 0;
             if extra
                 && !listens
-                && !self.is_tracked_over(upstream.protocol, upstream.database)
                 && upstream.in_flight() == 0
                 && !self.awaits_later(id)
                 && self.now.saturating_sub(upstream.used) > IDLE_US
+                && !self.is_tracked_over(upstream.protocol, upstream.database)
             {
                 self.drop_link(id);
             }

@@ -174,12 +174,12 @@ impl Core {
     fn unregistered(&mut self, id: SessionId) -> Vec<(UpstreamId, Vec<u8>)> {
         let Some(session) = self.sessions.get(id) else { return Vec::new() };
         let route = session.route;
-        let wants = session.tracked.as_ref().is_some_and(|tracked| tracked.tracking.on);
-        if !wants {
+        let shards = || self.view.shards.iter().enumerate().filter(|(_, shard)| !shard.gone);
+        let wants = |tracked: &Tracked| tracked.tracking.on && tracked.told.len() < shards().count();
+        if !session.tracked.as_deref().is_some_and(wants) {
             return Vec::new();
         }
-        let shards = self.view.shards.iter().enumerate().filter(|(_, shard)| !shard.gone);
-        let shards: Vec<usize> = shards.map(|(position, _)| position).collect();
+        let shards: Vec<usize> = shards().map(|(position, _)| position).collect();
         let mut new = Vec::new();
         for shard in shards {
             let link = self.link_of_route(route, shard);
@@ -192,10 +192,6 @@ impl Core {
                 tracked.told.push(link);
                 new.push((link, registration(tracked.token, Some(&tracked.tracking))));
             }
-        }
-        let live: Vec<UpstreamId> = self.upstreams.ids();
-        if let Some(tracked) = self.sessions.get_mut(id).and_then(|session| session.tracked.as_mut()) {
-            tracked.told.retain(|link| live.contains(link));
         }
         new
     }

@@ -124,6 +124,8 @@ impl Core {
                 self.show_queued(id, &transaction);
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.watch = None;
+                    // What was answered while it was queued is written together with its reply.
+                    session.gathers = (session.places.len() == 1).then(|| session.places.first());
                 }
                 self.account(id);
             }

@@ -353,3 +353,29 @@ fn a_refused_request_is_nothing_to_the_next_client() {
         assert_eq!(stage.got(third), "+PONG|");
     }
 }
+
+#[test]
+fn what_was_queued_is_answered_together_with_exec_but_never_waits_long() {
+    let mut stage = Stage::new();
+    let client = stage.client();
+    let a = key(0, 0);
+    let is_written = |stage: &mut Stage| {
+        stage.turn();
+        stage.core.next_session().is_some()
+    };
+    stage.send(client, &format!("MULTI|GET {a}|EXEC"));
+    assert!(!is_written(&mut stage));
+    stage.answer(0, "*1|$1|v|");
+    assert!(is_written(&mut stage));
+    assert_eq!(stage.got(client), "+OK|+QUEUED|*1|$1|v|");
+    // A shard that takes long holds back nothing that is there.
+    stage.send(client, &format!("MULTI|GET {a}|EXEC"));
+    assert!(!is_written(&mut stage));
+    stage.core.tick();
+    assert!(is_written(&mut stage));
+    assert_eq!(stage.got(client), "+OK|+QUEUED|");
+    stage.answer(0, "*1|$1|");
+    assert!(is_written(&mut stage), "a reply that has begun");
+    stage.answer(0, "v|");
+    assert_eq!(stage.got(client), "*1|$1|v|");
+}
