@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use slotway_common::resp::Value;
@@ -121,6 +121,14 @@ impl Cache {
     }
 }
 
+/// Whether the connection was closed.
+fn is_closed(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let broken =
+        |error: &std::io::Error| matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset);
+    error.downcast_ref().is_some_and(broken) || error.to_string().contains("closed the connection")
+}
+
 fn truth(address: SocketAddr) -> Result<HashMap<String, Vec<u8>>> {
     let mut client = Client::connect(address)?;
     let mut all = HashMap::new();
@@ -177,9 +185,19 @@ pub fn check(address: SocketAddr, seed: u64, rounds: usize, meanwhile: impl FnOn
                 std::thread::spawn(move || {
                     let mut cache = Cache::connect(address, kind, seed.wrapping_add(number as u64))?;
                     let mut round = 0;
+                    let mut closed = 0;
                     while round < rounds || !done.load(Ordering::Relaxed) {
-                        cache.read().with_context(|| format!("a client with {kind}"))?;
-                        round += 1;
+                        match cache.read() {
+                            Ok(()) => round += 1,
+                            // A shard was killed in the middle of a reply that had begun to come.
+                            Err(error) if is_closed(&error) && closed == 0 => {
+                                closed += 1;
+                                let told = cache.told;
+                                cache = Cache::connect(address, kind, seed ^ number as u64)?;
+                                cache.told = told;
+                            }
+                            Err(error) => return Err(error.context(format!("a client with {kind}"))),
+                        }
                     }
                     Ok(cache)
                 })
