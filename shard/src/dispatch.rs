@@ -8,7 +8,7 @@ mod users;
 use std::time::{Duration, Instant};
 
 use slotway_common::acl::is_secret;
-use slotway_common::command::{self, Command, Flags, Route, Support};
+use slotway_common::command::{self, Command, Flags, Group, Route, Support};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub;
@@ -17,9 +17,9 @@ use slotway_common::resp::{Args, Protocol, Reply};
 use slotway_common::slot::Slot;
 
 use crate::blocked;
+use crate::changes::Executed;
 use crate::commands::{Call, Handler};
 use crate::engine::{Engine, Key};
-use crate::log::{Ran, note_changes};
 use crate::node::{Node, Shard};
 use crate::pubsub::{self as channels, Publisher};
 use crate::session::{ReplyMode, Session};
@@ -290,14 +290,17 @@ fn perform(
     engine.settle();
     if engine.has_notes() {
         // A command that failed may have changed something all the same.
-        let ran = Ran {
+        let executed = Executed {
             command,
             args,
             db: session.db,
             slot: first_key.map(|key| key.slot),
             is_repeatable: result.is_ok() && command.is_write(),
         };
-        session.slowed |= note_changes(engine, node, Some(&ran));
+        session.slowed |= node.note_changes(engine, Some(&executed));
+    }
+    if node.changes.is_followed() {
+        session.tells_of = session.tells_of.max(told_of(node, command, first_key, &args));
     }
     if engine.has_touched() {
         settle_touched(engine, node, session, changes);
@@ -313,6 +316,21 @@ fn perform(
         announce(engine, node, session, out, start);
     }
     result.is_ok()
+}
+
+/// The last change that a command's reply can tell of: the last one of its keys' slots. Without keys that is the node's.
+#[inline]
+fn told_of(node: &Node, command: &Command, key: Option<FirstKey>, args: &Args<'_>) -> u64 {
+    match key {
+        Some(FirstKey { slot, has_more: false, .. }) => node.changes.last_of(slot),
+        Some(_) => command::keys(command, args).map_or(node.changes.visible(), |keys| {
+            let slots = keys.positions().map(|position| Key::new(args.at(position)).slot);
+            slots.map(|slot| node.changes.last_of(slot)).max().unwrap_or(0)
+        }),
+        // What the connection is told of itself.
+        None if command.group == Group::Connection => 0,
+        None => node.changes.visible(),
+    }
 }
 
 /// Tells those who listen what a command did to keys. The client itself is told before the reply, which begins at `start`.

@@ -52,9 +52,10 @@ pub struct Figures {
 fn progress(outgoing: &Outgoing, engine: &Engine, node: &Node) -> MoveProgress {
     let Outgoing { id, done, remaining } = outgoing;
     let ended = node.moves.progress.get(id).copied().unwrap_or_default();
-    let leaving = node.moves.leaving.iter().find(|leaving| leaving.id == *id);
-    let (copied, lag) = leaving
-        .map_or(((0, 0), 0), |leaving| ((leaving.source.keys, leaving.source.bytes), leaving.lag() as u64));
+    let batch = node.moves.batches.iter().find(|batch| batch.id == *id);
+    let copy = batch.and_then(|batch| node.changes.copy(batch.copy));
+    let copied = copy.map_or((0, 0), |copy| (copy.keys, copy.bytes));
+    let lag = batch.map_or(0, |batch| batch.lag(&node.changes) as u64);
     let (mut keys, mut bytes) = (0, 0);
     for slot in remaining.slots() {
         keys += engine.slot(slot).keys() as u64;

@@ -1,6 +1,7 @@
 //! The shard: the engine that holds the data and the server in front of it.
 
 pub mod blocked;
+pub mod changes;
 pub mod commands;
 pub mod control;
 pub mod dispatch;

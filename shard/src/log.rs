@@ -3,16 +3,14 @@
 //! A directory per node holds a base, which has all keys as they were, slot by slot, and increments, which have every
 //! change since. The crate's README has the format byte by byte, and why recovery is right.
 //!
-//! On the data thread changes become frames ([`changes`]) that gather in a buffer. A thread writes and syncs them
-//! ([`writer`]); replies are held until it has. [`load`] reads a directory back, [`base`] writes a new base, [`check`]
+//! It follows the node's changes ([`crate::changes`]): what has gathered at the end of a turn goes to a thread that writes
+//! and syncs it ([`writer`]); replies are held until it has. [`load`] reads a directory back, [`base`] writes a new base, [`check`]
 //! examines a directory without changing it.
 
 mod base;
-mod changes;
 pub mod check;
 mod directory;
 mod file;
-mod frame;
 mod group;
 mod load;
 mod manifest;
@@ -23,7 +21,6 @@ mod tests;
 mod writer;
 
 pub use base::{Copying, Progress};
-pub use changes::Ran;
 pub use directory::{Lock, Opened, open};
 pub use load::{Loader, Loading};
 pub use status::Status;
@@ -36,13 +33,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use slotway_common::fault;
-use slotway_common::slot::Slot;
 use tokio::sync::Notify;
 
-use crate::engine::{Engine, Notes, Watcher};
-use crate::node::{Node, Shard};
-use crate::stream::{Kind, put_bytes};
-use changes::Frames;
+use crate::changes::Changes;
+use crate::engine::Engine;
 use manifest::{Manifest, VERSION};
 use writer::{Job, Place, Shared, Writer};
 
@@ -82,10 +76,7 @@ pub struct Log {
     /// Where a log can be, once it is known what was there.
     place: Option<(PathBuf, String)>,
     writer: Option<Writer>,
-    frames: Frames,
     fsync: Fsync,
-    /// Something waits to be handed to the writer.
-    pub handover: Rc<Notify>,
     /// A new base is wanted.
     pub wanted: Rc<Notify>,
     /// It was switched on or off, or could not be.
@@ -96,16 +87,6 @@ pub struct Log {
     staging: usize,
     /// How often it was switched on or off.
     switched: u64,
-    batch: Option<OpenBatch>,
-}
-
-/// A batch in progress.
-#[derive(Clone, Copy, Debug)]
-struct OpenBatch {
-    /// Where its frames begin.
-    from: usize,
-    /// The last frame before it.
-    before: u64,
 }
 
 impl Log {
@@ -142,13 +123,6 @@ impl Log {
         self.shared().cloned().map(Watched)
     }
 
-    /// The number of the last frame, written or not.
-    #[must_use]
-    #[inline]
-    pub fn sequence(&self) -> u64 {
-        self.frames.sequence
-    }
-
     /// Up to this frame all is as safe as replies need it. Once it is known that the log has failed, replies tell of nothing
     /// new.
     #[must_use]
@@ -180,129 +154,39 @@ impl Log {
         self.status.failure.as_deref().or_else(|| self.shared()?.failure())
     }
 
-    /// Logs a command that gives the same again.
-    #[inline]
-    fn effect(&mut self, ran: &Ran<'_>, slot: Slot, now: i64) {
-        if self.frames.bytes.is_empty() {
-            self.handover.notify_one();
-        }
-        self.frames.effect(ran.db, slot, now, ran.args.iter());
-        if self.frames.bytes.len() > CHUNK && self.batch.is_none() {
-            self.hand_over();
-        }
-    }
-
-    /// Begins a batch: until [`Log::end_batch`], within the same turn but for scripts that are slow, everything that is logged will be applied whole or not
-    /// at all. Expiry and eviction before it are to be noted before.
-    /// Gives false, and begins none, while there is one already.
-    pub fn begin_batch(&mut self) -> bool {
-        if self.batch.is_some() {
-            return false;
-        }
-        self.batch = Some(OpenBatch { from: self.frames.bytes.len(), before: self.frames.sequence });
-        true
-    }
-
-    /// The last frame that a reply can tell of: nobody has seen anything of a batch in progress.
-    #[must_use]
-    #[inline]
-    pub fn seen(&self) -> u64 {
-        self.batch.map_or(self.frames.sequence, |batch| batch.before)
-    }
-
-    /// Hands over what had gathered before the batch in progress, because that will take long.
-    pub fn hand_over_before_batch(&mut self) {
-        let (Some(batch), Some(writer)) = (&mut self.batch, &self.writer) else { return };
-        if batch.from > 0 {
-            let own = self.frames.bytes.split_off(batch.from);
-            let before = std::mem::replace(&mut self.frames.bytes, own);
-            writer.shared.push_frames(before, batch.before);
-            batch.from = 0;
-        }
-    }
-
-    pub fn end_batch(&mut self) {
-        if let Some(OpenBatch { from, .. }) = self.batch.take() {
-            frame::join(self.frames.bytes.get_mut(from..).unwrap_or_default());
-        }
-        if self.frames.bytes.len() > CHUNK {
-            self.hand_over();
-        } else if !self.frames.bytes.is_empty() {
-            self.handover.notify_one();
-        }
-    }
-
-    fn changes(&mut self, engine: &Engine, notes: &Notes, ran: Option<&Ran<'_>>) {
-        if self.is_on() {
-            self.frames.changes(engine, notes, ran);
-            self.handover.notify_one();
-        }
-        if let Some(copying) = &mut self.copying {
-            copying.source.record(engine, notes, ran);
-        }
-    }
-
-    fn put(&mut self, kind: Kind, slot: Slot, payload: &[u8]) {
-        if self.is_on() {
-            self.frames.put(kind, 0, slot, payload);
-            self.handover.notify_one();
-        }
-    }
-
-    /// Hands what has gathered to the writer, unless it is part of a batch.
-    pub fn hand_over(&mut self) {
-        if self.batch.is_some() {
-            return;
-        }
+    /// Takes what has gathered to the thread that writes, unless it is part of a group.
+    pub fn hand_over(&mut self, changes: &mut Changes) {
         if let Some(writer) = &self.writer
-            && !self.frames.bytes.is_empty()
+            && let Some((bytes, last)) = changes.take()
         {
-            let bytes = std::mem::take(&mut self.frames.bytes);
-            self.frames.bytes = writer.shared.push_frames(bytes, self.frames.sequence);
+            changes.reuse(writer.shared.push_frames(bytes, last));
+        }
+    }
+
+    /// The same in the middle of a turn, when much has gathered.
+    #[inline]
+    pub fn hand_over_much(&mut self, changes: &mut Changes) {
+        if changes.waiting_bytes() > CHUNK {
+            self.hand_over(changes);
+        }
+    }
+
+    /// Hands over what had gathered before the group in progress, because that will take long.
+    pub fn hand_over_before_group(&mut self, changes: &mut Changes) {
+        if let Some(writer) = &self.writer
+            && let Some((bytes, last)) = changes.take_before_group()
+        {
+            writer.shared.push_frames(bytes, last);
         }
     }
 
     /// Has all that was done so far synced, whatever is set; gives its last number.
-    pub fn sync(&mut self) -> u64 {
-        self.hand_over();
+    pub fn sync(&mut self, changes: &mut Changes) -> u64 {
+        self.hand_over(changes);
         if let Some(shared) = self.shared() {
             shared.push(Job::Sync);
         }
-        self.frames.sequence
-    }
-
-    /// Logs a frame that brings slots here.
-    pub fn staged(&mut self, id: &str, frame: &crate::stream::Frame<'_>) {
-        if !self.is_on() {
-            return;
-        }
-        let mut payload = Vec::with_capacity(frame.payload.len() + id.len() + 4);
-        put_bytes(id.as_bytes(), &mut payload);
-        payload.push(frame.kind as u8);
-        payload.extend_from_slice(frame.payload);
-        self.frames.put(Kind::Staged, frame.db, frame.slot, &payload);
-        self.handover.notify_one();
-    }
-
-    /// Logs that slots are here whole.
-    pub fn arrived(&mut self, id: &str, slots: &[Slot]) {
-        let mut payload = Vec::new();
-        put_bytes(id.as_bytes(), &mut payload);
-        slots.iter().for_each(|slot| payload.extend_from_slice(&slot.to_le_bytes()));
-        self.put(Kind::Arrived, 0, &payload);
-    }
-
-    /// Logs that a slot that had arrived is served here, or that one is served elsewhere, by the move's id.
-    pub fn handed(&mut self, engine: &mut Engine, slot: Slot, id: &str, here: bool) {
-        let mut payload = Vec::new();
-        put_bytes(id.as_bytes(), &mut payload);
-        self.put(if here { Kind::Attached } else { Kind::Detached }, slot, &payload);
-        if let Some(copying) = &mut self.copying
-            && copying.source.slot() == Some(slot)
-        {
-            copying.source.begin_again(slot);
-            engine.watch(slot, Watcher::Copy, true);
-        }
+        changes.sequence()
     }
 
     /// Counts streams that are in the middle of a batch: until it is complete no new base begins.
@@ -317,6 +201,7 @@ impl Log {
     pub fn switch_on(
         &mut self,
         engine: &mut Engine,
+        changes: &mut Changes,
         cluster: &str,
         hash_seed: u64,
         fsync: Fsync,
@@ -332,9 +217,10 @@ impl Log {
             ..Manifest::default()
         };
         let manifest = directory::prepare(&directory, manifest).map_err(|error| error.to_string())?;
-        let sequence = self.frames.sequence;
+        let sequence = changes.sequence();
         let place = Place { directory: directory.clone(), manifest, sequence };
-        self.go_on(engine, place, fsync).map_err(|error| format!("{}: {error}", directory.display()))?;
+        self.go_on(engine, changes, place, fsync)
+            .map_err(|error| format!("{}: {error}", directory.display()))?;
         if !is_empty {
             self.want_base(true);
         }
@@ -345,9 +231,16 @@ impl Log {
     ///
     /// # Errors
     /// Of the file system.
-    pub fn resume(&mut self, engine: &mut Engine, opened: Opened, sequence: u64) -> io::Result<()> {
+    pub fn resume(
+        &mut self,
+        engine: &mut Engine,
+        changes: &mut Changes,
+        opened: Opened,
+        sequence: u64,
+    ) -> io::Result<()> {
         let Opened { directory, manifest, .. } = opened;
-        self.go_on(engine, Place { directory, manifest, sequence }, self.fsync)
+        changes.begin(engine, sequence);
+        self.go_on(engine, changes, Place { directory, manifest, sequence }, self.fsync)
     }
 
     /// Differs after the log was switched on or off.
@@ -356,22 +249,27 @@ impl Log {
         self.switched
     }
 
-    fn go_on(&mut self, engine: &mut Engine, place: Place, fsync: Fsync) -> io::Result<()> {
-        self.frames.sequence = place.sequence;
+    fn go_on(
+        &mut self,
+        engine: &Engine,
+        changes: &mut Changes,
+        place: Place,
+        fsync: Fsync,
+    ) -> io::Result<()> {
         self.fsync = fsync;
         self.status.base_began_with = 0;
         self.writer = Some(Writer::start(place, fsync, engine.lazy_free().bytes())?);
         self.switched += 1;
         self.changed.notify_one();
-        engine.log_changes(true);
+        changes.follow(true);
         Ok(())
     }
 
     /// Ends the log: what it has is kept, and is not what the node holds any more.
-    pub fn switch_off(&mut self, engine: &mut Engine) {
-        self.stop_copying(engine, "the log is switched off");
-        engine.log_changes(false);
-        self.hand_over();
+    pub fn switch_off(&mut self, engine: &mut Engine, changes: &mut Changes) {
+        self.stop_copying(engine, changes, "the log is switched off");
+        self.hand_over(changes);
+        changes.follow(false);
         if let Some(writer) = self.writer.take() {
             writer.close(true);
             self.switched += 1;
@@ -380,8 +278,8 @@ impl Log {
     }
 
     /// Writes and syncs what is left, at the end of the process.
-    pub fn close(&mut self) {
-        self.hand_over();
+    pub fn close(&mut self, changes: &mut Changes) {
+        self.hand_over(changes);
         if let Some(writer) = self.writer.take() {
             writer.close(false);
         }
@@ -412,35 +310,6 @@ impl Log {
 
 /// What a task waits on that cannot keep the log itself.
 pub struct Watched(Arc<Shared>);
-
-/// Logs what a command, expiry or eviction has changed, and passes it to whoever copies slots. True when the writer
-/// should slow down, because the slots that it writes to are moving.
-#[inline]
-pub fn note_changes(engine: &mut Engine, node: &mut Node, ran: Option<&Ran<'_>>) -> bool {
-    if let Some(ran) = ran
-        && ran.is_repeatable
-        && let Some(slot) = ran.slot
-        && engine.take_plain_write()
-    {
-        node.log.effect(ran, slot, engine.now());
-        return false;
-    }
-    note_more(engine, node, ran)
-}
-
-#[cold]
-fn note_more(engine: &mut Engine, node: &mut Node, ran: Option<&Ran<'_>>) -> bool {
-    let notes = engine.take_notes();
-    node.log.changes(engine, &notes, ran);
-    node.moves.record(engine, &notes, ran)
-}
-
-impl Shard {
-    /// As [`note_changes`], for what no command has changed.
-    pub fn note_changes(&mut self) {
-        note_changes(&mut self.engine, &mut self.node, None);
-    }
-}
 
 /// True while a test has planted that replies go out before what they tell is safe.
 #[must_use]

@@ -11,7 +11,6 @@ use slotway_common::command::{Command, Group};
 use slotway_common::pubsub::Kind;
 
 use crate::engine::{DATABASES, Engine};
-use crate::migration::Leaving;
 use crate::node::Node;
 
 fn families() -> impl Iterator<Item = &'static str> {
@@ -115,11 +114,12 @@ impl ShardCells {
         self.moves_incoming.set_count(moves.expected.len());
         self.moved_slots.set(moves.stats.slots_left);
         self.arrived_slots.set(moves.stats.slots_arrived);
-        let under_way = moves.leaving.iter().map(|leaving| (leaving.source.keys, leaving.source.bytes));
+        let copies = moves.batches.iter().filter_map(|batch| node.changes.copy(batch.copy));
+        let under_way = copies.map(|copy| (copy.keys, copy.bytes));
         let (keys, bytes) = under_way.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
         self.moved_keys.set(moves.stats.keys + keys);
         self.moved_bytes.set(moves.stats.bytes + bytes);
-        self.move_lag_bytes.set_count(moves.leaving.iter().map(Leaving::lag).sum());
+        self.move_lag_bytes.set_count(moves.batches.iter().map(|batch| batch.lag(&node.changes)).sum());
         for (position, count) in moves.stats.aborts.iter().enumerate() {
             self.moves_aborted.at(position).set(*count);
         }

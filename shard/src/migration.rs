@@ -1,18 +1,16 @@
 //! Moves of slots between shards; DESIGN and the steps are in the crate's README.
 //!
-//! [`source`] and [`target`] are the two halves without I/O, [`gate`] closes slots while they change hands, and
-//! [`Moves`] is what the data thread keeps of all of it. Owners change by [`Shard::adopt`] alone, which follows the
+//! The source's half is a copy ([`crate::changes::SlotCopy`]), [`target`] is the other without I/O, [`gate`] closes slots while
+//! they change hands, and [`Moves`] is what the data thread keeps of all of it. Owners change by [`Shard::adopt`] alone, which follows the
 //! cluster's committed state.
 
 mod adopt;
 mod gate;
-mod source;
 mod target;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use gate::{Closed, Gate};
-pub use source::Source;
 pub use target::{Applied, Target, TargetError};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,8 +20,8 @@ use slotway_common::cluster_state::AbortKind;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
-use crate::engine::{Engine, Notes, SlotSpace};
-use crate::log::Ran;
+use crate::changes::{Changes, CopyId, SlotCopy};
+use crate::engine::SlotSpace;
 
 /// Bytes that may be on their way to a target before writers to moving slots have to wait.
 const CONGESTED: usize = 4 * 1024 * 1024;
@@ -31,10 +29,12 @@ const CONGESTED: usize = 4 * 1024 * 1024;
 const CONGESTED_AT_THE_END: usize = 64 * 1024;
 
 /// A batch of slots that is leaving.
-pub struct Leaving {
+pub struct Batch {
     /// The move's id.
     pub id: String,
-    pub source: Source,
+    /// In the node's changes.
+    pub copy: CopyId,
+    pub slots: Vec<Slot>,
     /// The slots are parked since then.
     pub parked_at: Option<Instant>,
     /// Frames that were written to the connection and not confirmed: sequence number and bytes of each write.
@@ -45,15 +45,15 @@ pub struct Leaving {
     pub ending: bool,
 }
 
-impl Leaving {
+impl Batch {
     #[must_use]
-    pub fn new(id: String, source: Source) -> Self {
-        Self { id, source, parked_at: None, unconfirmed: VecDeque::new(), on_the_way: 0, ending: false }
+    pub fn new(id: String, copy: CopyId, slots: Vec<Slot>) -> Self {
+        Self { id, copy, slots, parked_at: None, unconfirmed: VecDeque::new(), on_the_way: 0, ending: false }
     }
 
-    /// Notes that frames up to the source's last sequence number, so many bytes, are being written.
-    pub fn sent(&mut self, bytes: usize) {
-        self.unconfirmed.push_back((self.source.sequence(), bytes));
+    /// Notes that frames up to that sequence number, so many bytes, are being written.
+    pub fn sent(&mut self, sequence: u64, bytes: usize) {
+        self.unconfirmed.push_back((sequence, bytes));
         self.on_the_way += bytes;
     }
 
@@ -75,12 +75,12 @@ impl Leaving {
 
     /// Bytes that the target has yet to apply.
     #[must_use]
-    pub fn lag(&self) -> usize {
-        self.on_the_way + self.source.queued()
+    pub fn lag(&self, changes: &Changes) -> usize {
+        self.on_the_way + changes.copy(self.copy).map_or(0, SlotCopy::queued)
     }
 
-    fn is_congested(&self) -> bool {
-        self.lag() > if self.ending { CONGESTED_AT_THE_END } else { CONGESTED }
+    fn is_congested(&self, changes: &Changes) -> bool {
+        self.lag(changes) > if self.ending { CONGESTED_AT_THE_END } else { CONGESTED }
     }
 }
 
@@ -118,7 +118,7 @@ pub struct MoveStats {
 pub struct Moves {
     pub gate: Gate,
     /// One batch for each move at a time.
-    pub leaving: Vec<Leaving>,
+    pub batches: Vec<Batch>,
     /// Slots that are here whole and not owned yet, with their moves' ids.
     pub arrived: BTreeMap<Slot, (String, SlotSpace)>,
     pub outgoing: Vec<Outgoing>,
@@ -130,19 +130,8 @@ pub struct Moves {
 
 impl Moves {
     /// The batch of a move that is leaving.
-    pub fn leaving(&mut self, id: &str) -> Option<&mut Leaving> {
-        self.leaving.iter_mut().find(|leaving| leaving.id == id)
-    }
-
-    /// Takes note of what has been changed in moving slots; see [`Source::record`]. True when the writer should slow
-    /// down.
-    pub fn record(&mut self, engine: &Engine, notes: &Notes, ran: Option<&Ran<'_>>) -> bool {
-        let mut slow = false;
-        for leaving in &mut self.leaving {
-            leaving.source.record(engine, notes, ran);
-            slow |= leaving.is_congested();
-        }
-        slow
+    pub fn batch(&mut self, id: &str) -> Option<&mut Batch> {
+        self.batches.iter_mut().find(|batch| batch.id == id)
     }
 
     pub fn count_abort(&mut self, kind: AbortKind) {
@@ -153,7 +142,8 @@ impl Moves {
 
     /// True when the targets cannot keep up with what is written.
     #[must_use]
-    pub fn is_congested(&self) -> bool {
-        self.leaving.iter().any(Leaving::is_congested)
+    #[inline]
+    pub fn is_congested(&self, changes: &Changes) -> bool {
+        self.batches.iter().any(|batch| batch.is_congested(changes))
     }
 }

@@ -20,6 +20,7 @@ use slotway_common::slot::Slot;
 use slotway_common::topology::{SlotMap, Topology};
 
 use crate::blocked::Blocked;
+use crate::changes::{Changes, Executed};
 use crate::commands::Handlers;
 use crate::engine::Engine;
 use crate::latency::Latency;
@@ -256,6 +257,8 @@ pub struct Node {
     pub loading: Option<Loading>,
     /// How long that took, and the keys that it has brought.
     pub loaded: Option<(Duration, u64)>,
+    /// What happens to the data, numbered.
+    pub changes: Changes,
     pub log: Log,
     /// The id of the cluster that what was read belongs to.
     pub log_cluster: Option<String>,
@@ -310,6 +313,7 @@ impl Node {
             all_handlers,
             loading: None,
             loaded: None,
+            changes: Changes::default(),
             log: Log::default(),
             log_cluster: None,
             clients: Clients::default(),
@@ -415,6 +419,15 @@ impl Node {
         let is_strict = self.log.fsync() == Fsync::Always;
         self.handlers =
             Rc::new(if is_strict { Handlers::without_data() } else { Handlers::without_writes() });
+    }
+
+    /// Passes on what a command, expiry or eviction has changed; `executed` is the command. True when the writer should slow
+    /// down, because the slots that it writes to are moving.
+    #[inline]
+    pub fn note_changes(&mut self, engine: &mut Engine, executed: Option<&Executed<'_>>) -> bool {
+        let is_copied = self.changes.note(engine, executed);
+        self.log.hand_over_much(&mut self.changes);
+        is_copied && self.moves.is_congested(&self.changes)
     }
 
     /// True when a command is held back by CLIENT PAUSE.

@@ -2,6 +2,7 @@
 //! between them.
 
 mod ahead;
+mod background;
 mod connection;
 mod held;
 mod import;
@@ -26,6 +27,7 @@ use slotway_common::shutdown;
 use tokio::task::LocalSet;
 
 use ahead::Ahead;
+use background::Background;
 pub use logging::Data;
 
 use crate::control::Control;
@@ -51,6 +53,7 @@ struct Server {
     waiting: RefCell<logging::Waiting>,
     /// The log has got further, or has failed.
     log_news: tokio::sync::Notify,
+    background: Background,
 }
 
 /// Bytes read at once from a connection.
@@ -94,6 +97,7 @@ pub async fn run_watched(
         control: Some(control.clone()),
         waiting: RefCell::default(),
         log_news: tokio::sync::Notify::new(),
+        background: Background::default(),
     });
     tell(Window(Rc::downgrade(&server)));
     let tasks = LocalSet::new();
@@ -119,7 +123,8 @@ pub async fn run_watched(
             health.set_not_ready("stopping");
             drop(listener);
             server.drain().await;
-            server.shard.borrow_mut().node.log.close();
+            let node = &mut server.shard.borrow_mut().node;
+            node.log.close(&mut node.changes);
             Ok(())
         })
         .await

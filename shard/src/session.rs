@@ -72,6 +72,8 @@ pub struct Session {
     pub scripting: bool,
     /// It writes to slots that are being moved, faster than they can be copied.
     pub slowed: bool,
+    /// The last change that the reply in progress can tell of.
+    pub tells_of: u64,
     /// The connection becomes the stream of a move with this id when the replies so far are written.
     pub import: Option<String>,
     /// It waits until so many bases of the log have ended.
@@ -107,6 +109,7 @@ impl Session {
             nested: false,
             scripting: false,
             slowed: false,
+            tells_of: 0,
             import: None,
             saving: None,
             suspended: false,

@@ -148,12 +148,12 @@ fn follow_log(engine: &mut Engine, node: &mut Node, on: bool, fsync: Fsync) {
     }
     if on && !node.log.is_on() && node.log.failure().is_none() {
         let (cluster, hash_seed) = (node.state.id.clone(), node.state.hash_seed);
-        if let Err(reason) = node.log.switch_on(engine, &cluster, hash_seed, fsync) {
+        if let Err(reason) = node.log.switch_on(engine, &mut node.changes, &cluster, hash_seed, fsync) {
             tracing::error!("the log cannot be begun: {reason}");
             node.stop_writing(reason);
         }
     } else if !on && node.log.is_on() {
-        node.log.switch_off(engine);
+        node.log.switch_off(engine, &mut node.changes);
         node.handlers = node.all_handlers.clone();
     }
 }

@@ -24,7 +24,7 @@
 //! | 6 flushed | none: the database of the slot is empty |
 //! | 7 swapped | two database numbers (u8): they changed places |
 //! | 8 end | none: the slot has been sent whole; effects may follow |
-//! | 9 prepare | digest (u64), number of slots; of each slot its number (u16) and the number of keys of each of 16 databases |
+//! | 9 final | of a move's batch, when its slots are parked: digest (u64), number of slots; of each slot its number (u16) and the number of keys of each of 16 databases |
 //! | 10 head | of a file of the log, see [`crate::log`] |
 //! | 11 mark | of a file of the log |
 //! | 12 complete | of a file of the log |
@@ -33,7 +33,7 @@
 //! | 15 attached | of the log: a slot that a move has brought is served here |
 //! | 19 detached | of the log: the slot is served elsewhere |
 //! | 16 applied | the highest sequence number applied (u64) |
-//! | 17 ready | none: what was prepared is complete and kept |
+//! | 17 ready | none: the batch is complete and kept |
 //! | 18 failed | the kind of the reason (u8, its place in [`AbortKind::ALL`]), and the reason as text |
 //!
 //! A key's head: length and bytes of the key; flags (u8: 1 it expires, 2 raw string, 4 text that reads as a number); the

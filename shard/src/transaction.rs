@@ -13,7 +13,6 @@ use slotway_common::slot::{Slot, slot_of};
 
 use crate::dispatch;
 use crate::engine::Engine;
-use crate::log::note_changes;
 use crate::node::Node;
 use crate::script::Scripts;
 use crate::session::Session;
@@ -188,11 +187,11 @@ pub fn run(
         .map_err(|error| Error::ExecAbort(format!("Transaction discarded because of: {error}").into()))?;
     if engine.has_notes() {
         // What was evicted, and what EXEC said of itself: the first command is not to be taken for it.
-        note_changes(engine, node, None);
+        node.note_changes(engine, None);
     }
     let start = out.len();
     Reply::new(out, session.protocol).array(batch.count);
-    node.log.begin_batch();
+    node.changes.begin_group();
     let after = database.map(|database| std::mem::replace(&mut session.db, database));
     match run_each(engine, node, session, batch.frames, out) {
         Some(left) => {
@@ -217,7 +216,7 @@ pub fn go_on(engine: &mut Engine, node: &mut Node, session: &mut Session, rest: 
 }
 
 fn end(node: &mut Node, session: &mut Session, after: Option<usize>) {
-    node.log.end_batch();
+    node.changes.end_group();
     if let Some(after) = after {
         session.db = after;
     }

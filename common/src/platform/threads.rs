@@ -2,6 +2,7 @@
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 /// Starts a named thread (at most 15 bytes of the name are shown by the system).
 ///
@@ -77,6 +78,17 @@ pub async fn yield_now() {
         return super::simulation::time::pass().await;
     }
     tokio::task::yield_now().await;
+}
+
+/// The time that the calling thread has had a core for. In a simulation threads are tasks, and take none.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return Duration::ZERO;
+    }
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// Number of cores this process may use, at least 1.

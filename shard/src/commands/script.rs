@@ -98,7 +98,7 @@ pub(super) fn follow(call: &mut Call<'_>, mut run: crate::script::Run) -> Result
             result
         }
         Step::Slow => {
-            call.node.log.hand_over_before_batch();
+            call.node.log.hand_over_before_group(&mut call.node.changes);
             call.node.scripts.suspended.take_over(run, &call.args, db, call.session);
             Ok(())
         }

@@ -1,9 +1,10 @@
-//! What was changed, for the log and for those who copy slots.
+//! What was changed, for those who pass changes on.
 //!
-//! While there is a log every slot notes that something in it was changed, whoever does it: a command, expiry or
-//! eviction. A slot that is being copied notes the keys as well, and so does every slot for a command on several slots.
-//! Whoever logs and copies takes the notes after each command and turns them into what a stream needs.
+//! Every slot notes that something in it was changed, whoever does it: a command, expiry or eviction. A slot that is being
+//! copied notes the keys as well, and so does every slot for a command on several slots. [`crate::changes`] takes the notes
+//! after each command. An engine that is fed by somebody else (a log that is read, slots that arrive) notes nothing.
 
+use slotway_common::fault;
 use slotway_common::slot::Slot;
 
 use super::{DbIndex, Engine, Key};
@@ -30,13 +31,9 @@ pub enum Note {
     Swapped { slot: Slot, a: DbIndex, b: DbIndex },
 }
 
-/// Who wants to know of the changes in a slot.
+/// Who wants to know of the keys that commands write in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watcher {
-    /// The slot is on its way to another shard.
-    Move,
-    /// The slot is being copied into a new base of the log.
-    Copy,
     /// Clients watch keys of the slot, or wait for them.
     Clients,
     /// Clients are to be told of changes (CLIENT TRACKING).
@@ -44,17 +41,17 @@ pub enum Watcher {
 }
 
 /// Bits of [`super::SlotSpace`]: who watches it. Zero: nobody, and nothing is noted.
-pub(super) const LOGGED: u8 = 1;
-const MOVING: u8 = 2;
+const CHANGES: u8 = 1;
+/// At least one copy of the slot is under way.
 const COPIED: u8 = 4;
 /// Clients watch or wait for keys of the slot.
 const CLIENTS: u8 = 8;
 /// Clients are to be told of changes.
 const TRACKED: u8 = 16;
-/// Those who want to know which keys a command writes, but not for the log or a copy.
+/// Those who want to know which keys a command writes, but not to pass changes on.
 const SEEN: u8 = CLIENTS | TRACKED;
 
-/// Whether changes in a slot are noted for whoever logs and copies.
+/// Whether changes in a slot are noted for whoever passes them on.
 #[inline]
 pub(super) fn is_noted(watched: u8) -> bool {
     watched & !SEEN != 0
@@ -63,8 +60,6 @@ pub(super) fn is_noted(watched: u8) -> bool {
 impl Watcher {
     fn bit(self) -> u8 {
         match self {
-            Self::Move => MOVING,
-            Self::Copy => COPIED,
             Self::Clients => CLIENTS,
             Self::Tracking => TRACKED,
         }
@@ -85,7 +80,7 @@ pub struct Journal {
     /// What the command in progress is to be repeated as, where its own arguments would not repeat it.
     instead: Option<Vec<Vec<u8>>>,
     /// New slots are noted from the start.
-    is_logged: bool,
+    notes_changes: bool,
     /// Keys in slots in which clients watch some that the command in progress has written.
     touched: Vec<(DbIndex, Box<[u8]>)>,
     /// Keys in such slots that went, or seem to have changed, whatever the command counts.
@@ -129,7 +124,7 @@ impl Journal {
             return;
         }
         (self.pending, self.written) = (true, true);
-        if watched & !SEEN != LOGGED || self.several_slots {
+        if watched & !SEEN != CHANGES || self.several_slots {
             self.note_key(db, key);
         }
     }
@@ -151,17 +146,28 @@ impl Journal {
 
     /// Who watches a slot that has just come.
     pub(super) fn for_new_slots(&self) -> u8 {
-        (if self.is_logged { LOGGED } else { 0 }) | (if self.is_tracked { TRACKED } else { 0 })
+        (if self.notes_changes { CHANGES } else { 0 }) | (if self.is_tracked { TRACKED } else { 0 })
     }
 }
 
 impl Engine {
     /// Begins or ends noting the changes in all slots.
-    pub fn log_changes(&mut self, on: bool) {
-        self.journal.is_logged = on;
+    pub fn note_changes(&mut self, on: bool) {
+        self.journal.notes_changes = on;
         for space in &mut self.slots {
-            space.watched = if on { space.watched | LOGGED } else { space.watched & !LOGGED };
+            space.watched = if on { space.watched | CHANGES } else { space.watched & !CHANGES };
         }
+    }
+
+    /// A copy of a slot begins or ends: while there is one, the keys that are changed are noted. There may be 255.
+    pub fn copy_slot(&mut self, slot: Slot, begins: bool) {
+        let Some(space) = self.slots.get_mut(usize::from(slot)) else { return };
+        space.copies = match begins {
+            true => space.copies.saturating_add(1),
+            false if fault::planted("copies-share-a-mark") => 0,
+            false => space.copies.saturating_sub(1),
+        };
+        space.watched = if space.copies > 0 { space.watched | COPIED } else { space.watched & !COPIED };
     }
 
     /// Begins or ends noting the keys that are changed in a slot.
@@ -171,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// Whether changes in the slot are noted for whoever logs and copies.
+    /// Whether changes in the slot are noted for whoever passes them on.
     #[must_use]
     #[inline]
     pub fn is_watched(&self, slot: Slot) -> bool {

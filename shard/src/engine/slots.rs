@@ -11,6 +11,8 @@ pub struct SlotSpace {
     others: Option<Box<[Option<Box<Database>>; DATABASES]>>,
     /// Who wants its changes noted in the engine's journal; 0: nobody.
     pub(super) watched: u8,
+    /// Copies of it that are under way.
+    pub(super) copies: u8,
     /// Nothing here may change: the slot is about to be handed over.
     pub(super) parked: bool,
 }

@@ -146,7 +146,7 @@ fn what_a_command_says_of_itself_is_not_taken_for_the_next_one() {
     // SORT … STORE with nothing to store, at a key that is not there, changed nothing, and the write after it was logged as
     // the deletion of that key.
     let mut engine = engine();
-    engine.log_changes(true);
+    engine.note_changes(true);
     let key = Key::new(b"k");
     engine.repeat_as(key.slot, || vec![b"DEL".to_vec(), b"other".to_vec()]);
     engine.expect_several_slots();

@@ -91,7 +91,7 @@ impl Engine {
         }
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             *place = space;
-            (place.watched, place.parked) = (self.journal.for_new_slots(), false);
+            (place.watched, place.copies, place.parked) = (self.journal.for_new_slots(), 0, false);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Writing a new base while the slots are served, with the copier that moves slots ([`crate::migration::Source`]).
+//! Writing a new base while the slots are served, with a copy of them ([`crate::changes::SlotCopy`]).
 //!
 //! The log goes on in a new increment first, so that the base and what comes from there on is all that is needed. Slots
 //! that are empty then are not copied: the increments have all that they get. The others are copied one by one, and the
@@ -16,13 +16,13 @@ use slotway_common::fault;
 use slotway_common::platform::{clock, files, threads};
 use slotway_common::slot::{SLOTS, Slot};
 
+use super::Log;
 use super::file::{self, Head};
 use super::manifest::Named;
 use super::writer::{Installed, Job, Shared};
-use super::{Log, frame};
-use crate::engine::{Engine, HandedOver, Watcher};
-use crate::migration::Source;
-use crate::stream::Kind;
+use crate::changes::{Changes, CopyId, Finished, frame};
+use crate::engine::{Engine, HandedOver};
+use crate::stream::{Digest, Kind};
 
 /// Bytes that are copied into memory at once, and that may wait for the disk.
 const CHUNK: usize = 256 * 1024;
@@ -32,8 +32,7 @@ const SYNC_EVERY: u64 = 4 * 1024 * 1024;
 
 /// A base in the making.
 pub struct Copying {
-    pub(super) source: Source,
-    watched: Option<Slot>,
+    pub(super) copy: CopyId,
     to: Sender<HandedOver>,
     waiting: Arc<AtomicUsize>,
     failed: Arc<AtomicBool>,
@@ -78,11 +77,10 @@ impl Log {
     }
 
     /// Has the log go on in a new increment, so that a base can be begun; [`Log::rotation`] tells when it does.
-    pub fn rotate(&mut self, engine: &Engine) {
+    pub fn rotate(&mut self, engine: &Engine, changes: &mut Changes) {
         let Some(shared) = self.shared().cloned() else { return };
-        let changes = self.changes_so_far(engine);
-        self.status.begun(&shared, changes);
-        self.hand_over();
+        self.status.begun(&shared, engine.changes());
+        self.hand_over(changes);
         shared.push(Job::Rotate);
     }
 
@@ -101,13 +99,17 @@ impl Log {
     ///
     /// # Errors
     /// When no thread can be started. The log goes on with the old one.
-    pub fn begin_base(&mut self, engine: &mut Engine, node: &str, cluster: &str) -> io::Result<()> {
+    pub fn begin_base(
+        &mut self,
+        engine: &mut Engine,
+        changes: &mut Changes,
+        node: &str,
+        cluster: &str,
+    ) -> io::Result<()> {
         self.status.wanted = false;
         let Some(shared) = self.shared().cloned() else { return Ok(()) };
         let Some((directory, _)) = self.place.clone() else { return Ok(()) };
         let slots: Vec<Slot> = (0..SLOTS).filter(|slot| engine.slot(*slot).keys() > 0).collect();
-        let mut source = Source::of_base(slots);
-        source.set_as_of(self.sequence());
         let (to, pieces) = channel();
         let (waiting, failed): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
         let writing = Writing {
@@ -122,51 +124,40 @@ impl Log {
             shared.push(Job::GiveUp(error.to_string()));
             return Err(error);
         }
-        let watched = source.slot();
-        if let Some(slot) = watched {
-            engine.watch(slot, Watcher::Copy, true);
-        }
+        let copy = changes.begin_copy(engine, slots, Finished::LeftOut, (0, Digest::default()));
         let keys = (0..crate::engine::DATABASES).map(|db| engine.totals(db).keys()).sum();
-        self.copying = Some(Copying { source, watched, to, waiting, failed, keys });
+        self.copying = Some(Copying { copy, to, waiting, failed, keys });
         Ok(())
     }
 
     /// Copies for about `slice`.
-    pub fn copy_base(&mut self, engine: &mut Engine, slice: Duration) -> Progress {
-        let sequence = self.sequence();
+    pub fn copy_base(&mut self, engine: &mut Engine, changes: &mut Changes, slice: Duration) -> Progress {
         let Some(copying) = &mut self.copying else { return Progress::Ended };
         if copying.failed.load(Ordering::Acquire) {
-            self.stop_copying(engine, "");
+            self.stop_copying(engine, changes, "");
             return Progress::Ended;
         }
-        let (started, source) = (clock::monotonic(), &mut copying.source);
+        let (started, id) = (clock::monotonic(), copying.copy);
         let mut out = Vec::new();
         while started.elapsed() < slice && copying.waiting.load(Ordering::Relaxed) < WAITING {
-            source.set_as_of(sequence);
-            if !source.is_copied() {
-                source.copy(engine);
-            }
-            if source.slot() != copying.watched {
-                for (slot, on) in [(copying.watched, false), (source.slot(), true)] {
-                    if let Some(slot) = slot {
-                        engine.watch(slot, Watcher::Copy, on);
-                    }
-                }
-                copying.watched = source.slot();
+            if changes.advance(engine, id) {
                 fault::point("log-copy");
             }
-            if source.queued() >= CHUNK || source.is_copied() {
+            let Some(copy) = changes.copy_mut(id) else { break };
+            if copy.queued() >= CHUNK || copy.is_copied() {
                 out.reserve(CHUNK);
-                let more = source.send(CHUNK, &mut out);
+                let more = copy.send(CHUNK, &mut out);
+                let is_whole = !more && copy.is_copied();
                 copying.waiting.fetch_add(out.len(), Ordering::Relaxed);
                 // It fails when the thread has ended, which `failed` tells.
                 let piece = HandedOver::new(std::mem::take(&mut out), engine.lazy_free().bytes());
                 let _ = copying.to.send(piece);
-                if !more && source.is_copied() {
+                if is_whole {
                     // Before the thread learns that it has everything: what the base has must not be newer than what the
                     // writer has been given.
-                    self.hand_over();
+                    self.hand_over(changes);
                     self.copying = None;
+                    changes.end_copy(engine, id);
                     return Progress::Ended;
                 }
             }
@@ -175,11 +166,9 @@ impl Log {
     }
 
     /// Gives the base up that is in the making.
-    pub(super) fn stop_copying(&mut self, engine: &mut Engine, why: &str) {
+    pub(super) fn stop_copying(&mut self, engine: &mut Engine, changes: &mut Changes, why: &str) {
         if let Some(copying) = self.copying.take() {
-            if let Some(slot) = copying.watched {
-                engine.watch(slot, Watcher::Copy, false);
-            }
+            changes.end_copy(engine, copying.copy);
             if !why.is_empty() {
                 copying.failed.store(true, Ordering::Release);
                 tracing::warn!("no new base of the log is made: {why}");

@@ -10,8 +10,8 @@ use slotway_common::platform::files;
 
 use super::OpenError;
 use super::file::{Ending, Next, Reader};
-use super::frame;
 use super::manifest::{Manifest, Named, data_files};
+use crate::changes::frame;
 use crate::stream::Kind;
 
 /// What a file of the log was found to be.

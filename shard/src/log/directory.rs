@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
-use super::frame;
 use super::manifest::{Manifest, data_files};
+use crate::changes::frame;
 use crate::stream::Kind;
 
 /// A file beside the directory of a log that says that there is one: a log that is gone as a whole must not look like one

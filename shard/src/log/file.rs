@@ -8,8 +8,8 @@ use slotway_common::fault;
 use slotway_common::platform::{files, random};
 
 use super::OpenError;
-use super::frame::{self, Bad, Frame};
 use super::manifest::VERSION;
+use crate::changes::frame::{self, Bad, Frame};
 use crate::stream::{Fields, HEADER, Kind, MAGIC, put_bytes, put_number};
 
 /// What a file says about itself in its first frame.

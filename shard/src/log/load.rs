@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use super::OpenError;
 use super::directory::Opened;
 use super::file::{self, Ending, Next, Reader};
-use super::frame::{self, Frame};
 use super::manifest::Named;
+use crate::changes::frame::{self, Frame};
 use crate::engine::{Engine, SlotSpace};
 use crate::migration::Target;
 use crate::node::{Node, Shard};
@@ -277,7 +277,7 @@ impl Loader {
         let directory = opened.directory.clone();
         let io = |error| OpenError::Io { path: directory.clone(), error };
         opened.manifest.pass_over(&directory).map_err(io)?;
-        node.log.resume(engine, opened, sequence).map_err(io)?;
+        node.log.resume(engine, &mut node.changes, opened, sequence).map_err(io)?;
         fault::point("log-loaded");
         Ok(())
     }

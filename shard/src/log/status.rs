@@ -8,6 +8,7 @@ use slotway_common::platform::clock;
 
 use super::Log;
 use super::writer::Shared;
+use crate::changes::Changes;
 use crate::engine::Engine;
 
 /// What the data thread remembers of the log.
@@ -56,10 +57,6 @@ fn ended(shared: &Shared) -> u64 {
 }
 
 impl Log {
-    pub(super) fn changes_so_far(&self, engine: &Engine) -> u64 {
-        engine.changes()
-    }
-
     /// Takes note of a base that has ended meanwhile. True if one has.
     pub fn look_after_base(&mut self) -> bool {
         let Some(shared) = self.shared().cloned() else { return false };
@@ -121,8 +118,8 @@ impl Log {
 
     /// Bytes that wait to be written.
     #[must_use]
-    pub fn waiting_bytes(&self) -> u64 {
-        self.frames.bytes.len() as u64
+    pub fn waiting_bytes(&self, changes: &Changes) -> u64 {
+        changes.waiting_bytes() as u64
             + self.shared().map_or(0, |shared| shared.queued.load(Ordering::Relaxed) as u64)
     }
 
@@ -148,7 +145,9 @@ impl Log {
 
     /// Keys that the base under way has, of so many.
     #[must_use]
-    pub fn save_progress(&self) -> (u64, u64) {
-        self.copying.as_ref().map_or((0, 0), |copying| (copying.source.keys, copying.keys))
+    pub fn save_progress(&self, changes: &Changes) -> (u64, u64) {
+        self.copying
+            .as_ref()
+            .map_or((0, 0), |copying| (changes.copy(copying.copy).map_or(0, |copy| copy.keys), copying.keys))
     }
 }

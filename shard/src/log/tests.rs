@@ -4,6 +4,8 @@ mod kept;
 
 use super::file::{self, Ending, Head, Next, Reader};
 use super::*;
+use crate::changes::frame;
+use crate::stream::Kind;
 use slotway_common::slot::SLOTS;
 
 struct Folder(PathBuf);

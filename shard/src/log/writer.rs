@@ -19,10 +19,10 @@ use tokio::sync::Notify;
 
 use super::directory;
 use super::file::{self, Head};
-use super::frame;
 use super::group::Group;
 use super::manifest::{self, Manifest, Named};
 use super::syncer::Syncer;
+use crate::changes::frame;
 use crate::engine::GarbageBytes;
 
 /// When what was written is synced.

@@ -10,8 +10,7 @@ use slotway_common::settings::Name;
 use slotway_common::slot::{SLOTS, Slot};
 use slotway_common::topology::SlotMap;
 
-use super::{Closed, Leaving, Outgoing, Progress};
-use crate::engine::Watcher;
+use super::{Batch, Closed, Outgoing, Progress};
 use crate::node::Shard;
 use crate::settings;
 
@@ -88,7 +87,7 @@ impl Shard {
             let migration = state.migrations.iter().chain(state.ended.iter().rev());
             let id =
                 migration.filter(|found| found.moved.contains(slot)).map(|found| found.id.clone()).next();
-            self.node.log.handed(&mut self.engine, slot, &id.unwrap_or_default(), false);
+            self.node.changes.handed(&mut self.engine, slot, &id.unwrap_or_default(), false);
         }
         self.node.moves.gate.open(slot);
         self.node.moves.stats.slots_left += 1;
@@ -100,7 +99,7 @@ impl Shard {
             // A move that the state has forgotten was committed: nothing else could have made the slot this shard's.
             Some((id, space)) if state.migration(&id).is_none_or(|found| found.moved.contains(slot)) => {
                 self.engine.attach(slot, space);
-                self.node.log.handed(&mut self.engine, slot, &id, true);
+                self.node.changes.handed(&mut self.engine, slot, &id, true);
                 self.node.moves.stats.slots_arrived += 1;
             }
             // What is left of an earlier move.
@@ -124,28 +123,28 @@ impl Shard {
         }
         let (slot_map, me) = (&node.slot_map, node.shard_index);
         let owns = |slot: Slot| slot_map.shard_of(slot) == Some(me);
-        let (ended, going): (Vec<Leaving>, Vec<Leaving>) =
-            std::mem::take(&mut node.moves.leaving).into_iter().partition(|leaving| {
-                !is_running(&leaving.id) || !leaving.source.slots().iter().any(|slot| owns(*slot))
-            });
-        node.moves.leaving = going;
+        let (ended, going): (Vec<Batch>, Vec<Batch>) = std::mem::take(&mut node.moves.batches)
+            .into_iter()
+            .partition(|batch| !is_running(&batch.id) || !batch.slots.iter().any(|slot| owns(*slot)));
+        node.moves.batches = going;
         let mut parks = Vec::new();
-        for leaving in ended {
+        for batch in ended {
             // What was not committed stays, and is served again: the move has been aborted.
-            for slot in leaving.source.slots().iter().copied().filter(|slot| owns(*slot)) {
-                engine.watch(slot, Watcher::Move, false);
+            for slot in batch.slots.iter().copied().filter(|slot| owns(*slot)) {
                 engine.park(slot, false);
                 node.moves.gate.open(slot);
             }
-            let progress = node.moves.progress.entry(leaving.id.clone()).or_default();
-            node.moves.stats.keys += leaving.source.keys;
-            node.moves.stats.bytes += leaving.source.bytes;
-            progress.keys += leaving.source.keys;
-            progress.bytes += leaving.source.bytes;
-            if let Some(since) = leaving.parked_at {
+            let progress = node.moves.progress.entry(batch.id.clone()).or_default();
+            if let Some(copy) = node.changes.end_copy(engine, batch.copy) {
+                node.moves.stats.keys += copy.keys;
+                node.moves.stats.bytes += copy.bytes;
+                progress.keys += copy.keys;
+                progress.bytes += copy.bytes;
+            }
+            if let Some(since) = batch.parked_at {
                 let parked = clock::monotonic().duration_since(since);
                 progress.longest_park = progress.longest_park.max(parked);
-                parks.push((parked, leaving.source.slots().len() as u64));
+                parks.push((parked, batch.slots.len() as u64));
             }
         }
         for (parked, slots) in parks {
@@ -170,9 +169,9 @@ impl Shard {
     /// Closes the slots of a move's batch: from now on nothing in them changes.
     pub fn park(&mut self, id: &str) {
         let Shard { engine, node } = self;
-        let Some(leaving) = node.moves.leaving.iter_mut().find(|leaving| leaving.id == id) else { return };
-        leaving.parked_at = Some(clock::monotonic());
-        for slot in leaving.source.slots().to_vec() {
+        let Some(batch) = node.moves.batches.iter_mut().find(|batch| batch.id == id) else { return };
+        batch.parked_at = Some(clock::monotonic());
+        for slot in batch.slots.clone() {
             engine.park(slot, true);
             node.moves.gate.close(slot, Closed::Parked);
         }

@@ -47,7 +47,7 @@ impl From<TargetError> for AbortReason {
 pub enum Applied {
     Going,
     /// The batch is complete: these slots can be handed over.
-    Prepared(Vec<Slot>),
+    Complete(Vec<Slot>),
 }
 
 impl Drop for Target {
@@ -106,7 +106,7 @@ impl Target {
     ) -> Result<Applied, TargetError> {
         let Frame { kind, db, slot, sequence, payload } = *frame;
         let unreadable = |what| StreamError::Content { sequence, what };
-        if !matches!(kind, Kind::Begin | Kind::Prepare) && !self.slots.contains_key(&slot) {
+        if !matches!(kind, Kind::Begin | Kind::Final) && !self.slots.contains_key(&slot) {
             return Err(unreadable("its slot has not begun").into());
         }
         match kind {
@@ -116,7 +116,7 @@ impl Target {
                 self.slots.insert(slot, Progress::Begun);
             }
             Kind::End => drop(self.slots.insert(slot, Progress::Ended)),
-            Kind::Prepare => return self.prepare(payload, before, &unreadable).map(Applied::Prepared),
+            Kind::Final => return self.complete(payload, before, &unreadable).map(Applied::Complete),
             Kind::Values | Kind::Part | Kind::Effect | Kind::Deleted | Kind::Flushed | Kind::Swapped => {
                 let applied = self.sink.apply((kind, db, slot), payload, &mut self.engine, node);
                 applied.map_err(|error| match error {
@@ -130,7 +130,7 @@ impl Target {
     }
 
     /// Compares what has arrived with what was sent.
-    fn prepare(
+    fn complete(
         &mut self,
         payload: &[u8],
         before: Digest,

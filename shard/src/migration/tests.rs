@@ -13,8 +13,9 @@ use slotway_common::slot::{Slot, slot_of};
 use slotway_common::topology::SlotRanges;
 
 use super::*;
+use crate::changes::Finished;
 use crate::dispatch::{self, Prepared};
-use crate::engine::{DATABASES, Key, LazyFree, Watcher};
+use crate::engine::{DATABASES, Engine, Key, LazyFree};
 use crate::metrics::ShardCells;
 use crate::node::{Node, Shard};
 use crate::session::{Client, Session};
@@ -42,20 +43,21 @@ pub(crate) fn shard() -> Shard {
     let node = Node::new(identity, None, 1, Arc::new(ShardCells::default()));
     let mut shard = Shard { engine: Engine::new(LazyFree::default()), node };
     shard.adopt(&Arc::new(state));
+    shard.node.changes.begin(&mut shard.engine, 0);
     shard.engine.limits.set_max_intset_entries = 8;
     shard.engine.limits.hash_max_listpack_entries = 8;
     shard.engine.limits.zset_max_listpack_entries = 8;
     shard
 }
 
-fn session() -> Session {
+pub(crate) fn session() -> Session {
     let mut session = Session::new(Rc::new(Client::new(1, String::new(), String::new(), 0)));
     // Commands on several slots at once, as a proxy sends them.
     session.internal = Some(Rc::from("proxy-0"));
     session
 }
 
-fn run(shard: &mut Shard, session: &mut Session, words: &[Vec<u8>]) {
+pub(crate) fn run(shard: &mut Shard, session: &mut Session, words: &[Vec<u8>]) {
     let mut bytes = Vec::new();
     request::encode(words.iter().map(Vec::as_slice), &mut bytes);
     let mut parser = Parser::new();
@@ -223,9 +225,9 @@ impl Pair {
     }
 
     fn begin(&mut self) {
-        slots().iter().for_each(|slot| self.source.engine.watch(*slot, Watcher::Move, true));
-        let source = Source::new(slots(), 0, Digest::default());
-        self.source.node.moves.leaving.push(Leaving::new("1".to_owned(), source));
+        let Shard { engine, node } = &mut self.source;
+        let copy = node.changes.begin_copy(engine, slots(), Finished::Followed, (0, Digest::default()));
+        node.moves.batches.push(Batch::new("1".to_owned(), copy, slots()));
     }
 
     fn step(&mut self, step: &Step) {
@@ -236,23 +238,35 @@ impl Pair {
             Step::Sweep => {
                 self.source.engine.sweep_expired(std::time::Duration::from_secs(1));
                 if self.source.engine.has_notes() {
-                    self.source.note_changes();
+                    let Shard { engine, node } = &mut self.source;
+                    node.note_changes(engine, None);
                 }
             }
             Step::Copy => {
                 let Shard { engine, node } = &mut self.source;
-                if let Some(leaving) = node.moves.leaving("1") {
-                    leaving.source.copy(engine);
+                if let Some(batch) = node.moves.batch("1") {
+                    node.changes.advance(engine, batch.copy);
                 }
             }
             Step::Send(budget) => self.send(*budget),
         }
     }
 
+    fn copy(&mut self) -> Option<&mut SlotCopy> {
+        let id = self.source.node.moves.batch("1")?.copy;
+        self.source.node.changes.copy_mut(id)
+    }
+
+    fn is_copied(&mut self) -> bool {
+        self.copy().unwrap().is_copied()
+    }
+
     fn send(&mut self, budget: usize) {
-        if let Some(leaving) = self.source.node.moves.leaving("1") {
-            leaving.source.send(budget, self.frames.buffer());
+        let mut sent = Vec::new();
+        if let Some(copy) = self.copy() {
+            copy.send(budget, &mut sent);
         }
+        self.frames.buffer().extend(sent);
         assert_eq!(self.apply(), None);
     }
 
@@ -262,20 +276,21 @@ impl Pair {
             let frame = self.frames.take().unwrap()?;
             match self.target.apply(&frame, before, &mut self.other.node).unwrap() {
                 Applied::Going => {}
-                Applied::Prepared(slots) => return Some(slots),
+                Applied::Complete(slots) => return Some(slots),
             }
         }
     }
 
     /// Copies the rest, hands over, and compares.
     fn finish(mut self) {
-        while !self.source.node.moves.leaving("1").unwrap().source.is_copied() {
+        while !self.is_copied() {
             self.step(&Step::Copy);
         }
         self.send(usize::MAX);
         self.source.park("1");
         let Shard { engine, node } = &mut self.source;
-        node.moves.leaving("1").unwrap().source.prepare(engine, self.frames.buffer());
+        let id = node.moves.batch("1").unwrap().copy;
+        node.changes.copy_mut(id).unwrap().put_final(engine, self.frames.buffer());
         let prepared = self.apply().unwrap();
         assert_eq!(prepared, slots());
         for slot in prepared {
@@ -326,7 +341,7 @@ fn a_large_value_goes_in_parts_while_it_is_changed() {
     }
     pair.begin();
     let mut number = 0;
-    while !pair.source.node.moves.leaving("1").unwrap().source.is_copied() {
+    while !pair.is_copied() {
         pair.step(&Step::Copy);
         for _ in 0..20 {
             number += 1;
@@ -348,7 +363,7 @@ fn a_key_with_an_expiry_that_has_passed_arrives_and_goes_when_it_is_served() {
     pair.pass(20);
     let now = pair.now;
     let key = Key::new(b"{a}1");
-    while !pair.source.node.moves.leaving("1").unwrap().source.is_copied() {
+    while !pair.is_copied() {
         pair.step(&Step::Copy);
     }
     pair.send(usize::MAX);

@@ -38,8 +38,8 @@ pub struct Run {
     pub started: Instant,
     /// The time that all its commands see.
     now: i64,
-    /// It began the batch that its changes are logged in.
-    batch: bool,
+    /// It began the group that its changes are part of.
+    group: bool,
 }
 
 /// What a script is called with.
@@ -135,7 +135,7 @@ impl Run {
             wrote: false,
             started: clock::monotonic(),
             now,
-            batch: false,
+            group: false,
         }
     }
 
@@ -149,9 +149,9 @@ impl Run {
     ) -> Step {
         if engine.has_notes() {
             // What was evicted, and what the command said of itself: nothing that the script calls is to be taken for it.
-            crate::log::note_changes(engine, node, None);
+            node.note_changes(engine, None);
         }
-        self.batch = node.log.begin_batch();
+        self.group = node.changes.begin_group();
         let context = self.sandbox.interpreter.context();
         context.protocol.set(Protocol::Resp2);
         context.killed_by.set(KILLED);
@@ -241,7 +241,7 @@ impl Run {
         {
             dispatch::make_room(engine, node, true)?;
             if engine.has_notes() {
-                crate::log::note_changes(engine, node, None);
+                node.note_changes(engine, None);
             }
         }
         if let Ok(keys) = command::keys(command, args) {
@@ -265,8 +265,8 @@ impl Run {
         node: &mut Node,
         reply: &mut Reply<'_>,
     ) -> (Result<(), Error>, Box<Sandbox>) {
-        if self.batch {
-            node.log.end_batch();
+        if self.group {
+            node.changes.end_group();
         }
         let protocol = self.sandbox.interpreter.context().protocol.get();
         let result = match self.sandbox.interpreter.frame() {

@@ -49,7 +49,6 @@ pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Clie
         written: 0,
         held: Held::default(),
         waits_for: 0,
-        ran: 0,
         paused: None,
         server,
     };
@@ -73,8 +72,6 @@ pub(super) struct Connection {
     held: Held,
     /// The frame of the log that the client was last put down for.
     waits_for: u64,
-    /// Requests that have run in this turn.
-    ran: usize,
     /// Runs while CLIENT PAUSE holds the next command back.
     paused: Option<Pin<Box<Sleep>>>,
 }
@@ -190,11 +187,8 @@ impl Connection {
             drop(pushed);
             let server = self.server.clone();
             let shard = server.shard.borrow();
-            if shard.node.log.is_on() {
-                // It may tell of what the log does not have yet.
-                self.ran = 1;
-                self.hold(&shard, from);
-            }
+            // It may tell of anything that was done.
+            self.hold(from, shard.node.changes.visible(), shard.node.log.released());
         }
     }
 
@@ -268,10 +262,7 @@ impl Connection {
         (self.session.scripting, self.session.suspended) = (false, false);
         let from = self.output.len();
         self.output.extend_from_slice(&ended.reply);
-        self.ran = 1;
-        if shard.node.log.is_on() {
-            self.hold(shard, from);
-        }
+        self.hold(from, shard.node.changes.visible(), shard.node.log.released());
         true
     }
 
@@ -384,24 +375,18 @@ impl Connection {
     fn run(&mut self, input: &[u8]) -> (usize, Stop) {
         let server = self.server.clone();
         let shard = &mut *server.shard.borrow_mut();
-        let from = self.output.len();
-        self.ran = 0;
         let ended = self.run_on(shard, input);
         if shard.node.tracking.has_broadcasts() {
             crate::tracking::send_broadcasts(&mut shard.node);
         }
-        if shard.node.log.is_on() && self.output.len() > from {
-            self.hold(shard, from);
-        }
         ended
     }
 
-    /// Holds what was answered from there on until the log has all that was done so far.
-    fn hold(&mut self, shard: &Shard, from: usize) {
-        let log = &shard.node.log;
-        let sequence = log.seen();
-        if sequence > log.released() && !crate::log::replies_at_once() {
-            self.held.add(from, sequence, self.ran);
+    /// Holds the reply that begins there until the change that it tells of is as safe as replies need it.
+    #[inline]
+    fn hold(&mut self, from: usize, tells_of: u64, released: u64) {
+        if tells_of > released && self.output.len() > from && !crate::log::replies_at_once() {
+            self.held.add(from, tells_of);
         }
     }
 
@@ -412,13 +397,14 @@ impl Connection {
         shard.engine.set_now(now);
         self.session.client.last_used_at.set(now);
         if self.session.slowed {
-            if shard.node.moves.is_congested() {
+            if shard.node.moves.is_congested(&shard.node.changes) {
                 shard.node.moves.gate.wait(self.session.client.clone());
                 return (0, Stop::Held);
             }
             self.session.slowed = false;
         }
         let mut time = clock::monotonic();
+        let released = shard.node.log.released();
         let mut used = 0;
         loop {
             let mut limits = Limits {
@@ -441,6 +427,8 @@ impl Connection {
                 {
                     return self.stop(used, Stop::Held);
                 }
+                let from = self.output.len();
+                self.session.tells_of = 0;
                 time = dispatch::execute(
                     shard,
                     &mut self.session,
@@ -449,8 +437,8 @@ impl Connection {
                     &mut self.output,
                     time,
                 );
+                self.hold(from, self.session.tells_of, released);
                 used += frame.length;
-                self.ran += 1;
                 if self.session.scripting {
                     shard.node.scripts.suspended.lend(&mut self.session, &mut self.output);
                 }
@@ -479,6 +467,8 @@ impl Connection {
                         {
                             return self.stop(used, Stop::Held);
                         }
+                        let from = self.output.len();
+                        self.session.tells_of = 0;
                         time = dispatch::execute(
                             shard,
                             &mut self.session,
@@ -487,9 +477,9 @@ impl Connection {
                             &mut self.output,
                             time,
                         );
+                        self.hold(from, self.session.tells_of, released);
                     }
                     used += length;
-                    self.ran += 1;
                     if self.session.scripting {
                         shard.node.scripts.suspended.lend(&mut self.session, &mut self.output);
                     }

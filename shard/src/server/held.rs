@@ -1,4 +1,4 @@
-//! Replies that are held until the log has what they tell of.
+//! Replies that are held until what they tell of is as safe as it has to be.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use slotway_common::resp::{Protocol, Reply};
 #[derive(Default)]
 pub(super) struct Held(VecDeque<Part>);
 
-/// Output from `from` on, of so many requests, waits for a frame of the log.
+/// Output from `from` on, of so many replies, waits for a change to be safe.
 struct Part {
     from: usize,
     sequence: u64,
@@ -22,15 +22,17 @@ impl Held {
         self.0.is_empty()
     }
 
-    /// Holds what comes from here on until the log has that frame.
-    pub(super) fn add(&mut self, from: usize, sequence: u64, replies: usize) {
+    /// Holds the reply that begins there until that change is safe, and with it all that comes behind it.
+    #[inline]
+    pub(super) fn add(&mut self, from: usize, sequence: u64) {
         match self.0.back_mut() {
-            Some(last) if last.sequence == sequence => last.replies += replies,
-            _ => self.0.push_back(Part { from, sequence, replies }),
+            // It waits for the replies before it in any case.
+            Some(last) if last.sequence >= sequence => last.replies += 1,
+            _ => self.0.push_back(Part { from, sequence, replies: 1 }),
         }
     }
 
-    /// Lets go of what the log has; gives the frame that the next part waits for.
+    /// Lets go of what is safe; gives the change that the next part waits for.
     pub(super) fn release(&mut self, released: u64) -> Option<u64> {
         while self.0.front().is_some_and(|part| part.sequence <= released) {
             self.0.pop_front();
@@ -70,9 +72,10 @@ mod tests {
     #[test]
     fn output_goes_out_up_to_the_first_part_that_is_not_safe() {
         let mut held = Held::default();
-        held.add(10, 5, 1);
-        held.add(20, 7, 2);
-        held.add(30, 7, 1);
+        held.add(10, 5);
+        held.add(20, 7);
+        held.add(25, 7);
+        held.add(30, 6);
         assert_eq!(held.free(40), 10);
         held.shift(10);
         assert_eq!((held.free(30), held.release(4)), (0, Some(5)));

@@ -7,23 +7,20 @@ use std::time::{Duration, Instant};
 use slotway_common::cluster_state::{AbortKind, AbortReason, ClusterState, Phase};
 use slotway_common::fault;
 use slotway_common::platform::clock;
-use slotway_common::platform::threads::yield_now;
 use slotway_common::slot::Slot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use super::Server;
+use super::background::Pace;
 use super::connection::Connection;
 use super::logging;
-use super::moves::REST;
 use crate::engine::SlotSpace;
 use crate::migration::{Applied, Closed, Target, TargetError};
 use crate::node::Shard;
 use crate::session::Session;
 use crate::stream::{Digest, Frames, Kind, put_frame};
 
-/// Longest time that one slice of applied frames keeps clients waiting.
-const SLICE: Duration = Duration::from_millis(1);
 /// Bytes that are read at once.
 const READ: usize = 256 * 1024;
 /// How often a silent stream looks whether it is to end.
@@ -75,8 +72,7 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
     let mut frames = Frames::new();
     frames.buffer().append(&mut connection.input);
     let mut batch = Batch { server: server.clone(), switched: None };
-    // Spent on applying since clients were last left some time.
-    let mut turn = Duration::ZERO;
+    let mut pace = Pace::new(server.clone());
     let mut heard = clock::monotonic();
     loop {
         if target.slots() == 0 {
@@ -87,8 +83,8 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
         }
         let applied_before = frames.last();
         let began = clock::monotonic();
-        let prepared = apply(&server, &mut target, &mut frames, id)?;
-        turn += clock::since(began);
+        let prepared = apply(&server, &mut target, &mut frames, id, pace.slice())?;
+        let took = clock::since(began);
         if target.slots() > 0 {
             batch.begin();
         }
@@ -111,11 +107,7 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
                 continue;
             }
             // Reading does not give way to others as long as there is something to read, so this has to.
-            None if turn >= SLICE && server.has_traffic() => {
-                turn = Duration::ZERO;
-                sleep(REST).await;
-            }
-            None if frames.last() > applied_before => yield_now().await,
+            None if frames.last() > applied_before => pace.rest(took).await,
             None => {}
         }
         if frames.has_more() {
@@ -219,6 +211,7 @@ fn apply(
     target: &mut Target,
     frames: &mut Frames,
     id: &str,
+    slice: Duration,
 ) -> Result<Option<Vec<Slot>>, AbortReason> {
     let shard = &mut *server.shard.borrow_mut();
     let started: Instant = clock::monotonic();
@@ -226,10 +219,10 @@ fn apply(
         let before = frames.digest();
         let Some(frame) = frames.take().map_err(TargetError::from)? else { return Ok(None) };
         match target.apply(&frame, before, &mut shard.node)? {
-            Applied::Prepared(slots) => return Ok(Some(slots)),
-            Applied::Going => shard.node.log.staged(id, &frame),
+            Applied::Complete(slots) => return Ok(Some(slots)),
+            Applied::Going => shard.node.changes.staged(id, &frame),
         }
-        if clock::since(started) > SLICE {
+        if clock::since(started) > slice {
             return has_room(shard, id).map(|()| None);
         }
     }
@@ -253,7 +246,7 @@ fn hand_over(server: &Server, target: &mut Target, slots: &[Slot], id: &str) -> 
     if let Some(control) = &server.control {
         check(&control.state(), shard, id)?;
     }
-    shard.node.log.arrived(id, slots);
+    shard.node.changes.arrived(id, slots);
     for slot in slots {
         let space: SlotSpace = target.hand_over(*slot);
         if let Some((_, old)) = shard.node.moves.arrived.insert(*slot, (id.to_owned(), space)) {

@@ -1,7 +1,7 @@
 //! What the data thread does for the log beside running commands: reads it at the start, hands frames to the thread that
 //! writes them, lets replies go that were held for them, and copies the slots into a new base.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,17 +16,13 @@ use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
 
 use super::Server;
+use super::background::Pace;
 use super::scripts::between_scripts;
 use crate::engine::{DATABASES, set_hash_seed};
 use crate::log::{self, Loader, Opened, Progress, Watched};
+use crate::node::Shard;
 use crate::session::Client;
 
-/// Longest time that one slice of copying keeps clients waiting.
-const SLICE: Duration = Duration::from_micros(500);
-/// Time that clients get after each slice while there are some.
-const REST: Duration = Duration::from_millis(1);
-/// Commands a second above which clients get it.
-const TRAFFIC: f64 = 500.0;
 /// Between two looks at something that takes its time.
 const LOOK: Duration = Duration::from_millis(1);
 /// Between two lines that tell how far reading is.
@@ -42,21 +38,21 @@ pub struct Data {
     pub loaded: oneshot::Sender<()>,
 }
 
-/// Clients whose replies are held, by the frame that they wait for.
+/// Clients whose replies are held, by the change that they wait for.
 #[derive(Default)]
-pub(super) struct Waiting(VecDeque<(u64, Rc<Client>)>);
+pub(super) struct Waiting(BTreeMap<u64, Vec<Rc<Client>>>);
 
 impl Waiting {
     pub(super) fn add(&mut self, sequence: u64, client: Rc<Client>) {
-        self.0.push_back((sequence, client));
+        self.0.entry(sequence).or_default().push(client);
     }
 
-    /// Wakes those whose frames are safe.
+    /// Wakes those whose changes are safe.
     fn wake(&mut self, released: u64) {
-        while self.0.front().is_some_and(|(sequence, _)| *sequence <= released) {
-            if let Some((_, client)) = self.0.pop_front() {
-                client.wake();
-            }
+        while let Some(entry) = self.0.first_entry()
+            && *entry.key() <= released
+        {
+            entry.remove().iter().for_each(|client| client.wake());
         }
     }
 }
@@ -69,8 +65,12 @@ pub(super) async fn load(server: &Rc<Server>, data: Data, health: &Health) -> Re
     let Data { opened, directory, loaded } = data;
     let node = server.shard.borrow().node.identity.node.clone();
     server.shard.borrow_mut().node.log.set_place(&directory, &node);
-    if let Some(opened) = opened {
-        read(server, opened, health).await?;
+    match opened {
+        Some(opened) => read(server, opened, health).await?,
+        None => {
+            let Shard { engine, node } = &mut *server.shard.borrow_mut();
+            node.changes.begin(engine, 0);
+        }
     }
     // The control thread waits for it, if it still runs.
     let _ = loaded.send(());
@@ -124,10 +124,11 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
 
 /// Hands over what has gathered, once for all clients whose commands ran in the same turn.
 pub(super) async fn hand_over(server: Rc<Server>) {
-    let handover = server.shard.borrow().node.log.handover.clone();
+    let gathered = server.shard.borrow().node.changes.gathered.clone();
     loop {
-        handover.notified().await;
-        server.shard.borrow_mut().node.log.hand_over();
+        gathered.notified().await;
+        let node = &mut server.shard.borrow_mut().node;
+        node.log.hand_over(&mut node.changes);
     }
 }
 
@@ -165,7 +166,10 @@ pub(super) async fn follow(server: Rc<Server>, health: Arc<Health>) {
 /// # Errors
 /// Why it will not be.
 pub(super) async fn synced(server: &Server) -> Result<(), String> {
-    let sequence = server.shard.borrow_mut().node.log.sync();
+    let sequence = {
+        let node = &mut server.shard.borrow_mut().node;
+        node.log.sync(&mut node.changes)
+    };
     loop {
         let news = server.log_news.notified();
         tokio::pin!(news);
@@ -194,11 +198,11 @@ pub(super) async fn save(server: Rc<Server>) {
         }
         between_scripts(&server).await;
         {
-            let shard = &mut *server.shard.borrow_mut();
-            if !shard.node.log.is_on() || !shard.node.log.is_base_wanted() {
+            let Shard { engine, node } = &mut *server.shard.borrow_mut();
+            if !node.log.is_on() || !node.log.is_base_wanted() {
                 continue;
             }
-            shard.node.log.rotate(&shard.engine);
+            node.log.rotate(engine, &mut node.changes);
         }
         // Nothing arrives while a base is wanted.
         if !rotated(&server).await {
@@ -207,31 +211,31 @@ pub(super) async fn save(server: Rc<Server>) {
             continue;
         }
         {
-            let shard = &mut *server.shard.borrow_mut();
-            let (node, cluster) = (shard.node.identity.node.clone(), shard.node.state.id.clone());
+            let Shard { engine, node } = &mut *server.shard.borrow_mut();
+            let (name, cluster) = (node.identity.node.clone(), node.state.id.clone());
             let started = clock::monotonic();
-            if let Err(error) = shard.node.log.begin_base(&mut shard.engine, &node, &cluster) {
+            if let Err(error) = node.log.begin_base(engine, &mut node.changes, &name, &cluster) {
                 tracing::error!("no new base of the log is begun: {error}");
                 continue;
             }
-            shard.node.latency.event("log-rewrite-begin", started.elapsed(), shard.engine.now());
+            node.latency.event("log-rewrite-begin", started.elapsed(), engine.now());
         }
         let started = clock::monotonic();
+        let mut pace = Pace::new(server.clone());
         loop {
             between_scripts(&server).await;
-            let (progress, has_traffic) = {
-                let shard = &mut *server.shard.borrow_mut();
-                let slice = clock::monotonic();
-                let progress = shard.node.log.copy_base(&mut shard.engine, SLICE);
-                shard.node.latency.event("log-rewrite-slice", slice.elapsed(), shard.engine.now());
-                (progress, shard.node.stats.rates.latest_commands_per_second() > TRAFFIC)
+            let began = clock::monotonic();
+            let progress = {
+                let Shard { engine, node } = &mut *server.shard.borrow_mut();
+                let progress = node.log.copy_base(engine, &mut node.changes, pace.slice());
+                node.latency.event("log-rewrite-slice", clock::since(began), engine.now());
+                progress
             };
             fault::point("log-copying");
             match progress {
                 Progress::Ended => break,
                 Progress::Waiting => sleep(LOOK).await,
-                Progress::Going if has_traffic => sleep(REST).await,
-                Progress::Going => yield_now().await,
+                Progress::Going => pace.rest(clock::since(began)).await,
             }
         }
         tracing::info!("all slots are copied to a new base of the log, in {:.1?}", started.elapsed());

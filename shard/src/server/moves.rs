@@ -6,7 +6,6 @@ mod target_link;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use slotway_common::admin::Health;
 use slotway_common::cluster_state::ClusterState;
@@ -14,19 +13,6 @@ use tokio::task::spawn_local;
 
 use super::Server;
 use crate::control::Control;
-
-/// Commands a second above which a move goes slowly.
-const TRAFFIC: f64 = 500.0;
-/// Time that clients get after each slice of copying or applying, so that a move takes no more than about a quarter of a
-/// core from them.
-pub(super) const REST: Duration = Duration::from_micros(1500);
-
-impl Server {
-    /// Whether clients use this shard, so that a move has to leave them time.
-    pub(super) fn has_traffic(&self) -> bool {
-        self.shard.borrow().node.stats.rates.latest_commands_per_second() > TRAFFIC
-    }
-}
 
 /// Follows the committed state for as long as the process runs, and tells `health` whether it serves.
 ///

@@ -88,7 +88,8 @@ impl Server {
         shard.engine.set_now(now);
         let unfinished = shard.engine.sweep_expired(SLICE).unfinished;
         if shard.engine.has_notes() {
-            shard.note_changes();
+            let Shard { engine, node } = &mut *shard;
+            node.note_changes(engine, None);
         }
         if shard.engine.has_events() {
             let Shard { engine, node } = &mut *shard;

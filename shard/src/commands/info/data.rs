@@ -71,7 +71,7 @@ pub(super) fn persistence(facts: &Facts<'_>, section: &mut Section) {
         ("current_cow_size_age", "0"),
         ("current_fork_perc", "0.00"),
     ]);
-    let (saved, to_save) = log.save_progress();
+    let (saved, to_save) = log.save_progress(&facts.node.changes);
     section.add("current_save_keys_processed", saved);
     section.add("current_save_keys_total", to_save);
     let is_saving = u8::from(log.is_saving());
@@ -108,7 +108,7 @@ pub(super) fn persistence(facts: &Facts<'_>, section: &mut Section) {
         section.add("aof_current_size", all);
         section.add("aof_base_size", base);
         section.add("aof_pending_rewrite", u8::from(log.is_base_wanted()));
-        section.add("aof_buffer_length", log.waiting_bytes());
+        section.add("aof_buffer_length", log.waiting_bytes(&facts.node.changes));
         section.add("aof_pending_bio_fsync", u8::from(is_syncing));
         section.add("aof_delayed_fsync", delayed);
     }

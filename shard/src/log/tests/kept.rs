@@ -35,7 +35,8 @@ fn the_log_of_every_version_is_read() {
             std::fs::write(&expected, &text).unwrap();
         }
         assert_eq!(text, std::fs::read_to_string(expected).unwrap(), "version {version}");
-        shard.borrow_mut().node.log.close();
+        let node = &mut shard.borrow_mut().node;
+        node.log.close(&mut node.changes);
         let again = check::examine(&folder.0).unwrap();
         assert_eq!(again.damage(), None);
     }

@@ -12,12 +12,13 @@ use slotway_common::topology::SlotRanges;
 use tokio::time::{sleep, timeout};
 
 use super::super::Server;
+use super::super::background::Pace;
 use super::super::scripts::between_scripts;
-use super::REST;
 use super::target_link::{self, Link};
+use crate::changes::{Finished, SlotCopy};
 use crate::control::{Control, ProposeError};
-use crate::engine::Watcher;
-use crate::migration::{Leaving, Source};
+use crate::migration::Batch;
+use crate::node::Shard;
 use crate::stream::Digest;
 
 /// Slots of one batch at most, and bytes of values after which no more are added.
@@ -26,8 +27,6 @@ const MOST_SLOTS: usize = 1024;
 /// has to send, so few clients should meet one at a time.
 const MOST_SLOTS_IN_TRAFFIC: usize = 128;
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
-/// Longest time that one slice of copying keeps clients waiting.
-const SLICE: Duration = Duration::from_micros(500);
 /// Bytes that are queued by the copy, and written, at once.
 const CHUNK: usize = 256 * 1024;
 /// Bytes that the target may not have confirmed before more is sent.
@@ -167,10 +166,10 @@ impl Driver {
         slots: Vec<Slot>,
     ) -> Result<(), Stopped> {
         {
-            let shard = &mut *self.server.shard.borrow_mut();
-            slots.iter().for_each(|slot| shard.engine.watch(*slot, Watcher::Move, true));
-            let source = Source::new(slots.clone(), self.sequence, self.digest);
-            shard.node.moves.leaving.push(Leaving::new(self.id.clone(), source));
+            let Shard { engine, node } = &mut *self.server.shard.borrow_mut();
+            let stream = (self.sequence, self.digest);
+            let copy = node.changes.begin_copy(engine, slots.clone(), Finished::Followed, stream);
+            node.moves.batches.push(Batch::new(self.id.clone(), copy, slots.clone()));
         }
         fault::point("source-begun");
         let (begun_at, count) = (clock::monotonic(), slots.len());
@@ -222,30 +221,36 @@ impl Driver {
         // What the target had applied when it last gave a sign, or had nothing to do.
         let mut sign = (link.heard.applied.get(), clock::monotonic());
         let mut copied_at: Option<Instant> = None;
+        let mut pace = Pace::new(self.server.clone());
         let mut out = Vec::with_capacity(CHUNK * 2);
         loop {
             if let Some(reason) = link.heard.failed.borrow().clone() {
                 return Err(failed(reason));
             }
             out.clear();
+            let slice = pace.slice();
+            let began = clock::monotonic();
             let (copied, lag, on_the_way) = {
-                let shard = &mut *self.server.shard.borrow_mut();
-                let started = clock::monotonic();
-                let leaving = shard.node.moves.leaving(&self.id).ok_or(Stopped::Ended)?;
-                leaving.confirmed(link.heard.applied.get());
-                if leaving.on_the_way() < WINDOW {
-                    let source = &mut leaving.source;
-                    while !source.is_copied() && source.queued() < CHUNK && clock::since(started) < SLICE {
-                        source.copy(&shard.engine);
+                let Shard { engine, node } = &mut *self.server.shard.borrow_mut();
+                let batch = node.moves.batch(&self.id).ok_or(Stopped::Ended)?;
+                batch.confirmed(link.heard.applied.get());
+                let wants_more = |copy: &SlotCopy| {
+                    !copy.is_copied() && copy.queued() < CHUNK && clock::since(began) < slice
+                };
+                if batch.on_the_way() < WINDOW {
+                    while node.changes.copy(batch.copy).is_some_and(wants_more) {
+                        node.changes.advance(engine, batch.copy);
                     }
-                    source.send(CHUNK, &mut out);
-                    if !out.is_empty() {
-                        leaving.sent(out.len());
+                    if let Some(copy) = node.changes.copy_mut(batch.copy)
+                        && copy.send(CHUNK, &mut out)
+                    {
+                        batch.sent(copy.sequence(), out.len());
                     }
                 }
-                let state = (leaving.source.is_copied(), leaving.lag(), leaving.on_the_way());
-                if !shard.node.moves.is_congested() {
-                    shard.node.moves.gate.wake();
+                let is_copied = node.changes.copy(batch.copy).is_some_and(SlotCopy::is_copied);
+                let state = (is_copied, batch.lag(&node.changes), batch.on_the_way());
+                if !node.moves.is_congested(&node.changes) {
+                    node.moves.gate.wake();
                 }
                 state
             };
@@ -262,21 +267,24 @@ impl Driver {
                     return link.send(&out).await.map_err(failed);
                 }
                 if clock::since(since) > PATIENCE_WITH_LAG
-                    && let Some(leaving) = self.server.shard.borrow_mut().node.moves.leaving(&self.id)
+                    && let Some(batch) = self.server.shard.borrow_mut().node.moves.batch(&self.id)
                 {
-                    leaving.ending = true;
+                    batch.ending = true;
                 }
             }
             fault::point("source-copying");
-            if !copied && self.server.has_traffic() {
-                link.send(&out).await.map_err(failed)?;
-                sleep(REST).await;
-            } else if out.is_empty() {
+            let took = clock::since(began);
+            if out.is_empty() {
                 // The target is behind, or there is nothing to send: its next word, or soon.
                 let _ = timeout(Duration::from_millis(1), link.heard.news.notified()).await;
             } else {
                 link.send(&out).await.map_err(failed)?;
-                yield_now().await;
+                // What is left when all is copied is little, unless a large value is on its way.
+                if copied && lag < CHUNK {
+                    yield_now().await;
+                } else {
+                    pace.rest(took).await;
+                }
             }
         }
     }
@@ -285,11 +293,12 @@ impl Driver {
     fn park(&mut self) -> Option<Vec<u8>> {
         let shard = &mut *self.server.shard.borrow_mut();
         shard.park(&self.id);
-        let leaving = shard.node.moves.leaving(&self.id)?;
+        let id = shard.node.moves.batch(&self.id)?.copy;
+        let copy = shard.node.changes.copy_mut(id)?;
         let mut out = Vec::new();
-        while leaving.source.send(CHUNK, &mut out) {}
-        leaving.source.prepare(&shard.engine, &mut out);
-        (self.sequence, self.digest) = (leaving.source.sequence(), leaving.source.digest());
+        while copy.send(CHUNK, &mut out) {}
+        copy.put_final(&shard.engine, &mut out);
+        (self.sequence, self.digest) = (copy.sequence(), copy.digest());
         Some(out)
     }
 
@@ -331,11 +340,11 @@ impl Driver {
 
     /// Waits until the data thread has taken over what this node has applied: the batch is gone then.
     async fn followed(&mut self) {
-        while self.server.shard.borrow_mut().node.moves.leaving(&self.id).is_some() {
+        while self.server.shard.borrow_mut().node.moves.batch(&self.id).is_some() {
             let state = self.control.state();
             let batch_is_open = state.migration(&self.id).is_some_and(|found| found.phase == Phase::Running);
             self.server.shard.borrow_mut().adopt(&state);
-            if batch_is_open && self.server.shard.borrow_mut().node.moves.leaving(&self.id).is_some() {
+            if batch_is_open && self.server.shard.borrow_mut().node.moves.batch(&self.id).is_some() {
                 // Applied here, so this cannot last.
                 self.control.changed().await;
             }
@@ -358,21 +367,18 @@ impl Driver {
     /// A batch that was parked stays so until the committed state ends the move; one that was not is served on and
     /// copied anew.
     fn forget_batch(&mut self) {
-        let shard = &mut *self.server.shard.borrow_mut();
-        let Some(position) = shard.node.moves.leaving.iter().position(|leaving| leaving.id == self.id) else {
-            return;
-        };
-        let parked =
-            shard.node.moves.leaving.get(position).is_some_and(|leaving| leaving.parked_at.is_some());
+        let Shard { engine, node } = &mut *self.server.shard.borrow_mut();
+        let Some(position) = node.moves.batches.iter().position(|batch| batch.id == self.id) else { return };
+        let parked = node.moves.batches.get(position).is_some_and(|batch| batch.parked_at.is_some());
         if parked && !fault::planted("source-reopens-by-itself") {
             return;
         }
-        let leaving = shard.node.moves.leaving.remove(position);
-        for slot in leaving.source.slots() {
-            shard.engine.watch(*slot, Watcher::Move, false);
-            shard.engine.park(*slot, false);
-            shard.node.moves.gate.open(*slot);
+        let batch = node.moves.batches.remove(position);
+        node.changes.end_copy(engine, batch.copy);
+        for slot in batch.slots {
+            engine.park(slot, false);
+            node.moves.gate.open(slot);
         }
-        shard.node.moves.gate.wake();
+        node.moves.gate.wake();
     }
 }
