@@ -76,6 +76,14 @@ pub struct Shard {
     pub slots: SlotRanges,
 }
 
+impl Shard {
+    /// The node that serves the shard's slots.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Node> {
+        self.nodes.first()
+    }
+}
+
 /// A node of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -182,7 +190,7 @@ impl ClusterState {
     #[must_use]
     pub fn incarnations(&self, migration: &Migration) -> (u64, u64) {
         let of = |name: &str| {
-            self.shard(name).and_then(|shard| shard.nodes.first()).map_or(0, |node| node.incarnation)
+            self.shard(name).and_then(|shard| shard.primary()).map_or(0, |node| node.incarnation)
         };
         (of(&migration.source), of(&migration.target))
     }

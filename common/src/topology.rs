@@ -37,6 +37,14 @@ pub struct Shard {
     pub nodes: Vec<Node>,
 }
 
+impl Shard {
+    /// The node that serves the shard's slots.
+    #[must_use]
+    pub fn primary(&self) -> Option<&Node> {
+        self.nodes.first()
+    }
+}
+
 /// One process of a shard. The addresses are `host:port` texts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {

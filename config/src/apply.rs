@@ -174,7 +174,7 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
             let fresh = shards
                 .iter()
                 .filter_map(|name| state.shard(name))
-                .find_map(|shard| shard.nodes.first().filter(|node| node.incarnation == 0));
+                .find_map(|shard| shard.primary().filter(|node| node.incarnation == 0));
             let Some(node) = fresh else { return Ok(()) };
             let command = self.start_command(node);
             if start.elapsed() >= self.start_patience {
@@ -241,7 +241,7 @@ pub(crate) async fn figures<C: ControlPlane>(
 ) -> BTreeMap<String, MoveProgress> {
     let sources: BTreeSet<&str> = running.iter().map(|migration| migration.source.as_str()).collect();
     let mut figures = BTreeMap::new();
-    for node in sources.into_iter().filter_map(|name| state.shard(name)?.nodes.first()) {
+    for node in sources.into_iter().filter_map(|name| state.shard(name)?.primary()) {
         for progress in cluster.progress(node).await.unwrap_or_default() {
             figures.insert(progress.id.clone(), progress);
         }

@@ -156,7 +156,7 @@ async fn all_slots<C: ControlPlane>(
 ) -> Result<BTreeMap<u16, SlotFigures>, RebalanceError> {
     let mut all = BTreeMap::new();
     for shard in state.shards.iter().filter(|shard| !shard.slots.is_empty()) {
-        let Some(node) = shard.nodes.first() else { continue };
+        let Some(node) = shard.primary() else { continue };
         let slots = cluster
             .slots(node)
             .await

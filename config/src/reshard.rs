@@ -167,7 +167,7 @@ async fn measure<C: ControlPlane>(
         if !shard.slots.slots().any(|slot| moved.contains(&slot)) {
             continue;
         }
-        let Some(node) = shard.nodes.first() else { continue };
+        let Some(node) = shard.primary() else { continue };
         match cluster.slots(node).await {
             Ok(slots) => held.extend(slots.into_iter().map(|figures| (figures.slot, figures))),
             Err(_) => silent.push(&shard.name),

@@ -176,6 +176,6 @@ impl Control {
 
 /// Id and address of the node that serves each shard.
 fn primaries(topology: &Topology) -> Vec<(String, String)> {
-    let first = topology.shards.iter().filter_map(|shard| shard.nodes.first());
+    let first = topology.shards.iter().filter_map(|shard| shard.primary());
     first.map(|node| (node.id.clone(), node.address.clone())).collect()
 }

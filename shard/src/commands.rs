@@ -41,7 +41,7 @@ mod string;
 mod transactions;
 mod zset;
 
-use slotway_common::command::{COUNT, Command, Flags, Route, TABLE};
+use slotway_common::command::{COUNT, Command, TABLE};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
@@ -133,48 +133,6 @@ impl Handlers {
         Self(handlers)
     }
 
-    /// While the data is being read: what may not run answers so.
-    #[must_use]
-    pub fn while_loading() -> Self {
-        Self::refusing(needs_data, |_| Err(Error::Loading))
-    }
-
-    /// When the log has failed: what writes answers so.
-    #[must_use]
-    pub fn without_writes() -> Self {
-        Self::refusing(Command::is_write, |call| {
-            let reason = call.node.log.failure().unwrap_or_default();
-            Err(Error::Line(
-                format!("MISCONF nothing is written any more, because the log cannot be: {reason}").into(),
-            ))
-        })
-    }
-
-    /// When the log has failed of a node that tells nobody of anything that is not on disk.
-    #[must_use]
-    pub fn without_data() -> Self {
-        Self::refusing(
-            |row| row.is_write() || needs_data(row),
-            |call| {
-                let reason = call.node.log.failure().unwrap_or_default();
-                Err(Error::Line(
-                    format!("MISCONF what is here may not be on disk, because the log has failed: {reason}")
-                        .into(),
-                ))
-            },
-        )
-    }
-
-    fn refusing(refused: impl Fn(&Command) -> bool, with: Handler) -> Self {
-        let mut handlers = Self::new();
-        for row in TABLE.iter().filter(|row| refused(row)) {
-            if let Some(handler) = handlers.0.get_mut(usize::from(row.id)).and_then(Option::as_mut) {
-                *handler = with;
-            }
-        }
-        handlers
-    }
-
     #[must_use]
     #[inline]
     pub fn get(&self, command: &Command) -> Option<Handler> {
@@ -186,11 +144,6 @@ impl Default for Handlers {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Whether a command cannot be served before the data has been read.
-fn needs_data(row: &Command) -> bool {
-    !row.flags.contains(Flags::LOADING) && row.route != Route::Internal && !row.flags.contains(Flags::NO_AUTH)
 }
 
 fn find(name: &str) -> Option<Handler> {

@@ -393,6 +393,7 @@ fn admit(
             check_other_slots(engine, node, session, slot, command, args)?;
         }
     }
+    node.standing.admit(command)?;
     Ok(handler)
 }
 

@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod node;
 pub mod pubsub;
 pub mod rdb;
+pub mod role;
 pub mod script;
 pub mod server;
 pub mod session;

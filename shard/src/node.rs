@@ -24,11 +24,12 @@ use crate::changes::{Changes, Executed};
 use crate::commands::Handlers;
 use crate::engine::Engine;
 use crate::latency::Latency;
-use crate::log::{Fsync, Loading, Log};
+use crate::log::{Fsync, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
 use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
+use crate::role::{Durability, Standing};
 use crate::script::Scripts;
 use crate::session::{Client, Clients};
 use crate::settings::NodeSettings;
@@ -249,13 +250,9 @@ pub struct Node {
     serving_index: usize,
     /// Why it does not serve them, in one line.
     not_serving: Option<String>,
-    /// What commands do now: while the data is being read, or when the log has failed, some only refuse.
     pub handlers: Rc<Handlers>,
-    /// What commands do otherwise.
-    pub all_handlers: Rc<Handlers>,
-    /// How far reading the log is, while it is being read.
-    pub loading: Option<Loading>,
-    /// How long that took, and the keys that it has brought.
+    pub standing: Standing,
+    /// How long reading the log took, and the keys that it has brought.
     pub loaded: Option<(Duration, u64)>,
     /// What happens to the data, numbered.
     pub changes: Changes,
@@ -291,7 +288,6 @@ impl Node {
     /// A node that has not heard of the cluster's state yet.
     #[must_use]
     pub fn new(identity: Identity, secret: Option<Secret>, incarnation: u64, cells: Arc<ShardCells>) -> Self {
-        let all_handlers = Rc::new(Handlers::new());
         let topology =
             Topology { version: 0, cluster: identity.cluster.clone(), id: String::new(), shards: Vec::new() };
         Self {
@@ -309,9 +305,8 @@ impl Node {
             shard_index: usize::MAX,
             serving_index: usize::MAX,
             not_serving: Some("the cluster has not been founded yet".to_owned()),
-            handlers: all_handlers.clone(),
-            all_handlers,
-            loading: None,
+            handlers: Rc::new(Handlers::new()),
+            standing: Standing::default(),
             loaded: None,
             changes: Changes::default(),
             log: Log::default(),
@@ -370,7 +365,7 @@ impl Node {
     pub fn check_serving(&self, internal: bool) -> Result<(), Error> {
         match &self.not_serving {
             None => Ok(()),
-            Some(_) if self.loading.is_some() => Err(Error::Loading),
+            Some(_) if self.standing.loading().is_some() => Err(Error::Loading),
             Some(_) if !internal => Err(Error::ClusterDown("Hash slot not served".into())),
             Some(reason) => Err(Error::ClusterDown(
                 format!("shard '{}' at {} is down: {reason}", self.shard, self.address).into(),
@@ -390,7 +385,7 @@ impl Node {
     #[must_use]
     pub fn owner_address(&self, slot: Slot) -> Option<&str> {
         let shard = self.topology.shards.get(self.slot_map.shard_of(slot)?)?;
-        shard.nodes.first().map(|node| node.address.as_str())
+        shard.primary().map(|node| node.address.as_str())
     }
 
     /// Notes for the metrics and LATENCY how long a command took; `now` is in milliseconds since 1970.
@@ -405,20 +400,12 @@ impl Node {
         self.cells.slot_park_duration.observe_many(parked.as_nanos() as u64, slots);
     }
 
-    /// Begins or ends the time in which only commands are served that need no data.
-    pub fn set_loading(&mut self, loading: Option<Loading>) {
-        self.handlers =
-            if loading.is_some() { Rc::new(Handlers::while_loading()) } else { self.all_handlers.clone() };
-        self.loading = loading;
-    }
-
     /// The log has failed: nothing more is written. With `appendfsync always` nothing is read either, since it could show
     /// what is not on disk.
     pub fn stop_writing(&mut self, reason: String) {
+        let hides_data = self.log.fsync() == Fsync::Always;
+        self.standing.set_durability(Durability::Failed { reason: reason.clone(), hides_data });
         self.log.fail(reason);
-        let is_strict = self.log.fsync() == Fsync::Always;
-        self.handlers =
-            Rc::new(if is_strict { Handlers::without_data() } else { Handlers::without_writes() });
     }
 
     /// Passes on what a command, expiry or eviction has changed; `executed` is the command. True when the writer should slow

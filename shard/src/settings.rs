@@ -15,6 +15,7 @@ use slotway_common::slot::SLOTS;
 use crate::engine::{Engine, Limits, Policy, Wanted};
 use crate::log::Fsync;
 use crate::node::{HotSettings, Node, OutputBounds};
+use crate::role::Durability;
 
 /// What `SLOTWAY SETTINGS` answers.
 #[derive(Serialize)]
@@ -143,7 +144,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
 /// Switches the log on or off. Nothing is known of the cluster before the first state, and nothing has been stored.
 fn follow_log(engine: &mut Engine, node: &mut Node, on: bool, fsync: Fsync) {
     node.log.set_fsync(fsync);
-    if node.log.place().is_none() || node.loading.is_some() || !node.state.is_founded() {
+    if node.log.place().is_none() || node.standing.loading().is_some() || !node.state.is_founded() {
         return;
     }
     if on && !node.log.is_on() && node.log.failure().is_none() {
@@ -154,7 +155,7 @@ fn follow_log(engine: &mut Engine, node: &mut Node, on: bool, fsync: Fsync) {
         }
     } else if !on && node.log.is_on() {
         node.log.switch_off(engine, &mut node.changes);
-        node.handlers = node.all_handlers.clone();
+        node.standing.set_durability(Durability::Kept);
     }
 }
 

@@ -186,7 +186,7 @@ impl ClusterState {
         if slots.is_empty() {
             return Err(format!("move {id} has no slots"));
         }
-        if to.nodes.first().is_none_or(|node| node.incarnation == 0) {
+        if to.primary().is_none_or(|node| node.incarnation == 0) {
             return Err(format!("shard {target} has never been started"));
         }
         if let Some(slot) = slots.slots().find(|slot| !from.slots.contains(*slot)) {

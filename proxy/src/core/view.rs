@@ -80,7 +80,7 @@ impl View {
         let mut changed = Vec::new();
         let mut positions = Vec::with_capacity(topology.shards.len());
         for shard in &topology.shards {
-            let Some(primary) = shard.nodes.first() else {
+            let Some(primary) = shard.primary() else {
                 positions.push(None);
                 continue;
             };

@@ -290,3 +290,19 @@ fn seeds(count: u64) -> Vec<u64> {
     println!("SLOTWAY_SEED={first} and the {} after it", count - 1);
     (first..first + count).collect()
 }
+
+#[test]
+fn planted_bugs_of_changes_and_copies_are_found() {
+    for (planted, found_by) in [
+        ("change-without-number", "every_change_has_a_number_whether_anybody_follows_or_not"),
+        ("copies-share-a-mark", "copies_of_the_same_slots_at_the_same_time_are_all_exact"),
+    ] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("changes::tests::{found_by}")])
+            .env("SLOTWAY_PLANTED", planted)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && text.contains("1 failed"), "{planted}: {text}");
+    }
+}

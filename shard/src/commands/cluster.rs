@@ -42,7 +42,7 @@ fn slots(call: &mut Call<'_>) -> Result<(), Error> {
     let topology = call.node.topology.clone();
     let at = call.reply.begin();
     let mut count = 0;
-    for (shard, primary) in topology.shards.iter().filter_map(|shard| Some((shard, shard.nodes.first()?))) {
+    for (shard, primary) in topology.shards.iter().filter_map(|shard| Some((shard, shard.primary()?))) {
         let (host, port) = host_and_port(&primary.address);
         for range in shard.slots.ranges() {
             call.reply.array(3);
@@ -114,7 +114,7 @@ fn line(node: &Node, shard: &Shard, position: usize, place: &Place) -> String {
     let (host, port) = host_and_port(&place.address);
     let (_, control) = host_and_port(&place.control);
     let myself = if place.id == node.identity.node { "myself," } else { "" };
-    let (role, primary) = match shard.nodes.first() {
+    let (role, primary) = match shard.primary() {
         Some(primary) if position > 0 => ("slave", primary.redis_id(cluster)),
         _ => ("master", "-".to_owned()),
     };

@@ -126,6 +126,7 @@ fn on(call: &mut Call<'_>) -> Result<(), Error> {
     if call.node.scripts.suspended.is_any() {
         return Err(call.node.scripts.suspended.error());
     }
+    call.node.standing.admit(row)?;
     let handler = call.node.handlers.get(row).ok_or_else(|| command::unsupported(row))?;
     let (mine, others): (Vec<u16>, Vec<u16>) = asked.slots().partition(|slot| call.node.serves(*slot));
     call.reply.array(2);

@@ -46,7 +46,7 @@ pub fn places(state: &ClusterState) -> impl Iterator<Item = Place> {
 /// three hosts. Two would stop when either is lost, and a cluster of one shard is gone with that shard anyway.
 #[must_use]
 pub fn voters(state: &ClusterState) -> Vec<Place> {
-    let first = state.shards.iter().filter_map(|shard| shard.nodes.first());
+    let first = state.shards.iter().filter_map(|shard| shard.primary());
     let candidates: Vec<Place> =
         first.map(|node| Place { node: node.id.clone(), control: node.control.clone() }).collect();
     if candidates.len() < 3 {

@@ -21,6 +21,7 @@ use super::scripts::between_scripts;
 use crate::engine::{DATABASES, set_hash_seed};
 use crate::log::{self, Loader, Opened, Progress, Watched};
 use crate::node::Shard;
+use crate::role::Role;
 use crate::session::Client;
 
 /// Between two looks at something that takes its time.
@@ -85,7 +86,7 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
     let progress = loader.progress();
     let limits = {
         let shard = &mut *server.shard.borrow_mut();
-        shard.node.set_loading(Some(progress.clone()));
+        shard.node.standing.set_role(Role::Loading(progress.clone()));
         shard.engine.keep_expired();
         let limits = shard.engine.limits;
         // What was allowed once is repeated whatever is allowed now.
@@ -115,7 +116,7 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
     let took = started.elapsed();
     shard.engine.limits = limits;
     shard.engine.memory.refresh();
-    shard.node.set_loading(None);
+    shard.node.standing.set_role(Role::Primary);
     shard.node.loaded = Some((took, keys));
     shard.node.log_cluster = Some(cluster);
     tracing::info!("{keys} keys were read from {} bytes in {took:.1?}", progress.total_bytes);

@@ -120,7 +120,7 @@ impl Sink {
             error,
         };
         let command = command::resolve(&args, false).map_err(failed)?;
-        let handler = node.all_handlers.get(command).filter(|_| command.is_write());
+        let handler = node.handlers.get(command).filter(|_| command.is_write());
         let handler = handler.ok_or("an effect that is no write")?;
         engine.set_now(now);
         self.session.db = db;

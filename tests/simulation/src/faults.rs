@@ -125,7 +125,7 @@ impl Faults {
             (true, true) | (false, false) => &migration.source,
             _ => &migration.target,
         };
-        let id = &state.shard(shard)?.nodes.first()?.id;
+        let id = &state.shard(shard)?.primary()?.id;
         self.nodes.iter().find(|(_, node, _)| node == id).map(|(host, ..)| host.clone())
     }
 

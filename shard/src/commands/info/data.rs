@@ -63,7 +63,7 @@ pub(super) fn memory(facts: &Facts<'_>, section: &mut Section) {
 
 pub(super) fn persistence(facts: &Facts<'_>, section: &mut Section) {
     let log = &facts.node.log;
-    section.add("loading", u8::from(facts.node.loading.is_some()));
+    section.add("loading", u8::from(facts.node.standing.loading().is_some()));
     section.add_all(&[
         ("async_loading", "0"),
         ("current_cow_peak", "0"),
@@ -112,7 +112,7 @@ pub(super) fn persistence(facts: &Facts<'_>, section: &mut Section) {
         section.add("aof_pending_bio_fsync", u8::from(is_syncing));
         section.add("aof_delayed_fsync", delayed);
     }
-    if let Some(loading) = &facts.node.loading {
+    if let Some(loading) = facts.node.standing.loading() {
         let loaded = loading.loaded_bytes.load(std::sync::atomic::Ordering::Relaxed);
         let total = loading.total_bytes;
         let seconds = (facts.now / 1000 - loading.since).max(0) as u64;

@@ -60,7 +60,7 @@ impl Link {
         secret: &Secret,
     ) -> Result<Self, AbortReason> {
         let target = &migration.target;
-        let node = state.shard(target).and_then(|shard| shard.nodes.first());
+        let node = state.shard(target).and_then(|shard| shard.primary());
         let node = node.ok_or_else(|| AbortReason::failed(format!("there is no shard {target}")))?;
         let failed = |error: CallError| {
             let kind = match &error {
