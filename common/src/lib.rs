@@ -8,6 +8,7 @@ pub mod cluster_file;
 pub mod cluster_state;
 pub mod command;
 pub mod command_line;
+pub mod cross_protocol;
 pub mod error;
 pub mod fault;
 pub mod glob;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use slotway_common::acl::is_secret;
 use slotway_common::command::{self, Command, Flags, Route, Support};
+use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub;
@@ -111,6 +112,12 @@ pub fn execute_on(
     let start = out.len();
     let command = match &prepared.command {
         Ok(command) => *command,
+        Err(_) if session.internal.is_none() && cross_protocol::is_http(&args) => {
+            cross_protocol::warn(&session.client.address);
+            session.client.kill();
+            session.closing = true;
+            return started;
+        }
         Err(error) => {
             transaction::abort(session);
             refuse(node, session, None, error, out);

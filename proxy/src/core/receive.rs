@@ -1,6 +1,7 @@
 //! From a client's bytes to requests, and from a request to who answers it.
 
 use slotway_common::command::{self, Command, Flags, Route};
+use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::pubsub;
 use slotway_common::resp::request::{Limits, Parsed, Span};
@@ -206,6 +207,14 @@ impl Core {
             Ok(command) => command,
             Err(_) if request.args.is(0, "slotway") => {
                 self.identify(id, &request.args);
+                return Flow::Next;
+            }
+            Err(_) if cross_protocol::is_http(&request.args) => {
+                if let Some(session) = self.sessions.get(id) {
+                    cross_protocol::warn(session.peer);
+                }
+                self.counters.protocol_errors.inc();
+                self.close_now(id);
                 return Flow::Next;
             }
             Err(error) => {
