@@ -9,6 +9,7 @@ pub mod cluster_state;
 pub mod command;
 pub mod command_line;
 pub mod cross_protocol;
+pub mod cursor;
 pub mod error;
 pub mod fault;
 pub mod glob;
