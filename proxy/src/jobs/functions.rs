@@ -103,8 +103,8 @@ pub(super) async fn stats(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>)
     for (_, answer) in ask_each(worker, &requests).await {
         let answer = answer.and_then(successful);
         let is_running = answer.as_ref().is_ok_and(|bytes| match decode(bytes) {
-            Ok(Value::Map(pairs)) => pairs.first().is_some_and(|(_, running)| *running != Value::Null),
-            Ok(Value::Array(items)) => items.get(1).is_some_and(|running| *running != Value::Null),
+            Ok(Value::Map(pairs)) => pairs.first().is_some_and(|(_, running)| !running.is_null()),
+            Ok(Value::Array(items)) => items.get(1).is_some_and(|running| !running.is_null()),
             _ => false,
         });
         if is_running || shown.is_err() {
