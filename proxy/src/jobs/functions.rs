@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use slotway_common::cluster_state::Change;
+use slotway_common::command::Effects;
 use slotway_common::error::Error;
 use slotway_common::resp::{Reply, Value};
 use slotway_common::settings::StoredText;
 
 use super::asking::{ask_each, decode, frame, plain, shards, successful, target};
 use super::config::{commit, wait_for_shards};
+use super::room;
 use crate::core::{Job, Target};
 use crate::worker::Worker;
 
@@ -37,6 +39,9 @@ pub(super) async fn ask_any(
 }
 
 pub(super) async fn change(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    if Effects::of(job.command).needs_memory {
+        room::check_everywhere(worker).await?;
+    }
     let context = &worker.context;
     let _one_at_a_time = context.changing_settings.lock().await;
     let args = job.args.args();
