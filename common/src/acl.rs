@@ -31,6 +31,7 @@ pub use users::{Users, delete, set};
 
 use crate::command::Command;
 use crate::resp::Args;
+use crate::settings::Name;
 
 /// Whether an argument of a call is a password, or goes with one: it is not shown by MONITOR and SLOWLOG.
 #[must_use]
@@ -52,9 +53,26 @@ pub fn is_secret(command: &Command, args: &Args<'_>, index: usize) -> bool {
             }
             false
         }
-        "config|set" => index >= 3 && index % 2 == 1 && args.is(index - 1, "requirepass"),
+        "config|set" => index >= 3 && index % 2 == 1 && is_secret_setting(args.at(index - 1)),
+        "migrate" => is_secret_of_migrate(args, index),
         _ => false,
     }
+}
+
+fn is_secret_setting(name: &[u8]) -> bool {
+    Name::find(name).is_some_and(|name| name.parameter().secret)
+}
+
+/// What stands behind AUTH and AUTH2, up to KEYS.
+fn is_secret_of_migrate(args: &Args<'_>, index: usize) -> bool {
+    let mut at = 6;
+    while at < index && !args.is(at, "KEYS") {
+        at += 1 + usize::from(args.is(at, "AUTH")) + 2 * usize::from(args.is(at, "AUTH2"));
+        if index < at {
+            return true;
+        }
+    }
+    false
 }
 
 /// Up to the first zero byte, where Redis's texts end.

@@ -13,6 +13,7 @@ mod arguments;
 mod bits;
 mod categories;
 mod dispatch;
+mod effects;
 mod flags;
 mod group;
 mod index;
@@ -49,6 +50,7 @@ pub use dispatch::{
     bad_subcommand_call, find, find_by_full_name, resolve, unknown_command, unknown_subcommand, unsupported,
     wrong_arity,
 };
+pub use effects::Effects;
 pub use flags::Flags;
 pub use group::Group;
 pub use index::lookup;

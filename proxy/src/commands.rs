@@ -17,10 +17,9 @@ use slotway_common::error::Error;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::{Args, Reply};
 
-use crate::core::{Action, Core, Flow, Job, Request, SessionId};
+use crate::core::{Action, Core, Flow, Job, Request, SessionId, Work};
 use crate::owned::OwnedArgs;
 use crate::session::{Session, Stall};
-use crate::transaction::{Transaction, Watch};
 
 /// A command that is answered at once.
 pub(crate) struct Call<'a> {
@@ -139,11 +138,22 @@ fn reset(core: &mut Core, id: SessionId, command: &'static Command, request: &Re
 }
 
 fn begin_job(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
+    begin_work(core, id, command, request, Work::Run)
+}
+
+/// Has a job do something with a command as soon as its client waits for nothing else.
+pub(crate) fn begin_work(
+    core: &mut Core,
+    id: SessionId,
+    command: &'static Command,
+    request: &Request<'_>,
+    work: Work,
+) -> Flow {
     let Some(session) = core.sessions.get_mut(id) else { return Flow::Next };
     if !session.places.is_empty() {
         return Flow::Wait(Stall::Replies);
     }
-    start_job(core, id, command, OwnedArgs::new(&request.args), None);
+    start_job(core, id, command, OwnedArgs::new(&request.args), work);
     Flow::Next
 }
 
@@ -162,10 +172,11 @@ pub(crate) fn start_job(
     id: SessionId,
     command: &'static Command,
     args: OwnedArgs,
-    transaction: Option<(Box<Transaction>, Option<Box<Watch>>)>,
+    work: Work,
 ) {
     let Some(session) = core.sessions.get_mut(id) else { return };
-    let muted = session.mute_next();
+    // What EXEC runs may change CLIENT REPLY: it ends the command itself.
+    let muted = !matches!(work, Work::Exec(..)) && session.mute_next();
     let seq = session.places.open(muted);
     session.busy = true;
     session.in_flight_route = session.route;
@@ -181,7 +192,7 @@ pub(crate) fn start_job(
         protocol: session.protocol,
         database: session.database,
         mark: core.mark,
-        transaction,
+        work,
     };
     core.counters.requests.at(command.group as usize).inc();
     core.act(Action::Run(job));

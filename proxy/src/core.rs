@@ -19,6 +19,7 @@ mod membership;
 mod push;
 mod receive;
 mod refusal;
+mod room;
 mod script;
 mod split;
 mod subscriptions;
@@ -45,7 +46,7 @@ pub(crate) use forward::crossslot;
 pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
 pub use script::UnknownScripts;
-pub(crate) use transaction::Unsent;
+pub(crate) use transaction::{NESTED, Unsent};
 pub use view::{ShardView, View};
 pub(crate) use waiting::Asked;
 
@@ -109,8 +110,17 @@ pub struct Job {
     pub database: u32,
     /// What its requests on keys are marked with.
     pub(crate) mark: Option<Mark>,
-    /// What EXEC is to run.
-    pub transaction: Option<(Box<Transaction>, Option<Box<Watch>>)>,
+    pub(crate) work: Work,
+}
+
+/// What a job does with its command.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Run,
+    /// It is EXEC, and this is what was queued and is watched.
+    Exec(Box<Transaction>, Option<Box<Watch>>),
+    /// It is to be queued, if shards have memory left.
+    Queue,
 }
 
 /// How long clients are held back, and which of their commands (CLIENT PAUSE).
@@ -118,7 +128,7 @@ pub struct Job {
 pub struct Pause {
     /// End, in microseconds of the worker's clock.
     pub until: u64,
-    /// Only commands that may change data.
+    /// Only commands that may change data, or tell others of something.
     pub writes_only: bool,
 }
 
@@ -151,6 +161,7 @@ pub struct Core {
     /// What shards did not want to know, to be tried again.
     untold: Vec<Told>,
     pause: Option<Pause>,
+    room: room::Room,
     /// Something is to be looked at before each command: MONITOR, CLIENT PAUSE, no topology yet.
     attention: bool,
     /// Some client of this process is in MONITOR mode.
@@ -210,6 +221,7 @@ impl Core {
             told_all: Vec::new(),
             untold: Vec::new(),
             pause: None,
+            room: room::Room::default(),
             attention: true,
             monitored: false,
             serving: false,
@@ -265,7 +277,7 @@ impl Core {
         self.counters.upstream_connections.set_count(connections);
         let in_flight = self.upstreams.iter().map(|(_, upstream)| upstream.in_flight()).sum();
         self.counters.requests_in_flight.set_count(in_flight);
-        let waiting = self.sessions.iter().filter(|(_, session)| session.blocked).count();
+        let waiting = self.sessions.iter().filter(|(_, session)| session.waits()).count();
         self.counters.blocked_clients.set_count(waiting);
         self.counters.slots_detained.set_count(self.detained.len());
         self.counters.subscribed_names.set_count(self.topics.len());

@@ -52,7 +52,7 @@ cells! {
         gauge upstream_buffer_bytes "Bytes of requests on their way to shards or waiting for a reply.";
         gauge upstream_connections "Open connections to shards.";
         gauge requests_in_flight "Requests without a complete reply.";
-        gauge blocked_clients "Clients that wait for data.";
+        gauge blocked_clients "Clients that wait for data, or for the end of a pause.";
         gauge slots_detained "Slots whose requests wait because a shard refused one.";
     }
 }

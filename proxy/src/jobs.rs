@@ -14,6 +14,7 @@ mod latency;
 mod memory;
 mod persistence;
 mod pubsub;
+mod room;
 mod scan;
 mod scripts;
 mod server;
@@ -28,7 +29,7 @@ use slotway_common::error::Error;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::Reply;
 
-use crate::core::Job;
+use crate::core::{Job, Work};
 use crate::worker::Worker;
 
 pub(crate) use blocking::waits;
@@ -40,7 +41,11 @@ pub(crate) use tracking::redirect;
 pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, job.protocol);
-    let result = execute(&worker, &job, &mut reply).await;
+    let result = match job.work {
+        Work::Run => execute(&worker, &job, &mut reply).await,
+        Work::Exec(..) => transaction::exec(&worker, &job, &mut reply).await,
+        Work::Queue => transaction::queue(&worker, &job, &mut reply).await,
+    };
     if let Err(error) = result {
         out.clear();
         Reply::new(&mut out, job.protocol).error(&error);
@@ -54,7 +59,6 @@ async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Resul
         "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" | "bzpopmin" | "bzpopmax" | "bzmpop"
         | "xread" | "xreadgroup" => blocking::run(worker, job, reply).await,
         "client|unblock" => clients::unblock(worker, job, reply).await,
-        "exec" => transaction::exec(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,
         "randomkey" => keyspace::randomkey(worker, job, reply).await,

@@ -25,6 +25,8 @@ pub struct Policy {
     pub output: OutputBounds,
     /// The same of clients that have subscriptions.
     pub pubsub_output: OutputBounds,
+    /// There is a `maxmemory`.
+    pub limits_memory: bool,
     /// `enable-debug-command`, as the client's address decides.
     pub debug: DebugAccess,
 }
@@ -81,6 +83,7 @@ impl Policy {
             idle_seconds: settings.size(Name::Timeout) as u64,
             output: OutputBounds::of(&limits.normal),
             pubsub_output: OutputBounds::of(&limits.pubsub),
+            limits_memory: settings.bytes(Name::Maxmemory) > 0,
             debug: match settings.choice(Name::EnableDebugCommand) {
                 "yes" => DebugAccess::Everybody,
                 "local" => DebugAccess::Local,

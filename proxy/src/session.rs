@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use slotway_common::acl::Login;
 use slotway_common::handshake;
 use slotway_common::pubsub::Subscriptions;
+use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::{Parser, Protocol};
 
 use crate::places::{Places, Seq};
@@ -16,18 +17,6 @@ use crate::transaction::{Transaction, Watch};
 pub struct Partial {
     pub input: Vec<u8>,
     pub parser: Parser,
-}
-
-/// Whether replies are sent (CLIENT REPLY).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReplyMode {
-    #[default]
-    On,
-    Off,
-    /// The reply of the next command is dropped.
-    SkipNext,
-    /// The reply of this command and of the next one is dropped.
-    SkipThisAndNext,
 }
 
 /// What the next request of a client waits for. Whatever ends the wait calls the client back.
@@ -264,17 +253,13 @@ impl Session {
     /// Whether the reply of the command that now runs is to be dropped.
     #[inline]
     pub(crate) fn mute_next(&mut self) -> bool {
-        match self.reply_mode {
-            ReplyMode::On => false,
-            ReplyMode::Off => true,
-            ReplyMode::SkipThisAndNext => {
-                self.reply_mode = ReplyMode::SkipNext;
-                true
-            }
-            ReplyMode::SkipNext => {
-                self.reply_mode = ReplyMode::On;
-                true
-            }
-        }
+        let muted = self.reply_mode.is_muted();
+        self.reply_mode.end_command();
+        muted
+    }
+
+    /// It waits for data, or for the end of a pause.
+    pub(crate) fn waits(&self) -> bool {
+        self.blocked || self.stall == Stall::Pause
     }
 }

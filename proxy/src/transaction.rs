@@ -3,7 +3,7 @@
 //! Commands on keys become batches, each of which one shard runs as one. What the proxy answers itself, or asks all shards,
 //! stands between the batches, so that a transaction without such commands is a single batch.
 
-use slotway_common::command::{self, Command, Flags, Route};
+use slotway_common::command::{self, Command, Effects, Flags, Route};
 use slotway_common::number::parse_i64;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::request::Parsed;
@@ -19,8 +19,8 @@ pub struct Transaction {
     pub(crate) steps: Vec<Step>,
     /// A command was refused: EXEC will run none.
     pub(crate) aborted: bool,
-    /// Some command may change data.
-    pub(crate) writes: bool,
+    /// What the commands may do.
+    pub(crate) effects: Effects,
     commands: usize,
     bytes: usize,
     /// The database of the next command.
@@ -47,7 +47,6 @@ pub(crate) struct Batch {
     /// Requests, one after the other.
     frames: Vec<u8>,
     pub(crate) count: usize,
-    needs_memory: bool,
     /// Some of them call scripts by their digests.
     calls_digests: bool,
     /// A key of each slot.
@@ -78,7 +77,7 @@ impl Transaction {
         Self {
             steps: Vec::new(),
             aborted: false,
-            writes: false,
+            effects: Effects::default(),
             commands: 0,
             bytes: 0,
             database,
@@ -99,7 +98,7 @@ impl Transaction {
     /// Adds a command; `databases` is the number of databases.
     pub(crate) fn push(&mut self, command: &'static Command, args: &Args<'_>, databases: u32) {
         self.commands += 1;
-        self.writes |= command.is_write();
+        self.effects = self.effects.with(Effects::of_call(command, args, |_| None));
         if self.aborted {
             return;
         }
@@ -160,7 +159,7 @@ impl Transaction {
         };
         let mut apart = Self {
             commands: self.commands,
-            writes: self.writes,
+            effects: self.effects,
             bytes: self.bytes,
             subscribes: self.subscribes,
             ..Self::new(first)
@@ -210,7 +209,6 @@ impl Batch {
     pub(crate) fn push(&mut self, command: &Command, args: &Args<'_>) {
         args.encode(&mut self.frames);
         self.count += 1;
-        self.needs_memory |= command.flags.contains(Flags::DENYOOM);
         self.calls_digests |= command.name.starts_with("evalsha");
         if is_publish(command) {
             add_slot(&mut self.channels, args.at(1));
@@ -244,14 +242,13 @@ impl Batch {
         let mut token = itoa::Buffer::new();
         let token = watch.map_or("", |watch| token.format(watch.token));
         let mut database = itoa::Buffer::new();
-        let count = self.count as i64;
         let mut number = itoa::Buffer::new();
         let words: [&[u8]; 6] = [
             b"SLOTWAY-EXEC",
             token.as_bytes(),
             database.format(self.database).as_bytes(),
             &self.frames,
-            number.format(if self.needs_memory { -count } else { count }).as_bytes(),
+            number.format(self.count).as_bytes(),
             if self.calls_digests { b"known" } else { b"" },
         ];
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();

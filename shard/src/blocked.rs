@@ -55,8 +55,6 @@ pub struct Want {
     pub keys: Vec<usize>,
     /// Milliseconds since 1970; forever if there is none.
     pub deadline: Option<i64>,
-    /// The reply when time is up: a null array, or a null.
-    pub array: bool,
     /// The arguments, if they are to be others than the command's own.
     pub args: Option<Vec<Vec<u8>>>,
 }
@@ -82,7 +80,8 @@ struct Waiter {
     keys: Vec<usize>,
     awaited: Awaited,
     deadline: Option<i64>,
-    array: bool,
+    /// It is not told (CLIENT REPLY).
+    muted: bool,
 }
 
 /// Those who wait for a key.
@@ -242,7 +241,7 @@ pub fn add(
         keys: want.keys,
         awaited: want.awaited,
         deadline: want.deadline,
-        array: want.array,
+        muted: session.muted,
     };
     blocked.by_client.insert((session.client.id, token(route)), id);
     blocked.waiters.insert(id, waiter);
@@ -423,12 +422,7 @@ impl Waiter {
 
     fn tell_nothing(&self) {
         let mut out = Vec::new();
-        let mut reply = Reply::new(&mut out, self.protocol);
-        if self.array {
-            reply.null_array();
-        } else {
-            reply.null();
-        }
+        Reply::new(&mut out, self.protocol).null_array();
         self.tell(&out);
     }
 
@@ -442,7 +436,11 @@ impl Waiter {
         match self.route {
             Route::Direct => {
                 self.client.blocked.set(false);
-                self.client.push(reply);
+                if self.muted {
+                    self.client.wake();
+                } else {
+                    self.client.push(reply);
+                }
             }
             Route::Token(token) | Route::Signal(token) => {
                 let mut push = Vec::new();

@@ -38,6 +38,7 @@ mod slowlog;
 mod sort;
 mod stream;
 mod string;
+mod syntax;
 mod transactions;
 mod zset;
 
@@ -102,10 +103,8 @@ impl<'a> Call<'a> {
     pub fn wait(&mut self, want: Want) {
         if self.session.may_wait {
             self.session.wants = Some(want);
-        } else if want.array {
-            self.reply.null_array();
         } else {
-            self.reply.null();
+            self.reply.null_array();
         }
     }
 

@@ -1,6 +1,8 @@
 //! From a framed request to its reply: the checks that come before every command, in Redis's order.
 
+mod effects;
 mod memory;
+mod pause;
 mod slots;
 mod tracked;
 mod users;
@@ -9,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use slotway_common::acl::is_secret;
 use slotway_common::command::{self, Command, Flags, Group, Route, Support};
+use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub;
+use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::request::Span;
 use slotway_common::resp::{Args, Protocol, Reply};
 use slotway_common::slot::Slot;
@@ -22,10 +26,12 @@ use crate::commands::{Call, Handler};
 use crate::engine::{Engine, Key};
 use crate::node::{Node, Shard};
 use crate::pubsub::{self as channels, Publisher};
-use crate::session::{ReplyMode, Session};
+use crate::session::Session;
 use crate::transaction;
 
-pub use memory::make_room;
+pub use effects::effects;
+pub use memory::{make_room, make_room_for, note_full};
+pub use pause::is_paused;
 pub use slots::check_slot;
 pub use tracked::marked;
 pub use users::{check_script, note_denied};
@@ -108,17 +114,30 @@ pub fn execute_on(
     out: &mut Vec<u8>,
     started: Instant,
 ) -> Instant {
-    let start = out.len();
+    let (start, mode) = (out.len(), session.reply_mode);
+    session.muted = mode.is_muted();
     let command = match &prepared.command {
         Ok(command) => *command,
+        Err(_) if session.internal.is_none() && cross_protocol::is_http(&args) => {
+            cross_protocol::warn(&session.client.address);
+            session.client.kill();
+            session.closing = true;
+            return started;
+        }
         Err(error) => {
             transaction::abort(session);
+            if args.is(0, "exec") {
+                session.end_transaction();
+                session.unwatch(engine);
+            }
             refuse(node, session, None, error, out);
-            apply_reply_mode(session, out, start);
+            end_reply(session, mode, out, start);
             return started;
         }
     };
-    session.client.last_command.set(Some(command));
+    if command.route != Route::Internal {
+        session.client.last_command.set(Some(command));
+    }
     if session.client.listens.get()
         && session.protocol == Protocol::Resp2
         && session.internal.is_none()
@@ -127,7 +146,7 @@ pub fn execute_on(
         let denied = if session.is_free() { Ok(()) } else { check_user(node, session, command, &args) };
         let error = deny(engine, session, command, denied.err().unwrap_or(error));
         refuse(node, session, Some(command), &error, out);
-        apply_reply_mode(session, out, start);
+        end_reply(session, mode, out, start);
         return started;
     }
     if let Err(error) = check_busy(node, command) {
@@ -137,18 +156,23 @@ pub fn execute_on(
             session.unwatch(engine);
         }
         refuse(node, session, Some(command), &error, out);
-        apply_reply_mode(session, out, start);
+        end_reply(session, mode, out, start);
         return started;
     }
     if session.transaction.is_some() && transaction::is_queued(command) {
         queue(engine, node, session, command, prepared.first_key, args, out);
-        apply_reply_mode(session, out, start);
+        end_reply(session, mode, out, start);
         return started;
     }
     let result = match admit(engine, node, session, command, prepared.first_key, &args) {
-        Ok(handler) => make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler),
-        Err(error @ (Error::NoPerm(_) | Error::NoAuth)) => Err(deny(engine, session, command, error)),
+        Ok(handler) => make_room_for(engine, node, session, command, &args).map(|()| handler),
         Err(error) => Err(error),
+    };
+    let result = match result {
+        Err(error @ (Error::NoPerm(_) | Error::NoAuth | Error::Oom)) => {
+            Err(deny(engine, session, command, error))
+        }
+        other => other,
     };
     let may_tell = node.tracking.is_used();
     if may_tell {
@@ -164,9 +188,10 @@ pub fn execute_on(
     if node.blocked.has_ready() && !node.scripts.suspended.is_any() {
         blocked::serve_ready(engine, node);
     }
+    note_full(engine, node);
     let ended = clock::monotonic();
     account(engine, node, session, command, &args, ended.duration_since(started));
-    apply_reply_mode(session, out, start);
+    end_reply(session, mode, out, start);
     if !own.is_empty() {
         out.extend_from_slice(&own);
     }
@@ -335,10 +360,14 @@ fn told_of(node: &Node, command: &Command, key: Option<FirstKey>, args: &Args<'_
 
 /// Tells those who listen what a command did to keys. The client itself is told before the reply, which begins at `start`.
 #[cold]
-fn announce(engine: &mut Engine, node: &mut Node, session: &Session, out: &mut Vec<u8>, start: usize) {
+fn announce(engine: &mut Engine, node: &mut Node, session: &mut Session, out: &mut Vec<u8>, start: usize) {
     let mut own = Vec::new();
     channels::announce(engine, node, Some(Publisher { client: &session.client, out: &mut own }));
-    out.splice(start..start, own);
+    if session.reply_mode.is_muted() {
+        session.pushes.append(&mut own);
+    } else {
+        out.splice(start..start, own);
+    }
 }
 
 /// Makes what a command needs to know of itself, and calls its function.
@@ -412,13 +441,14 @@ fn queue(
         Err(Error::err("Command not allowed inside a transaction"))
     } else {
         admit(engine, node, session, command, key, &args)
-            .and_then(|_| make_room(engine, node, command.flags.contains(Flags::DENYOOM)))
+            .and_then(|_| make_room_for(engine, node, session, command, &args))
     };
     // What a command on several slots said of itself is for the time at which it runs.
     engine.forget_several_slots();
     match admitted {
         Ok(()) => {
-            transaction::queue(session, command, &args, node.hot.query_limit);
+            let effects = effects(node, command, &args);
+            transaction::queue(session, command, &args, effects, node.hot.query_limit);
             Reply::new(out, session.protocol).simple("QUEUED");
         }
         Err(error) => {
@@ -486,19 +516,33 @@ fn account(
     session.client.db.set(session.db);
 }
 
-/// Takes the reply back that CLIENT REPLY asked not to get.
+/// Ends a command for CLIENT REPLY, whose `mode` was this when it began.
 #[inline]
-fn apply_reply_mode(session: &mut Session, out: &mut Vec<u8>, start: usize) {
-    if session.reply_mode == ReplyMode::On {
-        return;
+fn end_reply(session: &mut Session, mode: ReplyMode, out: &mut Vec<u8>, start: usize) {
+    if mode != ReplyMode::On || session.reply_mode != ReplyMode::On {
+        mute(session, mode, out, start);
+        out.append(&mut session.pushes);
+        session.reply_mode.end_command();
+        session.client.muted.set(session.reply_mode.is_muted());
     }
-    match session.reply_mode {
-        ReplyMode::Off => out.truncate(start),
-        ReplyMode::Skip => {
-            out.truncate(start);
-            session.reply_mode = ReplyMode::On;
+}
+
+/// Takes back what a command replied, from `start` on, where its client wanted no reply when it began, and wants none now. The
+/// one that changes that is answered as Redis does it: from there on.
+#[cold]
+fn mute(session: &Session, mode: ReplyMode, out: &mut Vec<u8>, start: usize) {
+    if mode.is_muted() && session.reply_mode == mode {
+        out.truncate(start);
+    }
+}
+
+/// The same of a command within EXEC.
+#[inline]
+pub fn end_nested_reply(session: &mut Session, mode: ReplyMode, out: &mut Vec<u8>, start: usize) {
+    if mode != ReplyMode::On || session.reply_mode != ReplyMode::On {
+        mute(session, mode, out, start);
+        if !session.reply_mode.is_muted() {
+            out.append(&mut session.pushes);
         }
-        ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
-        ReplyMode::On => {}
     }
 }

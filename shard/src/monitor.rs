@@ -48,7 +48,7 @@ impl Monitors {
         let address = if session.in_script { "lua" } else { &session.client.address };
         let line = line(at_us, db, address, command, args);
         for Watcher { client, without } in &self.watching {
-            if without.is_some() && *without == session.internal {
+            if client.muted.get() || without.is_some() && *without == session.internal {
                 continue;
             }
             if client.pushed.borrow().len() > MAX_PENDING {

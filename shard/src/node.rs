@@ -274,6 +274,10 @@ pub struct Node {
     pub tracking: Trackers,
     pub scripts: Scripts,
     pub pause: Option<Pause>,
+    /// Connections of proxies that have been told that there is memory left, and are to be told when there is not.
+    pub told_room: Vec<Rc<Client>>,
+    /// An engine without data, kept for questions of proxies about calls that cannot run.
+    pub empty_engine: Option<Box<Engine>>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
     pub active_expire: bool,
     /// Slots on their way to or from other shards.
@@ -325,6 +329,8 @@ impl Node {
             tracking: Trackers::default(),
             scripts: Scripts::default(),
             pause: None,
+            told_room: Vec::new(),
+            empty_engine: None,
             active_expire: true,
             moves: Moves::default(),
             stopping: false,
@@ -417,16 +423,24 @@ impl Node {
         is_copied && self.moves.is_congested(&self.changes)
     }
 
-    /// True when a command is held back by CLIENT PAUSE.
-    #[must_use]
-    #[inline]
-    pub fn holds_back(&self, command: Option<&Command>) -> bool {
-        match self.pause {
-            None => false,
-            Some(pause) => {
-                pause.until > clock::now_ms()
-                    && (pause.scope == PauseScope::All || command.is_none_or(Command::is_write))
-            }
+    /// Takes note that a proxy has been told that there is memory left.
+    pub fn tell_room(&mut self, client: &Rc<Client>) {
+        if !self.told_room.iter().any(|told| told.id == client.id) {
+            self.told_room.push(client.clone());
         }
+    }
+
+    /// Tells proxies that there is no memory left any more, so that they ask before their clients queue commands.
+    #[cold]
+    pub fn tell_full(&mut self) {
+        for client in std::mem::take(&mut self.told_room) {
+            client.push(b">1\r\n$4\r\nfull\r\n");
+        }
+    }
+
+    /// Clients that wait for data, or for the end of a pause.
+    #[must_use]
+    pub fn waiting_clients(&self) -> usize {
+        self.blocked.len() + self.clients.iter().filter(|client| client.paused.get()).count()
     }
 }

@@ -8,7 +8,6 @@
 mod cache;
 mod context;
 mod convert;
-mod flags;
 mod functions;
 mod libraries;
 mod library;
@@ -16,13 +15,13 @@ mod lua;
 mod redis_api;
 mod run;
 mod sandbox;
-mod shebang;
 mod suspended;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use slotway_common::error::Error;
+use slotway_common::script::of_script;
 
 use cache::Cache;
 pub use cache::Script;
@@ -72,7 +71,7 @@ impl Scripts {
             }
             return Ok(script);
         }
-        let head = shebang::of_script(text)?;
+        let head = of_script(text)?;
         let machine = self.machine()?;
         let Some(mut frame) = machine.interpreter.frame() else {
             return Err(Error::err("a script is running"));

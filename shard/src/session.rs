@@ -10,6 +10,7 @@ use slotway_common::acl::{Login, User, Users};
 use slotway_common::command::Command;
 use slotway_common::handshake;
 use slotway_common::pubsub::{Kind, Subscriptions};
+use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::Protocol;
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
@@ -19,18 +20,6 @@ use crate::blocked::Want;
 use crate::engine::{Engine, WatchId};
 use crate::tracking::Mark;
 use crate::transaction::Transaction;
-
-/// Which replies a client wants (CLIENT REPLY).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReplyMode {
-    #[default]
-    On,
-    Off,
-    /// None for the command after this one.
-    SkipNext,
-    /// None for this command.
-    Skip,
-}
 
 /// The state of one connection. What other connections may ask or change is in [`Session::client`].
 pub struct Session {
@@ -62,6 +51,10 @@ pub struct Session {
     /// The slots that the fan-out command in progress covers; all when there is none.
     pub only: Option<SlotRanges>,
     pub reply_mode: ReplyMode,
+    /// The command that runs, or that it waits for, is not answered (CLIENT REPLY).
+    pub muted: bool,
+    /// Messages to itself that its command has made while that is not answered.
+    pub pushes: Vec<u8>,
     /// It is tracked, or what runs is a command of a proxy's client that is.
     pub mark: Option<Box<Mark>>,
     /// What runs is called by a script.
@@ -104,6 +97,8 @@ impl Session {
             tokens: HashSet::new(),
             only: None,
             reply_mode: ReplyMode::On,
+            muted: false,
+            pushes: Vec::new(),
             mark: None,
             in_script: false,
             nested: false,
@@ -247,6 +242,10 @@ pub struct Client {
     pub internal: RefCell<Option<Rc<str>>>,
     /// It waits for data: nothing more of it runs until then.
     pub blocked: Cell<bool>,
+    /// CLIENT PAUSE holds its next command back.
+    pub paused: Cell<bool>,
+    /// It wants no replies now (CLIENT REPLY), and no lines of MONITOR.
+    pub muted: Cell<bool>,
     /// The channels and patterns that it, or a proxy for its clients, listens to.
     pub subscriptions: RefCell<Option<Box<Subscriptions>>>,
     /// There are any.
@@ -294,6 +293,8 @@ impl Client {
             monitor: Cell::new(false),
             internal: RefCell::default(),
             blocked: Cell::new(false),
+            paused: Cell::new(false),
+            muted: Cell::new(false),
             subscriptions: RefCell::default(),
             listens: Cell::new(false),
             tracking: RefCell::default(),
@@ -349,6 +350,12 @@ impl Client {
     pub fn kill(&self) {
         self.killed.set(true);
         self.wake();
+    }
+
+    /// It waits for data, or for the end of a pause.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.blocked.get() || self.paused.get()
     }
 
     /// A client that has subscriptions, and may in RESP2 do little else; proxies are none.

@@ -5,7 +5,7 @@
 //! runs, nothing else runs in between, and the log takes all of it or nothing. A script that is slow suspends the whole; while
 //! others are answered BUSY nothing of them runs in between either.
 
-use slotway_common::command::{Command, Flags};
+use slotway_common::command::{self, Command, Effects};
 use slotway_common::error::Error;
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Args, Limits, Parser, Reply};
@@ -31,8 +31,8 @@ pub struct Transaction {
 pub struct Queued {
     frames: Vec<u8>,
     count: usize,
-    /// Flags of all of them.
-    flags: Flags,
+    /// What all of them together may do.
+    effects: Effects,
     slots: Vec<Slot>,
 }
 
@@ -42,10 +42,10 @@ const ABORTED: Error =
 
 impl Queued {
     /// Adds a command.
-    pub fn push(&mut self, command: &Command, args: &Args<'_>) {
+    pub fn push(&mut self, command: &Command, args: &Args<'_>, effects: Effects) {
         args.encode(&mut self.frames);
         self.count += 1;
-        self.flags = self.flags.with(command.flags);
+        self.effects = self.effects.with(effects);
         let keys = slotway_common::command::keys(command, args);
         for position in keys.iter().flat_map(slotway_common::command::Keys::positions) {
             let slot = slot_of(args.at(position));
@@ -66,23 +66,28 @@ impl Queued {
         &self.slots
     }
 
-    /// Whether some command may change data.
+    /// What the commands may do.
     #[must_use]
-    pub fn writes(&self) -> bool {
-        self.flags.contains(Flags::WRITE)
+    pub fn effects(&self) -> Effects {
+        self.effects
     }
 
     #[must_use]
     pub fn batch(&self) -> Batch<'_> {
-        let needs_memory = self.flags.contains(Flags::DENYOOM);
-        Batch { frames: &self.frames, count: self.count, needs_memory }
+        Batch { frames: &self.frames, count: self.count, needs_memory: self.effects.needs_memory }
     }
 }
 
 /// Whether a command is queued while its client is in a transaction. The others run at once.
 #[must_use]
 pub fn is_queued(command: &Command) -> bool {
-    !matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+    !matches!(command.name, "multi" | "watch") && !ends(command)
+}
+
+/// Whether a command ends a transaction, one way or the other.
+#[must_use]
+pub fn ends(command: &Command) -> bool {
+    matches!(command.name, "exec" | "discard" | "quit" | "reset")
 }
 
 /// Takes note that a command of a transaction was refused: EXEC will run none.
@@ -94,13 +99,13 @@ pub fn abort(session: &mut Session) {
 }
 
 /// Queues a command. A client that queues more than `most` bytes is closed.
-pub fn queue(session: &mut Session, command: &Command, args: &Args<'_>, most: usize) {
+pub fn queue(session: &mut Session, command: &Command, args: &Args<'_>, effects: Effects, most: usize) {
     let Some(transaction) = &mut session.transaction else { return };
     if transaction.aborted {
         // Nothing of it will run.
         return;
     }
-    transaction.queued.push(command, args);
+    transaction.queued.push(command, args, effects);
     let bytes = transaction.queued.bytes();
     session.client.queued_bytes.set(bytes);
     session.client.multi.set(transaction.queued.count as i64);
@@ -130,6 +135,22 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// What the commands may do, by what is known of their scripts here.
+    #[must_use]
+    pub fn effects(self, node: &Node) -> Effects {
+        let mut effects = Effects::default();
+        let mut parser = Parser::new();
+        let mut rest = self.frames;
+        while let Some(length) = next(&mut parser, rest) {
+            let args = parser.args(rest);
+            if let Ok(command) = command::resolve(&args, false) {
+                effects = effects.with(dispatch::effects(node, command, &args));
+            }
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        effects
+    }
+
     /// The digests of scripts that it calls and that are not known.
     #[must_use]
     pub fn unknown_scripts(self, scripts: &Scripts) -> Vec<String> {
@@ -190,7 +211,9 @@ pub fn run(
         node.note_changes(engine, None);
     }
     let start = out.len();
-    Reply::new(out, session.protocol).array(batch.count);
+    if !session.reply_mode.is_muted() {
+        Reply::new(out, session.protocol).array(batch.count);
+    }
     node.changes.begin_group();
     let after = database.map(|database| std::mem::replace(&mut session.db, database));
     match run_each(engine, node, session, batch.frames, out) {
@@ -233,7 +256,9 @@ fn run_each<'a>(
     let mut parser = Parser::new();
     let mut rest = frames;
     while let Some(length) = next(&mut parser, rest) {
+        let (start, mode) = (out.len(), session.reply_mode);
         dispatch::nested(engine, node, session, parser.args(rest), out);
+        dispatch::end_nested_reply(session, mode, out, start);
         rest = rest.get(length..).unwrap_or_default();
         if node.scripts.suspended.is_any() {
             return Some(rest);

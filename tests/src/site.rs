@@ -367,7 +367,7 @@ impl Site {
                 wait_until(&format!("shard {} knows that slot {slot} is its own or not", shard.name), || {
                     let reply = client.call(&["GET", &key]).expect("a shard answers");
                     match &reply {
-                        Value::Null => shard.slots.contains(slot),
+                        null if null.is_null() => shard.slots.contains(slot),
                         Value::Error(text) if text.starts_with(b"MOVED ") => !shard.slots.contains(slot),
                         other => panic!("slot {slot} at shard {}: {other}", shard.name),
                     }

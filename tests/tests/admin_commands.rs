@@ -377,7 +377,7 @@ fn a_pause_holds_commands_back_until_it_ends_or_is_lifted() {
     // Reads go on under a pause of writes.
     pauser.run("client pause 60000 write").unwrap();
     writer.send(&["set", "a", "1"]).unwrap();
-    assert_eq!(reader.run("get a").unwrap(), Value::Null);
+    assert_eq!(reader.run("get a").unwrap(), Value::NullBulk);
     assert_eq!(pauser.run("client unpause").unwrap(), Value::Simple(b"OK".to_vec()));
     assert_eq!(writer.receive().unwrap(), Value::Simple(b"OK".to_vec()));
     assert_eq!(reader.run("get a").unwrap(), Value::Bulk(b"1".to_vec()));

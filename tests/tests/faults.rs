@@ -67,7 +67,7 @@ fn work(mut client: Client, number: usize, seen: &Seen, stop: &AtomicBool) {
                                 seen.down.fetch_add(u64::from(down), Ordering::Relaxed);
                             }
                             // The shard came back, or went away in between.
-                            Value::Simple(_) | Value::Bulk(_) | Value::Null => {}
+                            Value::Simple(_) | Value::Bulk(_) | Value::NullBulk => {}
                             other => panic!("{key}: {other}"),
                         }
                     }

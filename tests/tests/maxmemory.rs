@@ -2,7 +2,7 @@
 
 use slotway_common::resp::Value;
 use slotway_tests::wait::wait_until;
-use slotway_tests::{Client, Cluster};
+use slotway_tests::{Client, Cluster, RedisServer};
 
 /// What each of the three shards may hold, in bytes: enough above what an empty one takes.
 const LIMIT: i64 = 24 << 20;
@@ -155,4 +155,140 @@ fn large_values_are_evicted_one_by_one() {
     }
     eprintln!("fewest keys once there was eviction: {lowest}");
     assert!((12..60).contains(&lowest), "{lowest} of about 20 lists were left");
+}
+
+const LIBRARY: &str = "#!lua name=l\nredis.register_function('f',function(k) return redis.call('set',k[1],1) end)\n\
+    redis.register_function{function_name='fr',callback=function() return 1 end,flags={'no-writes'}}\n\
+    redis.register_function{function_name='fo',callback=function(k) return redis.call('set',k[1],1) end,\
+    flags={'allow-oom'}}";
+
+/// What commands do, and what is queued, while memory is over its limit and nothing may be evicted.
+struct Full {
+    client: Client,
+    other: Client,
+    limit: &'static str,
+    said: String,
+}
+
+impl Full {
+    fn say(&mut self, words: &[&[u8]]) {
+        let text: Vec<String> = words.iter().map(|word| word.escape_ascii().to_string()).collect();
+        let reply = self.client.call(words).unwrap().to_string();
+        self.said.push_str(&format!("{}: {reply}\n", text.join(" ")));
+    }
+
+    fn limit(&mut self, on: bool) {
+        let limit = if on { self.limit } else { "0" };
+        assert_eq!(self.other.call(&["CONFIG", "SET", "maxmemory", limit]).unwrap().to_string(), "+OK");
+    }
+}
+
+/// All that is replied by a server that has this limit, which is less than it uses when it is empty.
+fn while_full(client: Client, other: Client, limit: &'static str) -> String {
+    let mut full = Full { client, other, limit, said: String::new() };
+    let calls: &[&[&[u8]]] = &[
+        &[b"SET", b"{a}k", b"v"],
+        &[b"GET", b"{a}k"],
+        &[b"EVAL", b"return redis.call('set',KEYS[1],1)", b"1", b"{a}k"],
+        &[b"EVAL", b"return redis.pcall('lpush',KEYS[1],1)", b"1", b"{a}k"],
+        &[b"EVAL", b"return redis.call('del',KEYS[1])", b"1", b"{a}k"],
+        &[b"EVAL", b"#!lua\nreturn 1", b"0"],
+        &[b"EVAL", b"#!lua flags=allow-oom\nreturn redis.call('set',KEYS[1],1)", b"1", b"{a}k"],
+        &[b"EVAL", b"#!lua flags=no-writes\nreturn 1", b"0"],
+        &[b"EVAL_RO", b"#!lua\nreturn 1", b"0"],
+        &[b"EVALSHA", b"cb70127618f0b0be70c53cf6bfcfa54a29d9b0c0", b"0"],
+        &[b"EVALSHA", b"77f21361171213377cb083e2ffc2ae24ffdff8fb", b"0"],
+        &[b"FCALL", b"f", b"1", b"{a}k"],
+        &[b"FCALL", b"fr", b"1", b"{a}k"],
+        &[b"FCALL", b"fo", b"1", b"{a}k"],
+        &[b"FCALL_RO", b"f", b"1", b"{a}k"],
+        &[b"FCALL", b"none", b"0"],
+        &[b"FUNCTION", b"LOAD", b"REPLACE", LIBRARY.as_bytes()],
+        &[b"FUNCTION", b"RESTORE", b"x"],
+        &[b"FUNCTION", b"DELETE", b"none"],
+        &[b"SCRIPT", b"EXISTS", b"x"],
+        &[b"RESTORE", b"{a}r", b"0", b"x"],
+        &[b"BLMOVE", b"{a}l", b"{a}m", b"LEFT", b"RIGHT", b"0.01"],
+        &[b"BRPOPLPUSH", b"{a}l", b"{a}m", b"0.01"],
+        &[b"BLPOP", b"{a}l", b"0.01"],
+        &[b"SORT", b"{a}l"],
+        &[b"MSET", b"{a}a", b"1", b"{a}b", b"2"],
+        &[b"PUBLISH", b"c", b"m"],
+        &[b"SWAPDB", b"0", b"0"],
+        &[b"PING"],
+        &[b"DBSIZE"],
+    ];
+    // What is queued is refused as it comes, even what needs no memory.
+    full.say(&[b"FLUSHALL"]);
+    full.limit(true);
+    for call in calls {
+        full.say(call);
+    }
+    for call in
+        calls.iter().chain(&[&[&b"MULTI"[..]][..], &[b"WATCH", b"{a}a"], &[b"NONE"], &[b"SUBSCRIBE", b"c"]])
+    {
+        full.say(&[b"MULTI"]);
+        full.say(call);
+        full.say(&[b"EXEC"]);
+    }
+    full.say(&[b"MULTI"]);
+    full.say(&[b"DISCARD"]);
+    full.say(&[b"MULTI"]);
+    full.say(&[b"EXEC"]);
+    // EXEC is refused for what it runs.
+    for call in calls {
+        full.limit(false);
+        full.say(&[b"MULTI"]);
+        full.say(call);
+        full.limit(true);
+        full.say(&[b"EXEC"]);
+    }
+    // There is room again.
+    full.limit(false);
+    full.say(&[b"MULTI"]);
+    full.say(&[b"SET", b"{a}k", b"v"]);
+    full.say(&[b"EXEC"]);
+    full.said
+}
+
+#[test]
+fn what_needs_memory_and_what_is_queued_is_refused_as_in_redis() {
+    let redis = RedisServer::start().unwrap();
+    let clusters = [1, 3].map(|shards| {
+        Cluster::start_with(&slotway_tests::Plan { shards, ..slotway_tests::Plan::default() }).unwrap()
+    });
+    let prepare = |mut client: Client| {
+        for call in [
+            &["SCRIPT", "LOAD", "#!lua\nreturn 1"][..],
+            &["SCRIPT", "LOAD", "#!lua flags=no-writes\nreturn 1"],
+            &["FUNCTION", "LOAD", LIBRARY],
+        ] {
+            let reply = client.call(call).unwrap();
+            assert!(!reply.is_error(), "{reply}");
+        }
+        client
+    };
+    let expected = while_full(prepare(redis.client().unwrap()), redis.client().unwrap(), "100kb");
+    for cluster in &clusters {
+        let mut client = cluster.client().unwrap();
+        answered_by_all(&mut client);
+        let said = while_full(prepare(client), cluster.client().unwrap(), "100kb");
+        assert_same_lines(&said, &expected, "through a proxy");
+    }
+    let shard = || clusters[0].shard_client(0).unwrap();
+    // It has the scripts and functions that the proxy has been told.
+    let mut client = shard();
+    client.call(&["SCRIPT", "LOAD", "#!lua\nreturn 1"]).unwrap();
+    assert_same_lines(&while_full(client, shard(), "100kb"), &expected, "on a shard");
+}
+
+/// Both texts must be the same; tells the lines that are not.
+fn assert_same_lines(given: &str, expected: &str, who: &str) {
+    let differences: Vec<String> = expected
+        .lines()
+        .zip(given.lines())
+        .filter(|(expected, given)| expected != given)
+        .map(|(expected, given)| format!("redis {expected}\nours  {given}"))
+        .collect();
+    assert!(differences.is_empty(), "{who}:\n{}", differences.join("\n"));
 }

@@ -157,6 +157,59 @@ fn before_authentication_only_small_requests_are_taken() {
     }
 }
 
+/// A web page can have a browser send such requests, with commands in their bodies.
+#[test]
+fn requests_of_http_end_the_connection_and_nothing_behind_them_runs() {
+    let (redis, mut cluster) = (RedisServer::start().unwrap(), one_shard());
+    let servers = [redis.address(), cluster.layout().nodes[0].address, cluster.endpoint()];
+    for case in [
+        &b"POST / HTTP/1.1\r\nHost: x\r\n\r\nDEL victim\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\nDEL victim\r\n",
+        b"GET / HTTP/1.1\r\nhOST: x\r\nDEL victim\r\n",
+        b"pOsT\r\nDEL victim\r\n",
+        b"*1\r\n$4\r\nPOST\r\n*2\r\n$3\r\nDEL\r\n$6\r\nvictim\r\n",
+        b"*2\r\n$5\r\nhost:\r\n$1\r\nx\r\n*2\r\n$3\r\nDEL\r\n$6\r\nvictim\r\n",
+        b"*1\r\n$6\r\nPOST\0x\r\nDEL victim\r\n",
+        b"PING\r\nPOST x\r\nDEL victim\r\n",
+        b"MULTI\r\nDEL victim\r\nPOST x\r\nEXEC\r\n",
+        b"SUBSCRIBE a\r\nHost: x\r\nDEL victim\r\n",
+        b"CLIENT REPLY OFF\r\nPOST x\r\nDEL victim\r\n",
+    ] {
+        for address in servers {
+            let mut client = Client::connect(address).unwrap();
+            assert_eq!(client.run("SET victim alive").unwrap().to_string(), "+OK");
+            let mut attacker = Client::connect(address).unwrap();
+            attacker.send_raw(case).unwrap();
+            // Closing with requests unread resets the connection, and then nothing can be read.
+            let _ = attacker.receive_to_end();
+            let left = client.run("GET victim").unwrap().to_string();
+            assert_eq!(left, "\"alive\"", "{address}: {}", case.escape_ascii());
+        }
+    }
+    for other in [&b"POSTS\r\nPING\r\n"[..], b"HOST\r\nPING\r\n", b"ECHO POST\r\nECHO Host:\r\n"] {
+        let expected = answer(redis.address(), other);
+        for (who, address) in shard_and_proxy(&cluster) {
+            assert_eq!(answer(address, other), expected, "{who}: {}", other.escape_ascii());
+        }
+    }
+    let told = |id: &str, line: &&String| line.starts_with(id) && line.contains("cross protocol scripting");
+    for id in ["a-0", "proxy-0"] {
+        let lines = cluster.up().lines();
+        assert_eq!(lines.iter().filter(|line| told(id, line)).count(), 1, "{id} warns once");
+    }
+}
+
+#[test]
+fn before_authentication_requests_of_http_end_the_connection() {
+    let cluster = one_shard();
+    assert_eq!(cluster.client().unwrap().run("CONFIG SET requirepass x").unwrap().to_string(), "+OK");
+    for (who, address) in shard_and_proxy(&cluster) {
+        let mut client = Client::connect(address).unwrap();
+        client.send_raw(b"POST / HTTP/1.1\r\nAUTH x\r\nSET a b\r\n").unwrap();
+        assert!(client.receive_to_end().unwrap_or_default().is_empty(), "{who}");
+    }
+}
+
 /// Random bytes and mutated requests on many connections: the processes go on serving everybody else.
 #[test]
 fn random_bytes_harm_nobody_else() {

@@ -47,7 +47,7 @@ fn a_move_breaks_a_watch(planted: &str) -> bool {
     site.move_slots("b", "a", &slots);
     client.run("MULTI").unwrap();
     client.call(&["SET", &key, "3"]).unwrap();
-    let is_nil = client.run("EXEC").unwrap() == Value::Null;
+    let is_nil = client.run("EXEC").unwrap().is_null();
     assert_eq!(client.call(&["GET", &key]).unwrap() == Value::Bulk(b"2".to_vec()), is_nil);
     is_nil
 }

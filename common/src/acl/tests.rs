@@ -294,3 +294,37 @@ fn names_and_lines_are_redis_s() {
         cluster.line("x")
     );
 }
+
+#[test]
+fn passwords_are_not_shown() {
+    for (line, shown) in [
+        ("AUTH s", "AUTH *"),
+        ("AUTH u s", "AUTH * *"),
+        ("HELLO 3 AUTH u s", "HELLO 3 AUTH * *"),
+        ("HELLO 2 SETNAME x auth u s", "HELLO 2 SETNAME x auth * *"),
+        ("HELLO 2 AUTH u", "HELLO 2 AUTH u"),
+        ("ACL SETUSER bob >s on", "ACL SETUSER * * *"),
+        ("CONFIG SET requirepass s", "CONFIG SET requirepass *"),
+        ("CONFIG SET MASTERAUTH s", "CONFIG SET MASTERAUTH *"),
+        ("CONFIG SET masteruser s", "CONFIG SET masteruser *"),
+        ("CONFIG SET maxmemory 0 masterauth s", "CONFIG SET maxmemory 0 masterauth *"),
+        ("CONFIG SET none 0 tls-key-file-pass s", "CONFIG SET none 0 tls-key-file-pass *"),
+        ("CONFIG SET maxmemory masterauth", "CONFIG SET maxmemory masterauth"),
+        ("MIGRATE h 1 k 0 10 AUTH s", "MIGRATE h 1 k 0 10 AUTH *"),
+        ("MIGRATE h 1 k 0 10 COPY REPLACE auth2 u s", "MIGRATE h 1 k 0 10 COPY REPLACE auth2 * *"),
+        ("MIGRATE h 1 k 0 10 AUTH a AUTH2 b c COPY", "MIGRATE h 1 k 0 10 AUTH * AUTH2 * * COPY"),
+        ("MIGRATE h 1 k 0 10 AUTH s KEYS a AUTH c", "MIGRATE h 1 k 0 10 AUTH * KEYS a AUTH c"),
+        ("MIGRATE h 1 AUTH 0 10 KEYS AUTH c", "MIGRATE h 1 AUTH 0 10 KEYS AUTH c"),
+        ("SET auth s", "SET auth s"),
+    ] {
+        let found = with_args(&words(line), |args| {
+            let command = crate::command::find(args).unwrap();
+            let shown = |(at, word): (usize, &[u8])| match is_secret(command, args, at) {
+                true => "*".to_owned(),
+                false => String::from_utf8_lossy(word).into_owned(),
+            };
+            args.iter().enumerate().map(shown).collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(found, shown);
+    }
+}

@@ -105,7 +105,8 @@ pub fn bad_subcommand_call(args: &Args<'_>) -> Error {
 #[must_use]
 #[cold]
 pub fn wrong_arity(command: &Command) -> Error {
-    Error::err(format!("wrong number of arguments for '{}' command", command.name))
+    let error = Error::err(format!("wrong number of arguments for '{}' command", command.name));
+    if command.name == "exec" { error.of_exec() } else { error }
 }
 
 /// A command that Redis has and Slotway does not have yet.

@@ -14,7 +14,7 @@ rows! { Pubsub:
         "Subscribes to the channels that match patterns."; proxy();
     "publish", 3, [PUBSUB LOADING STALE FAST], "2.0.0", "O(N+M), N subscribers of the channel, M patterns in all",
         "channel message",
-        "Sends a message to a channel."; proxy();
+        "Sends a message to a channel."; may_replicate() proxy();
     "pubsub", -2, [], "2.8.0", "Depends on the subcommand", "", "Holds the commands about channels."; proxy();
     "pubsub|channels", -2, [PUBSUB LOADING STALE], "2.8.0", "O(N), N channels", "[pattern:pattern]",
         "Lists the channels that have subscribers."; proxy();
@@ -32,7 +32,7 @@ rows! { Pubsub:
         "[pattern:pattern*]",
         "Ends subscriptions to patterns."; proxy();
     "spublish", 3, [PUBSUB LOADING STALE FAST], "7.0.0", "O(N), N subscribers", "shardchannel message",
-        "Sends a message to a shard channel."; keys(&[key(1, NOT_KEY)]) proxy();
+        "Sends a message to a shard channel."; keys(&[key(1, NOT_KEY)]) may_replicate() proxy();
     "ssubscribe", -2, [PUBSUB NOSCRIPT LOADING STALE], "7.0.0", "O(N), N channels given", "shardchannel*",
         "Subscribes to shard channels."; keys(&[keys(1, -1, 1, NOT_KEY)]) proxy();
     "subscribe", -2, [PUBSUB NOSCRIPT LOADING STALE], "2.0.0", "O(N), N channels given", "channel*",

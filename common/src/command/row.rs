@@ -38,6 +38,8 @@ pub struct Command {
     /// How the replies of several shards become one.
     pub merge: Merge,
     pub support: Support,
+    /// It may tell others of something though it changes no data, so that CLIENT PAUSE with WRITE holds it back.
+    pub may_replicate: bool,
     /// Not in Redis 7.0 and therefore not told in COMMAND.
     pub hidden: bool,
     /// The row of the command that this is a subcommand of.
@@ -163,6 +165,7 @@ impl Command {
             route: Route::Slot,
             merge: Merge::Pass,
             support: Support::Full,
+            may_replicate: false,
             hidden: false,
             container: None,
             subcommand_rows: (0, 0),
@@ -198,6 +201,11 @@ impl Command {
 
     pub(super) const fn system(mut self) -> Self {
         self.system = true;
+        self
+    }
+
+    pub(super) const fn may_replicate(mut self) -> Self {
+        self.may_replicate = true;
         self
     }
 

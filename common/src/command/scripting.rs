@@ -10,19 +10,19 @@ use super::table::rows;
 rows! { Scripting:
     "eval", -3, [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS MOVABLEKEYS], "2.6.0", "Depends on the script",
         "script numkeys:int [key#0*] [arg*]",
-        "Runs a Lua script."; keys(&[counted(2, RW_ACCESS_UPDATE).note("what the script does with them is not known")]);
+        "Runs a Lua script."; keys(&[counted(2, RW_ACCESS_UPDATE).note("what the script does with them is not known")]) may_replicate();
     "eval_ro", -3, [READONLY NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS MOVABLEKEYS], "7.0.0", "Depends on the script",
         "script numkeys:int [key#0*] [arg*]",
         "Runs a Lua script that may only read."; keys(&[counted(2, RO_ACCESS).note("what the script does with them is not known")]);
     "evalsha", -3, [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS MOVABLEKEYS], "2.6.0", "Depends on the script",
         "sha1 numkeys:int [key#0*] [arg*]",
-        "Runs a loaded script by its digest."; keys(&[counted(2, RW_ACCESS_UPDATE)]);
+        "Runs a loaded script by its digest."; keys(&[counted(2, RW_ACCESS_UPDATE)]) may_replicate();
     "evalsha_ro", -3, [READONLY NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS MOVABLEKEYS], "7.0.0", "Depends on the script",
         "sha1 numkeys:int [key#0*] [arg*]",
         "Runs a loaded script that may only read by its digest."; keys(&[counted(2, RO_ACCESS)]);
     "fcall", -3, [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS MOVABLEKEYS], "7.0.0", "Depends on the function",
         "function numkeys:int [key#0*] [arg*]",
-        "Calls a function."; keys(&[counted(2, RW_ACCESS_UPDATE).note("what the script does with them is not known")]);
+        "Calls a function."; keys(&[counted(2, RW_ACCESS_UPDATE).note("what the script does with them is not known")]) may_replicate();
     "fcall_ro", -3, [READONLY NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS MOVABLEKEYS], "7.0.0", "Depends on the function",
         "function numkeys:int [key#0*] [arg*]",
         "Calls a function that may only read."; keys(&[counted(2, RO_ACCESS).note("what the script does with them is not known")]);

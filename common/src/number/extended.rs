@@ -40,6 +40,27 @@ impl Extended {
         Some(Self { negative, ..magnitude })
     }
 
+    /// A thousand times the number, rounded up to a whole one; `None` where that is too large.
+    #[must_use]
+    pub fn thousandfold_rounded_up(self) -> Option<i64> {
+        if self.infinite {
+            return None;
+        }
+        let product = round(&(BigUint::from(self.mantissa) * 1000u32), self.exponent, false);
+        let mantissa = i128::from(product.mantissa);
+        let whole = match product.exponent {
+            _ if mantissa == 0 => 0,
+            0.. => mantissa.checked_shl(u32::try_from(product.exponent).ok().filter(|shift| *shift < 63)?)?,
+            exponent => {
+                let dropped = u32::try_from(-exponent).unwrap_or(u32::MAX).min(127);
+                let whole = mantissa >> dropped;
+                let is_more = mantissa != whole << dropped;
+                whole + i128::from(is_more && !self.negative)
+            }
+        };
+        i64::try_from(if self.negative { -whole } else { whole }).ok()
+    }
+
     #[must_use]
     pub fn is_infinite(self) -> bool {
         self.infinite

@@ -11,8 +11,12 @@ pub enum Value {
     Error(Vec<u8>),
     Int(i64),
     Bulk(Vec<u8>),
-    /// `$-1`, `*-1` or `_`.
+    /// `_`, of RESP3.
     Null,
+    /// `$-1`, of RESP2.
+    NullBulk,
+    /// `*-1`, of RESP2.
+    NullArray,
     Array(Vec<Value>),
     Map(Vec<(Value, Value)>),
     Set(Vec<Value>),
@@ -74,6 +78,12 @@ impl Value {
         }
     }
 
+    /// Whether it is a null, in whichever form.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null | Self::NullBulk | Self::NullArray)
+    }
+
     #[must_use]
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
@@ -96,7 +106,8 @@ impl fmt::Display for Value {
             Self::Bulk(text) => write!(f, "\"{}\"", text.escape_ascii()),
             Self::Verbatim(text) => write!(f, "={}", text.escape_ascii()),
             Self::BigNumber(text) => write!(f, "({}", text.escape_ascii()),
-            Self::Null => f.write_str("null"),
+            Self::Null | Self::NullBulk => f.write_str("null"),
+            Self::NullArray => f.write_str("null array"),
             Self::Double(number) => write!(f, ",{number}"),
             Self::Boolean(value) => write!(f, "#{value}"),
             Self::Array(items) => list(f, "[", items, "]"),
@@ -176,7 +187,8 @@ impl<'a> Reader<'a> {
             b'#' => Ok(Value::Boolean(rest == b"t")),
             b',' if matches!(rest, b"nan" | b"-nan") => Ok(Value::Double(f64::NAN)),
             b',' => Ok(Value::Double(parse_f64(rest).ok_or(Stop::Malformed)?)),
-            b'$' | b'*' if rest == b"-1" => Ok(Value::Null),
+            b'$' if rest == b"-1" => Ok(Value::NullBulk),
+            b'*' if rest == b"-1" => Ok(Value::NullArray),
             b'$' | b'=' | b'!' => {
                 let length = usize::try_from(number()?).map_err(|_| Stop::Malformed)?;
                 let body = self.exact(length)?;
@@ -215,6 +227,16 @@ mod tests {
         assert_eq!(value.to_string(), "{\"a\": [:1, null, ~{,1.5}]}");
         for end in 0..bytes.len() {
             assert_eq!(Value::parse(&bytes[..end]), Ok(None), "{end}");
+        }
+    }
+
+    #[test]
+    fn each_null_is_told_from_the_others() {
+        for (bytes, value) in
+            [(&b"_\r\n"[..], Value::Null), (b"$-1\r\n", Value::NullBulk), (b"*-1\r\n", Value::NullArray)]
+        {
+            assert_eq!(Value::parse(bytes).unwrap(), Some((value.clone(), bytes.len())));
+            assert!(value.is_null());
         }
     }
 

@@ -189,7 +189,7 @@ parameters! {
     // Replication.
     Replicaof "replicaof" / "slaveof": Text => "", Constant;
     Masterauth "masterauth" secret: Text => "", Ignored;
-    Masteruser "masteruser": Text => "", Ignored;
+    Masteruser "masteruser" secret: Text => "", Ignored;
     MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write": Integer(0, INT) => "0", Fixed(NO_REPLICATION);
     MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag": Integer(0, INT) => "10", Ignored;
     ReplBacklogSize "repl-backlog-size": Memory(1, BYTES) => "1048576", Ignored;

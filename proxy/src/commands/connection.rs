@@ -11,7 +11,7 @@ use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
 use super::{Answer, Call};
-use crate::session::{ReplyMode, Session};
+use crate::session::Session;
 
 /// The version that the proxy shows to its clients.
 pub(crate) const REDIS_VERSION: &str = "7.0.15";
@@ -178,7 +178,7 @@ pub(super) fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     let login = Login::new(&call.core.users);
     let session = call.session()?;
     session.login = login;
-    session.reply_mode = ReplyMode::On;
+    session.reply_mode.reset();
     session.details.name.clear();
     session.details.no_evict = false;
     let was_monitor = std::mem::take(&mut session.monitor);
@@ -272,18 +272,9 @@ fn valid_name(name: &[u8]) -> Result<&[u8], Error> {
 }
 
 fn client_reply(call: &mut Call<'_>) -> Result<(), Error> {
-    let args = call.args;
-    let session = call.session()?;
-    if args.is(2, "on") {
-        session.reply_mode = ReplyMode::On;
+    let mode = call.args.at(2);
+    if call.session()?.reply_mode.change(mode)? {
         call.reply.ok();
-    } else if args.is(2, "off") {
-        session.reply_mode = ReplyMode::Off;
-    } else if args.is(2, "skip") {
-        // This command has no reply itself, which is why the mode is not set before its empty reply is passed on.
-        call.core.skip_next_reply(call.id);
-    } else {
-        return Err(Error::Syntax);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use slotway_common::error::Error;
 
 use super::{Answer, Call};
+use crate::core::NESTED;
 use crate::transaction::Transaction;
 
 pub(super) fn answer(name: &str) -> Option<Answer> {
@@ -17,7 +18,7 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
 fn multi(call: &mut Call<'_>) -> Result<(), Error> {
     let session = call.session()?;
     if session.transaction.is_some() {
-        return Err(Error::err("MULTI calls can not be nested"));
+        return Err(NESTED);
     }
     session.transaction = Some(Box::new(Transaction::new(session.database)));
     call.reply.ok();

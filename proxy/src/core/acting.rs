@@ -140,7 +140,10 @@ impl Core {
         command: &'static Command,
         request: &Request<'_>,
     ) -> Flow {
-        let Some((slot, owner)) = self.place_of(id, command, &request.args) else { return Flow::Next };
+        let (slot, owner) = match self.place_of(id, command, &request.args) {
+            Ok(found) => found,
+            Err(flow) => return flow,
+        };
         let key = slotway_common::command::keys(command, &request.args).ok().and_then(|keys| keys.first());
         let key = key.map(|index| (slot, request.args.at(index)));
         let mut frame = Vec::new();

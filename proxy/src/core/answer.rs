@@ -171,12 +171,19 @@ impl Core {
         self.call_back(id);
     }
 
-    /// Sends a client bytes that answer none of its requests, behind what is in turn (MONITOR lines).
+    /// Sends a client bytes that answer none of its requests, behind what is in turn.
     pub fn push_to(&mut self, id: SessionId, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.closing == Closing::No {
             session.places.push_as_it_is(bytes, &mut session.out);
             self.delivered(id);
+        }
+    }
+
+    /// Shows a client a line of MONITOR, unless it wants no replies.
+    pub fn show_line(&mut self, id: SessionId, line: &[u8]) {
+        if self.sessions.get(id).is_some_and(|session| !session.reply_mode.is_muted()) {
+            self.push_to(id, line);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
-use slotway_common::resp::Args;
+use slotway_common::resp::{Args, request};
 use slotway_common::slot::slot_of;
 
 use super::{Core, Flow, Request, SessionId, UpstreamId};
@@ -33,19 +33,19 @@ impl Core {
         request: &Request<'_>,
     ) -> Flow {
         match self.place_of(id, command, &request.args) {
-            Some((slot, owner)) => self.forward_to(id, command, request, slot, owner),
-            None => Flow::Next,
+            Ok((slot, owner)) => self.forward_to(id, command, request, slot, owner),
+            Err(flow) => flow,
         }
     }
 
-    /// The slot of a request's keys, and its owner. Where there is none, or are several, the client has been told.
+    /// The slot of a request's keys, and its owner. Where there is none, or are several, the client has been told, or will be.
     #[inline]
     pub(super) fn place_of(
         &mut self,
         id: SessionId,
         command: &'static Command,
         args: &Args<'_>,
-    ) -> Option<(u16, usize)> {
+    ) -> Result<(u16, usize), Flow> {
         let (slot, owner) = match command::keys(command, args) {
             Ok(keys) if keys.len() == 1 => {
                 let slot = slot_of(args.at(keys.first().unwrap_or(1)));
@@ -55,23 +55,42 @@ impl Core {
                 let mut slots = keys.positions().map(|position| slot_of(args.at(position)));
                 let slot = slots.next().unwrap_or(0);
                 if slots.any(|other| other != slot) {
-                    let error = if has_partial_item(&keys, args) {
-                        command::wrong_arity(command)
-                    } else {
-                        crossslot(command)
-                    };
-                    self.refuse(id, &error);
-                    return None;
+                    if has_partial_item(&keys, args) {
+                        self.refuse(id, &command::wrong_arity(command));
+                        return Err(Flow::Next);
+                    }
+                    return Err(self.refuse_several_slots(id, command, args));
                 }
                 (slot, self.view.owner(slot))
             }
             // Without a key the request is going to fail, and any shard knows how.
             _ => (0, self.any_shard()),
         };
-        if owner.is_none() {
-            self.reply_unowned(id, slot);
+        match owner {
+            Some(owner) => Ok((slot, owner)),
+            None => {
+                self.reply_unowned(id, slot);
+                Err(Flow::Next)
+            }
         }
-        owner.map(|owner| (slot, owner))
+    }
+
+    /// Refuses a request on keys of several slots. What is wrong with it besides comes first, as it does on one Redis: a shard
+    /// finds that out, and answers with an error in any case.
+    #[cold]
+    fn refuse_several_slots(&mut self, id: SessionId, command: &'static Command, args: &Args<'_>) -> Flow {
+        let error = crossslot(command);
+        let (Some(row), Some(shard)) = (command::lookup(b"slotway"), self.any_shard()) else {
+            self.refuse(id, &error);
+            return Flow::Next;
+        };
+        let line = error.wire();
+        let words: Vec<&[u8]> = [&b"SLOTWAY"[..], b"SYNTAX", &line].into_iter().chain(args.iter()).collect();
+        let mut frame = Vec::new();
+        request::encode(words.into_iter(), &mut frame);
+        self.counters.error(Source::Client);
+        let request = Request { args: *args, spans: &[], frame: Some(&frame) };
+        self.forward_to(id, row, &request, 0, shard)
     }
 
     /// Sends a request to a shard as it came in.

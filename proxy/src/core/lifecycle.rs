@@ -8,7 +8,7 @@ use slotway_common::acl::Login;
 use slotway_common::resp::Protocol;
 
 use crate::policy::Policy;
-use crate::session::{Closing, ReplyMode, Session, Stall};
+use crate::session::{Closing, Session, Stall};
 
 impl Core {
     /// Takes in a client. `client` is the number that CLIENT ID will tell.
@@ -58,8 +58,8 @@ impl Core {
     pub fn input_ended(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.ended = true;
-            // Nobody is there to be handed what it waits for.
-            if session.waits.is_empty() {
+            // Nobody is there to be handed what it waits for, and what a pause has held back does not run any more.
+            if session.waits.is_empty() && session.stall != Stall::Pause {
                 self.close_if_done(id);
             } else {
                 self.close_now(id);
@@ -76,15 +76,6 @@ impl Core {
     pub(crate) fn end_after_this(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.closing = Closing::AfterReplies;
-        }
-    }
-
-    /// Drops the reply of the command after the one that is being answered (CLIENT REPLY SKIP).
-    pub(crate) fn skip_next_reply(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id)
-            && session.reply_mode == ReplyMode::On
-        {
-            session.reply_mode = ReplyMode::SkipThisAndNext;
         }
     }
 
@@ -124,6 +115,7 @@ impl Core {
     /// Takes over settings that concern clients.
     pub fn apply_policy(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
+        self.doubt_room();
         self.update_serving();
     }
 
@@ -218,7 +210,12 @@ impl Core {
         for (id, session) in self.sessions.iter_mut() {
             let bounds = policy.output_of(session);
             let listens = session.monitor || session.subscriptions.is_some();
-            if idle > 0 && !listens && session.places.is_empty() && since(session.last_active) > idle {
+            if idle > 0
+                && !listens
+                && session.stall != Stall::Pause
+                && session.places.is_empty()
+                && since(session.last_active) > idle
+            {
                 overdue.push(id);
             }
             if bounds.soft > 0 && session.output_bytes() as u64 > bounds.soft {

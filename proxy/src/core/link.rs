@@ -97,6 +97,7 @@ impl Core {
         if let Some(shard) = self.view.shards.get_mut(shard) {
             shard.down = None;
         }
+        self.doubt_room();
         self.subscriptions_opened(id);
         self.review_tracking();
         self.touch_upstream(id);

@@ -12,6 +12,7 @@ impl Core {
         match word.and_then(Kind::of_message) {
             Some(kind) => self.message(id, kind, push),
             None if word == Some(b"invalidate") => self.invalidated(push),
+            None if word == Some(b"full") => self.doubt_room(),
             None if word == Some(b"later") => self.came_later(id, push),
             None => self.take_push(push),
         }

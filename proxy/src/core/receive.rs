@@ -1,16 +1,17 @@
 //! From a client's bytes to requests, and from a request to who answers it.
 
-use slotway_common::command::{self, Command, Flags, Route};
+use slotway_common::command::{self, Command, Effects, Flags, Route};
+use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::pubsub;
 use slotway_common::resp::request::{Limits, Parsed, Span};
 use slotway_common::resp::{Args, Parser};
 
 use super::acting::runs_script;
-use super::{Action, Core, SessionId, transaction};
+use super::{Action, Core, SessionId, Work, transaction};
 use crate::commands;
 use crate::counters::Source;
-use crate::session::{Closing, Partial, Stall};
+use crate::session::{Closing, Partial, Session, Stall};
 
 /// What becomes of the requests behind the one that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,15 +209,26 @@ impl Core {
                 self.identify(id, &request.args);
                 return Flow::Next;
             }
+            Err(_) if cross_protocol::is_http(&request.args) => {
+                if let Some(session) = self.sessions.get(id) {
+                    cross_protocol::warn(session.peer);
+                }
+                self.counters.protocol_errors.inc();
+                self.close_now(id);
+                return Flow::Next;
+            }
             Err(error) => {
-                self.abort_transaction(id);
+                if request.args.is(0, "exec") {
+                    self.end_transaction(id);
+                } else {
+                    self.abort_transaction(id);
+                }
                 self.refuse(id, &error);
                 return Flow::Next;
             }
         };
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         session.last_command = command.id;
-        let only_listens = session.only_listens();
         if (self.attention || !session.login.is_free())
             && let Some(flow) = self.inspect(id, command, request)
         {
@@ -225,14 +237,21 @@ impl Core {
             }
             return flow;
         }
-        if only_listens && let Err(error) = pubsub::check_allowed(command) {
+        let Some(session) = self.sessions.get(id) else { return Flow::Next };
+        if session.only_listens()
+            && let Err(error) = pubsub::check_allowed(command)
+        {
             self.abort_transaction(id);
             self.refuse_denied(id, command, &error);
             return Flow::Next;
         }
-        let Some(session) = self.sessions.get(id) else { return Flow::Next };
-        if session.transaction.is_some() && transaction::is_queued(command) {
-            return self.queue(id, command, request);
+        if session.transaction.is_some() {
+            if self.may_be_full() && !transaction::ends(command) {
+                return commands::begin_work(self, id, command, request, Work::Queue);
+            }
+            if transaction::is_queued(command) {
+                return self.queue(id, command, request);
+            }
         }
         if session.marks {
             return self.dispatch_tracked(id, command, request);
@@ -289,11 +308,9 @@ impl Core {
             return Some(Flow::Next);
         }
         let session = self.sessions.get(id)?;
-        let writes = command.is_write()
-            || command.name == "exec" && session.transaction.as_ref().is_some_and(|queued| queued.writes);
-        if let Some(pause) = self.pause
-            && pause.until > self.now
-            && (!pause.writes_only || writes)
+        if let Some(pause) = self.paused()
+            && !will_be_refused(session, command)
+            && (!pause.writes_only || writes(session, command, &request.args))
         {
             return Some(Flow::Wait(Stall::Pause));
         }
@@ -328,4 +345,20 @@ impl Core {
             self.touch_session(id);
         }
     }
+}
+
+/// Whether a call may change data, or tell others of something. What only a shard knows of scripts (by their digests) and functions
+/// is not asked for: they may.
+fn writes(session: &Session, command: &Command, args: &Args<'_>) -> bool {
+    match &session.transaction {
+        Some(transaction) if command.name == "exec" => transaction.effects.writes,
+        _ => Effects::of_call(command, args, |_| None).writes,
+    }
+}
+
+/// Whether a command is going to be refused: a pause comes after all other checks, as in Redis.
+fn will_be_refused(session: &Session, command: &Command) -> bool {
+    matches!(command.route, Route::Unsupported | Route::Internal)
+        || session.transaction.is_some() && command.flags.contains(Flags::NO_MULTI)
+        || session.only_listens() && pubsub::check_allowed(command).is_err()
 }

@@ -503,7 +503,8 @@ impl Core {
     pub(crate) fn reset_subscriptions(&mut self, id: SessionId, reply: Vec<u8>) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mine = session.subscriptions.take().unwrap_or_default();
-        let seq = session.places.open(false);
+        let muted = session.mute_next();
+        let seq = session.places.open(muted);
         session.busy = true;
         session.in_flight_route = session.route;
         let told = self.end_subscriptions(id, &mine);

@@ -13,7 +13,7 @@ use slotway_common::resp::{Args, Limits, Parser, Reply, request};
 use tokio::sync::oneshot;
 
 use super::ask::Ticket;
-use super::{Action, AskError, Core, Flow, Job, Request, SessionId};
+use super::{Action, AskError, Core, Flow, Job, Request, SessionId, Work};
 use crate::commands;
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
@@ -23,6 +23,10 @@ use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// What the error of EXEC says after a command was refused.
 const ABORTED: &str = "Transaction discarded because of previous errors.";
+
+/// What MULTI says within a transaction, and WATCH.
+pub(crate) const NESTED: Error = Error::Generic(std::borrow::Cow::Borrowed("MULTI calls can not be nested"));
+const WATCH_INSIDE: Error = Error::Generic(std::borrow::Cow::Borrowed("WATCH inside MULTI is not allowed"));
 
 /// Why a batch is not sent.
 pub(crate) enum Unsent {
@@ -36,12 +40,29 @@ pub(crate) enum Unsent {
 
 /// Whether a command is queued while its client is in a transaction. The others run at once.
 pub(super) fn is_queued(command: &Command) -> bool {
-    !matches!(command.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+    !matches!(command.name, "multi" | "watch") && !ends(command)
+}
+
+/// Whether a command ends a transaction, one way or the other.
+pub(super) fn ends(command: &Command) -> bool {
+    matches!(command.name, "exec" | "discard" | "quit" | "reset")
 }
 
 /// The row of what only Slotway's processes say to each other.
 fn internal(name: &str) -> u16 {
     find_by_full_name(name.as_bytes()).map_or(u16::MAX, |row| row.id)
+}
+
+/// Why a command cannot be queued, whatever its arguments.
+fn unqueueable(command: &Command, args: &Args<'_>) -> Option<Error> {
+    match command.route {
+        Route::Unsupported => Some(unsupported(command)),
+        Route::Internal => Some(unknown_command(args)),
+        _ if command.flags.contains(Flags::NO_MULTI) => {
+            Some(Error::err("Command not allowed inside a transaction"))
+        }
+        _ => None,
+    }
 }
 
 impl Core {
@@ -57,26 +78,42 @@ impl Core {
 
     /// Queues a command.
     pub(super) fn queue(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
-        let refused = match command.route {
-            Route::Unsupported => Some(unsupported(command)),
-            Route::Internal => Some(unknown_command(&request.args)),
-            _ if command.flags.contains(Flags::NO_MULTI) => {
-                Some(Error::err("Command not allowed inside a transaction"))
-            }
-            _ => None,
-        };
+        let refused = unqueueable(command, &request.args);
         if let Some(error) = refused {
             self.abort_transaction(id);
             self.refuse(id, &error);
             return Flow::Next;
         }
+        self.push_queued(id, command, &request.args);
+        self.reply(id, b"+QUEUED\r\n");
+        Flow::Next
+    }
+
+    /// Queues a command of a job's client, if it has been found that there is memory for it.
+    pub(crate) fn queue_for_job(&mut self, job: &Job, room: Result<(), Error>) -> Result<(), Error> {
+        let args = job.args.args();
+        let checked = match unqueueable(job.command, &args) {
+            Some(error) => Err(error),
+            None => room,
+        };
+        if let Err(error) = checked {
+            self.abort_transaction(job.session);
+            return Err(error);
+        }
+        match job.command.name {
+            "multi" => return Err(NESTED),
+            "watch" => return Err(WATCH_INSIDE),
+            _ => self.push_queued(job.session, job.command, &args),
+        }
+        Ok(())
+    }
+
+    fn push_queued(&mut self, id: SessionId, command: &'static Command, args: &Args<'_>) {
         let databases = self.policy.databases;
         if let Some(transaction) = self.sessions.get_mut(id).and_then(|session| session.transaction.as_mut())
         {
-            transaction.push(command, &request.args, databases);
+            transaction.push(command, args, databases);
         }
-        self.reply(id, b"+QUEUED\r\n");
-        Flow::Next
     }
 
     /// Runs what was queued.
@@ -268,7 +305,7 @@ impl Core {
         let watch = session.watch.take();
         self.show_queued(id, &transaction);
         let words = OwnedArgs::from_words([&b"EXEC"[..]]);
-        commands::start_job(self, id, command, words, Some((transaction, watch)));
+        commands::start_job(self, id, command, words, Work::Exec(transaction, watch));
         Flow::Next
     }
 
@@ -317,7 +354,7 @@ impl Core {
     pub(crate) fn watch(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         if session.transaction.is_some() {
-            self.refuse(id, &Error::err("WATCH inside MULTI is not allowed"));
+            self.refuse(id, &WATCH_INSIDE);
             return Flow::Next;
         }
         let before = session.watch.take();

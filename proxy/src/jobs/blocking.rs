@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
 use slotway_common::fault;
-use slotway_common::number::{parse_f64, parse_i64};
 use slotway_common::resp::{Args, Reply, request};
 use slotway_common::slot::slot_of;
+use slotway_common::timeout;
 
-use super::asking::successful;
+use super::asking::{successful, target};
+use super::functions::ask_any;
 use crate::core::{AskError, Asked, Job, Unsent};
 use crate::owned::OwnedArgs;
 use crate::transaction::{Batch, add_slot};
@@ -42,27 +43,14 @@ fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
     let milliseconds = match command.name {
         "xread" | "xreadgroup" => {
             let block = (1..args.len()).find(|index| args.is(*index, "BLOCK")).unwrap_or(0);
-            parse_i64(args.get(block + 1).unwrap_or_default())
-                .ok_or(Error::err("timeout is not an integer or out of range"))?
+            timeout::from_milliseconds(args.at(block + 1))?
         }
-        name => {
-            let index = match name {
-                "blmpop" | "bzmpop" => 1,
-                _ => args.len() - 1,
-            };
-            let seconds =
-                parse_f64(args.at(index)).ok_or(Error::err("timeout is not a float or out of range"))?;
-            let milliseconds = (seconds * 1000.0).ceil();
-            // Redis takes what is too large for a negative number, too.
-            if milliseconds < i64::MAX as f64 { milliseconds as i64 } else { -1 }
-        }
+        "blmpop" | "bzmpop" => timeout::from_seconds(args.at(1))?,
+        _ => timeout::from_seconds(args.last())?,
     };
-    match u64::try_from(milliseconds) {
-        Err(_) => Err(Error::err("timeout is negative")),
-        Ok(0) => Ok(Patience(None)),
-        // What is too far away to be told is never.
-        Ok(milliseconds) => Ok(Patience(Instant::now().checked_add(Duration::from_millis(milliseconds)))),
-    }
+    // What is too far away to be told is never.
+    let ends = Instant::now().checked_add(Duration::from_millis(milliseconds));
+    Ok(Patience(ends.filter(|_| milliseconds > 0)))
 }
 
 /// Whether a call of XREAD or XREADGROUP may wait.
@@ -83,9 +71,18 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
         return on_one_shard(worker, job, &positions, reply).await;
     }
     if !matches!(job.command.name, "blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmpop" | "bzmpop") {
-        return Err(crate::core::crossslot(job.command));
+        return Err(syntax_or_crossslot(worker, job).await);
     }
     on_several_shards(worker, job, &positions, reply).await
+}
+
+/// What is wrong with a call on keys of several slots besides that.
+async fn syntax_or_crossslot(worker: &Rc<Worker>, job: &Job) -> Error {
+    let otherwise = crate::core::crossslot(job.command);
+    let line = otherwise.wire().into_owned();
+    let words = [&b"SLOTWAY"[..], b"SYNTAX", &line].into_iter().chain(job.args.args().iter());
+    let words: Vec<&[u8]> = words.collect();
+    ask_any(worker, &words, |shard| target(job, shard)).await.err().unwrap_or(otherwise)
 }
 
 fn keys_of<'a>(args: &Args<'a>, positions: &[usize]) -> Vec<(u16, Box<[u8]>)> {
@@ -101,14 +98,6 @@ fn borrowed(slots: &[(u16, Box<[u8]>)]) -> Vec<(u16, &[u8])> {
 /// Whether a shard says with this that the keys are another's now.
 fn has_moved(reply: &[u8]) -> bool {
     reply.starts_with(b"-MOVED ") || reply.starts_with(b"-CLUSTERDOWN Hash slot not served")
-}
-
-fn nothing(job: &Job, reply: &mut Reply<'_>) {
-    if matches!(job.command.name, "blmove" | "brpoplpush") {
-        reply.null();
-    } else {
-        reply.null_array();
-    }
 }
 
 fn refusal(unsent: Unsent, job: &Job) -> Error {
@@ -133,7 +122,7 @@ async fn on_one_shard(
             None => None,
             Some(Some(left)) => Some(left),
             Some(None) => {
-                nothing(job, reply);
+                reply.null_array();
                 return Ok(());
             }
         };
@@ -187,7 +176,9 @@ async fn on_several_shards(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let args = job.args.args();
-    let wait_for = patience(job.command, &args)?;
+    let Ok(wait_for) = patience(job.command, &args) else {
+        return Err(syntax_or_crossslot(worker, job).await);
+    };
     let mut signalled = false;
     loop {
         let mut runs: Vec<(usize, Vec<usize>)> = Vec::new();
@@ -212,7 +203,7 @@ async fn on_several_shards(
         // Another client may have been faster: then this one goes on waiting.
         let gives_up = signalled && fault::planted("pop-without-retry");
         let Some(left) = wait_for.left().filter(|_| !gives_up) else {
-            nothing(job, reply);
+            reply.null_array();
             return Ok(());
         };
         let mut by_shard: Vec<(usize, Vec<usize>)> = Vec::new();

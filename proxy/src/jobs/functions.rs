@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use slotway_common::cluster_state::Change;
+use slotway_common::command::Effects;
 use slotway_common::error::Error;
 use slotway_common::resp::{Reply, Value};
 use slotway_common::settings::StoredText;
 
 use super::asking::{ask_each, decode, frame, plain, shards, successful, target};
 use super::config::{commit, wait_for_shards};
+use super::room;
 use crate::core::{Job, Target};
 use crate::worker::Worker;
 
@@ -37,6 +39,9 @@ pub(super) async fn ask_any(
 }
 
 pub(super) async fn change(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    if Effects::of(job.command).needs_memory {
+        room::check_everywhere(worker).await?;
+    }
     let context = &worker.context;
     let _one_at_a_time = context.changing_settings.lock().await;
     let args = job.args.args();
@@ -103,8 +108,8 @@ pub(super) async fn stats(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>)
     for (_, answer) in ask_each(worker, &requests).await {
         let answer = answer.and_then(successful);
         let is_running = answer.as_ref().is_ok_and(|bytes| match decode(bytes) {
-            Ok(Value::Map(pairs)) => pairs.first().is_some_and(|(_, running)| *running != Value::Null),
-            Ok(Value::Array(items)) => items.get(1).is_some_and(|running| *running != Value::Null),
+            Ok(Value::Map(pairs)) => pairs.first().is_some_and(|(_, running)| !running.is_null()),
+            Ok(Value::Array(items)) => items.get(1).is_some_and(|running| !running.is_null()),
             _ => false,
         });
         if is_running || shown.is_err() {

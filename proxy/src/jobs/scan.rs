@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use slotway_common::cursor::parse_cursor;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::resp::frame::{Elements, string};
@@ -26,10 +27,7 @@ const MOVES: usize = 50;
 
 pub(super) async fn scan(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let args = job.args.args();
-    let mut cursor = std::str::from_utf8(args.at(1))
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok())
-        .ok_or(Error::err("invalid cursor"))?;
+    let mut cursor = parse_cursor(args.at(1))?;
     let wanted = count(&args)?;
     let mut found = 0;
     let mut keys = Vec::new();

@@ -5,17 +5,69 @@
 
 use std::rc::Rc;
 
+use slotway_common::command::Effects;
 use slotway_common::error::Error;
+use slotway_common::pubsub::subscription;
+use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::Reply;
 
 use super::asking::successful;
+use super::room;
 use crate::commands;
-use crate::core::{Job, Unsent};
-use crate::transaction::{Batch, Step, Watch};
+use crate::core::{Job, Unsent, Work};
+use crate::transaction::{Batch, Step, Transaction, Watch};
 use crate::worker::Worker;
 
+/// Queues a command where a shard may have no memory left.
+pub(super) async fn queue(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let room = room::check_queued(worker, job).await;
+    worker.with(|core| core.queue_for_job(job, room))?;
+    reply.simple("QUEUED");
+    Ok(())
+}
+
+/// How the client of a job wants to be replied to now; a command of its transaction may have changed that.
+fn reply_mode(worker: &Worker, job: &Job) -> ReplyMode {
+    worker.core.borrow().sessions.get(job.session).map_or(ReplyMode::On, |session| session.reply_mode)
+}
+
+/// Runs a transaction, and ends the command for CLIENT REPLY.
 pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
-    let Some((transaction, watch)) = &job.transaction else { return Err(Error::err("EXEC without MULTI")) };
+    let mode = reply_mode(worker, job);
+    let mut result = run(worker, job, reply).await;
+    if mode.is_muted() && reply_mode(worker, job) == mode && result.is_err() {
+        reply.truncate(0);
+        result = Ok(());
+    }
+    worker.with(|core| {
+        if let Some(session) = core.sessions.get_mut(job.session) {
+            session.reply_mode.end_command();
+        }
+    });
+    result
+}
+
+/// Refuses a transaction of which some command needs memory on all shards where one has none left. What is for one shard is
+/// refused by that one.
+async fn check_room(worker: &Rc<Worker>, transaction: &Transaction) -> Result<(), Error> {
+    let is_greedy =
+        |step: &Step| matches!(step, Step::Own { command, .. } if Effects::of(command).needs_memory);
+    if transaction.steps.iter().any(is_greedy) {
+        room::check_everywhere(worker).await.map_err(|error| error.of_exec())?;
+    }
+    Ok(())
+}
+
+fn reply_null(worker: &Worker, job: &Job, reply: &mut Reply<'_>) {
+    reply.truncate(0);
+    if !reply_mode(worker, job).is_muted() {
+        reply.null_array();
+    }
+}
+
+async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let Work::Exec(transaction, watch) = &job.work else { return Err(Error::err("EXEC without MULTI")) };
+    check_room(worker, transaction).await?;
     let mut watch = watch.as_deref();
     let refused = worker.with(|core| {
         let batches = transaction.steps.iter().filter_map(|step| match step {
@@ -31,7 +83,7 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     match refused {
         Some(Unsent::Refused(error)) => return Err(error),
         Some(Unsent::Broken) => {
-            reply.null_array();
+            reply_null(worker, job, reply);
             return Ok(());
         }
         Some(Unsent::Wait(_)) | None => {}
@@ -39,45 +91,50 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     if matches!(transaction.steps.first(), Some(Step::Own { .. })) && watch.is_some() {
         // What is watched must be asked for before anything runs.
         let Some(_) = run_batch(worker, job, &Batch::empty(job.database), watch.take()).await? else {
-            reply.null_array();
+            reply_null(worker, job, reply);
             return Ok(());
         };
     }
-    reply.array(transaction.len());
+    if !reply_mode(worker, job).is_muted() {
+        reply.array(transaction.len());
+    }
     for (index, step) in transaction.steps.iter().enumerate() {
         match step {
             Step::Own { command, args, database } => {
-                let own = Job {
-                    command,
-                    args: args.clone(),
-                    database: *database,
-                    transaction: None,
-                    ..job.clone()
-                };
+                let own =
+                    Job { command, args: args.clone(), database: *database, work: Work::Run, ..job.clone() };
+                let mode = reply_mode(worker, job);
                 let mut out = Vec::new();
                 let allowed = worker.with(|core| core.check_queued(job.session, command, &own.args.args()));
                 if let Err(error) = allowed {
-                    reply.error(&error);
-                    continue;
-                }
-                if !worker.with(|core| commands::answer_into(core, &own, &mut out)) {
+                    Reply::new(&mut out, job.protocol).error(&error);
+                } else if !worker.with(|core| commands::answer_into(core, &own, &mut out)) {
                     run_own(worker, &own, &mut out).await;
                 }
-                reply.buffer().extend_from_slice(&out);
+                // Confirmations are no replies.
+                let confirms = subscription(command).is_some() && !out.starts_with(b"-");
+                let muted = mode.is_muted() && reply_mode(worker, job) == mode;
+                if confirms || !muted {
+                    reply.buffer().extend_from_slice(&out);
+                }
             }
             Step::Batch(batch) => match run_batch(worker, job, batch, watch.take()).await {
                 Ok(Some(replies)) => {
-                    reply.buffer().extend_from_slice(&replies);
+                    if !reply_mode(worker, job).is_muted() {
+                        reply.buffer().extend_from_slice(&replies);
+                    }
                     worker.with(|core| core.use_database(job.session, batch.ends_in));
                 }
                 Ok(None) => {
-                    reply.truncate(0);
-                    reply.null_array();
+                    reply_null(worker, job, reply);
                     return Ok(());
                 }
                 // Nothing has run yet.
                 Err(error) if index == 0 => return Err(error),
-                Err(error) => (0..batch.count).for_each(|_| reply.error(&error)),
+                Err(error) if !reply_mode(worker, job).is_muted() => {
+                    (0..batch.count).for_each(|_| reply.error(&error));
+                }
+                Err(_) => {}
             },
         }
     }

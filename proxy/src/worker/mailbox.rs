@@ -100,7 +100,7 @@ impl Worker {
 
     fn show(&self, line: &[u8]) {
         let monitors = self.monitors.borrow().clone();
-        self.with(|core| monitors.iter().for_each(|id| core.push_to(*id, line)));
+        self.with(|core| monitors.iter().for_each(|id| core.show_line(*id, line)));
     }
 
     /// Puts a client into MONITOR mode.

@@ -58,7 +58,7 @@ fn many_keys_are_split_and_merged() {
     for (n, value) in values[..100].iter().enumerate() {
         assert_eq!(value.as_bytes(), Some(n.to_string().as_bytes()));
     }
-    assert_eq!(values[100], Value::Null);
+    assert_eq!(values[100], Value::NullBulk);
     for shard in &cluster.shards {
         assert_eq!(shard.log().iter().filter(|request| request.starts_with("MGET")).count(), 1);
     }

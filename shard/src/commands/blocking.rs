@@ -2,9 +2,10 @@
 
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
-use slotway_common::number::{parse_f64, parse_i64};
+use slotway_common::number::parse_i64;
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
+use slotway_common::timeout;
 
 use super::transactions::token;
 use super::{Call, Handler, list, zset};
@@ -32,22 +33,13 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
 
 /// When a wait of so many seconds ends.
 fn deadline(call: &Call<'_>, index: usize) -> Result<Option<i64>, Error> {
-    let seconds =
-        parse_f64(call.args.at(index)).ok_or(Error::err("timeout is not a float or out of range"))?;
-    let milliseconds = (seconds * 1000.0).ceil();
-    // Redis takes what is too large for a negative number, too.
-    let milliseconds = if milliseconds < i64::MAX as f64 { milliseconds as i64 } else { -1 };
-    ends_after(call, milliseconds)
+    timeout::from_seconds(call.args.at(index)).map(|milliseconds| ends_after(call, milliseconds))
 }
 
-/// When a wait of so many milliseconds ends; never for 0.
-pub(super) fn ends_after(call: &Call<'_>, milliseconds: i64) -> Result<Option<i64>, Error> {
-    match milliseconds {
-        0 => Ok(None),
-        ..0 => Err(Error::err("timeout is negative")),
-        // What is too far away to be told is never.
-        left => Ok(call.now().checked_add(left)),
-    }
+/// When a wait of so many milliseconds ends; never for 0, and where that is too far away to be told.
+pub(super) fn ends_after(call: &Call<'_>, milliseconds: u64) -> Option<i64> {
+    let left = i64::try_from(milliseconds).ok().filter(|left| *left > 0)?;
+    call.now().checked_add(left)
 }
 
 /// BLPOP and the like: tries the keys in their order.
@@ -63,19 +55,22 @@ fn pop(
             return Ok(());
         }
     }
-    call.wait(Want { awaited, keys: (1..last).collect(), deadline, array: true, args: None });
+    call.wait(Want { awaited, keys: (1..last).collect(), deadline, args: None });
     Ok(())
 }
 
-/// BLMPOP and BZMPOP.
+/// What is looked at when the other arguments are right, before anything is popped.
+pub(super) type Check = fn(&Call<'_>) -> Result<(), Error>;
+
+/// BLMPOP and BZMPOP, whose timeout is looked at last.
 fn pop_many(
     call: &mut Call<'_>,
     awaited: Awaited,
-    take: fn(&mut Call<'_>, usize) -> Result<Option<std::ops::Range<usize>>, Error>,
+    take: fn(&mut Call<'_>, usize, Check) -> Result<Option<std::ops::Range<usize>>, Error>,
 ) -> Result<(), Error> {
-    let deadline = deadline(call, 1)?;
-    if let Some(keys) = take(call, 2)? {
-        call.wait(Want { awaited, keys: keys.collect(), deadline, array: true, args: None });
+    if let Some(keys) = take(call, 2, |call| deadline(call, 1).map(drop))? {
+        let deadline = deadline(call, 1)?;
+        call.wait(Want { awaited, keys: keys.collect(), deadline, args: None });
     }
     Ok(())
 }
@@ -93,7 +88,12 @@ fn brpoplpush(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn move_or_wait(call: &mut Call<'_>, from: End, to: End, deadline: Option<i64>) -> Result<(), Error> {
     if !list::move_between(call, from, to)? {
-        call.wait(Want { awaited: Awaited::List, keys: vec![1], deadline, array: false, args: None });
+        if call.session.may_wait {
+            call.wait(Want { awaited: Awaited::List, keys: vec![1], deadline, args: None });
+        } else {
+            // Unlike the others, and unlike when its time is up, it gives a string then.
+            call.reply.null();
+        }
     }
     Ok(())
 }
@@ -129,6 +129,7 @@ fn block_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let want = if signals {
         look(call, command, &words)?
     } else {
+        dispatch::make_room_for(call.engine, call.node, call.session, command, &args)?;
         call.session.may_wait = true;
         dispatch::served(call.engine, call.node, call.session, command, &words, call.reply.buffer());
         call.session.may_wait = false;
@@ -171,7 +172,7 @@ fn look(call: &mut Call<'_>, command: &'static Command, words: &[Vec<u8>]) -> Re
             return Ok(None);
         }
     }
-    Ok(Some(Want { awaited, keys, deadline: None, array: true, args: None }))
+    Ok(Some(Want { awaited, keys, deadline: None, args: None }))
 }
 
 /// `SLOTWAY-UNBLOCK <wait> [TIMEOUT|ERROR]`: ends the wait of a client of a proxy, without a word if none is asked for.

@@ -12,7 +12,7 @@ use super::connection::valid_name;
 use super::{Call, Handler};
 use crate::dispatch;
 use crate::node::{Pause, PauseScope};
-use crate::session::{Client, ReplyMode};
+use crate::session::Client;
 use crate::tracking::{Mark, TrackerId};
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -221,17 +221,11 @@ fn no_evict(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn reply(call: &mut Call<'_>) -> Result<(), Error> {
-    call.session.reply_mode = match call.args.at(2).to_ascii_lowercase().as_slice() {
-        b"on" => {
-            call.reply.ok();
-            ReplyMode::On
-        }
-        b"off" => ReplyMode::Off,
-        // Where replies are off anyway there is none to skip.
-        b"skip" if call.session.reply_mode == ReplyMode::Off => ReplyMode::Off,
-        b"skip" => ReplyMode::SkipNext,
-        _ => return Err(Error::Syntax),
-    };
+    if call.session.reply_mode.change(call.args.at(2))? {
+        call.reply.ok();
+    }
+    // The line of MONITOR that shows this command goes by what it has set.
+    call.session.client.muted.set(call.session.reply_mode.is_muted());
     Ok(())
 }
 
@@ -359,8 +353,8 @@ pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let mut flags = String::new();
     flags.extend(client.monitor.get().then_some('O'));
     flags.extend(client.is_subscriber().then_some('P'));
-    flags.extend(client.blocked.get().then_some('b'));
     flags.extend((client.multi.get() >= 0).then_some('x'));
+    flags.extend(client.waits().then_some('b'));
     let tracking = client.tracking.borrow();
     flags.push_str(tracking.as_ref().map_or("", |tracking| tracking.letters()));
     let redirect = tracking.as_ref().map_or(-1, |tracking| tracking.told_redirect());

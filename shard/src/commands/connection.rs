@@ -8,7 +8,6 @@ use slotway_common::resp::Protocol;
 
 use super::{Call, Handler};
 use crate::dispatch::note_denied;
-use crate::session::ReplyMode;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -154,7 +153,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     session.protocol = Protocol::Resp2;
     session.client.protocol.set(Protocol::Resp2);
     session.client.set_login(Login::new(&call.node.users));
-    session.reply_mode = ReplyMode::On;
+    session.reply_mode.reset();
     session.end_transaction();
     session.unwatch(call.engine);
     session.client.name.borrow_mut().clear();

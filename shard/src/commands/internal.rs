@@ -12,6 +12,7 @@ use slotway_common::resp::Protocol;
 use slotway_common::topology::SlotRanges;
 
 use super::{Call, Handler};
+use crate::dispatch;
 use crate::engine::DATABASES;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -34,6 +35,13 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
         b"GENERATION" => {
             call.reply.int(i64::try_from(call.node.state.generation).unwrap_or(i64::MAX));
         }
+        b"ROOM" => {
+            dispatch::make_room(call.engine, call.node, true)?;
+            let client = call.session.client.clone();
+            call.node.tell_room(&client);
+            call.reply.ok();
+        }
+        b"SYNTAX" => return super::syntax::check(call),
         b"RESUME" => return resume(call),
         b"ON" => return on(call),
         b"IMPORT" => return import(call),

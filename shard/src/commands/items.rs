@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use rand::rngs::SmallRng;
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
+use slotway_common::cursor::parse_cursor;
 use slotway_common::error::Error;
 use slotway_common::number::{format_f64, parse_i64};
 use slotway_common::resp::Reply;
 
 use super::Call;
-use super::keyspace::{ScanOptions, cursor};
+use super::keyspace::ScanOptions;
 use crate::engine::{Engine, Key};
 use crate::types::Kind;
 use crate::types::item::{IntText, Item};
@@ -187,7 +188,7 @@ pub(super) fn scan<T: Kind>(
     call: &mut Call<'_>,
     visit: impl for<'v> FnOnce(&'v T, u64, usize, &mut Vec<(Item<'v>, With<'v>)>) -> u64,
 ) -> Result<(), Error> {
-    let from = cursor(call.args.at(2))?;
+    let from = parse_cursor(call.args.at(2))?;
     // Wrong options are told only for a key that exists and has the right type.
     let options = ScanOptions::parse(call, 3, false);
     let key = call.key(1);

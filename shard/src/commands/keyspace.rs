@@ -3,6 +3,7 @@
 //! Sent by a proxy through `SLOTWAY ON`, they cover only the slots that it names
 //! ([`crate::session::Session::only`]); sent by any other client, all slots of this shard.
 
+use slotway_common::cursor::parse_cursor;
 use slotway_common::error::Error;
 use slotway_common::glob;
 use slotway_common::number::parse_i64;
@@ -86,21 +87,8 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// Reads a cursor as Redis does, with C's `strtoul`: a sign may stand before the digits, and no text at all is 0.
-pub(super) fn cursor(text: &[u8]) -> Result<u64, Error> {
-    let (negative, digits) = match text {
-        [] => return Ok(0),
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    let number = digits.first().filter(|first| first.is_ascii_digit()).and(std::str::from_utf8(digits).ok());
-    let number: u64 = number.and_then(|text| text.parse().ok()).ok_or(Error::err("invalid cursor"))?;
-    Ok(if negative { number.wrapping_neg() } else { number })
-}
-
 fn scan(call: &mut Call<'_>) -> Result<(), Error> {
-    let number = cursor(call.args.at(1))?;
+    let number = parse_cursor(call.args.at(1))?;
     let options = ScanOptions::parse(call, 2, true)?;
     let mut found: Vec<Vec<u8>> = Vec::new();
     let next = Cursor::from_number(number).and_then(|from| {

@@ -4,6 +4,7 @@ use slotway_common::command::wrong_arity;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
+use super::blocking::Check;
 use super::bounds::clamp;
 use super::items::{self, at_least, element, optional};
 use super::{Call, Handler};
@@ -384,17 +385,22 @@ pub(super) fn pop_with_key(call: &mut Call<'_>, index: usize, end: End) -> Resul
 }
 
 fn lmpop(call: &mut Call<'_>) -> Result<(), Error> {
-    if lmpop_at(call, 1)?.is_some() {
+    if lmpop_at(call, 1, |_| Ok(()))?.is_some() {
         call.reply.null_array();
     }
     Ok(())
 }
 
 /// LMPOP whose number of keys stands at `numkeys`. Gives the places of the keys, without a reply, if none has anything.
-pub(super) fn lmpop_at(call: &mut Call<'_>, numkeys: usize) -> Result<Option<std::ops::Range<usize>>, Error> {
+pub(super) fn lmpop_at(
+    call: &mut Call<'_>,
+    numkeys: usize,
+    check: Check,
+) -> Result<Option<std::ops::Range<usize>>, Error> {
     let (keys, next) = items::numbered_keys(call, numkeys)?;
     let end = end_named(call.args.at(next))?;
     let count = items::pop_count(call, next + 1)?;
+    check(call)?;
     for index in keys.clone() {
         let key: Key<'_> = call.key(index);
         let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else { continue };

@@ -9,7 +9,6 @@ use slotway_common::slot::slot_of;
 use super::{Call, Handler};
 use crate::dispatch;
 use crate::pubsub::Publisher;
-use crate::session::ReplyMode;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -52,13 +51,9 @@ fn unsubscribe(call: &mut Call<'_>) -> Result<(), Error> {
 fn change(call: &mut Call<'_>, kind: Kind, begins: bool) {
     let client = call.session.client.clone();
     let names = call.args.rest(1);
-    if call.session.reply_mode == ReplyMode::On {
-        call.node.pubsub.change(&client, kind, begins, names.iter(), call.reply.buffer());
-    } else {
-        let mut push = Vec::new();
-        call.node.pubsub.change(&client, kind, begins, names.iter(), &mut push);
-        client.push(&push);
-    }
+    let muted = call.session.reply_mode.is_muted();
+    let out = if muted { &mut call.session.pushes } else { call.reply.buffer() };
+    call.node.pubsub.change(&client, kind, begins, names.iter(), out);
 }
 
 /// Messages to a channel come here only while its slot is here.
@@ -84,12 +79,15 @@ fn publish(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
     let client = call.session.client.clone();
     let mut push = Vec::new();
     // A script's reply is not its client's.
-    let replies = call.session.reply_mode == ReplyMode::On && !call.session.in_script;
+    let (in_script, muted) = (call.session.in_script, call.session.reply_mode.is_muted());
+    let replies = !muted && !in_script;
     let out = if replies { call.reply.buffer() } else { &mut push };
     let mut publisher = Publisher { client: &client, out };
     let sent = call.node.pubsub.publish(kind, channel, payload, most, Some(&mut publisher));
-    if !push.is_empty() {
+    if in_script && !push.is_empty() {
         client.push(&push);
+    } else {
+        call.session.pushes.append(&mut push);
     }
     call.node.stats.closed_for_output += sent.closed;
     call.node.stats.messages += sent.clients;

@@ -92,7 +92,7 @@ pub(super) fn token(bytes: &[u8]) -> Result<u64, Error> {
 }
 
 /// `SLOTWAY-EXEC <watch> <database> <commands> <count> <scripts> <key>…`: the commands as requests that lie one after the
-/// other, their number, negative if some may need memory, and a key of each of their slots, so that all are checked before
+/// other, their number, and a key of each of their slots, so that all are checked before
 /// anything runs. The watch is empty where there is none. Where `scripts` is not empty, nothing runs either if a script is
 /// called that is not here: the reply is `NOSCRIPT` with the digests, and the slots stay refused (see
 /// [`super::script::refuse_slots`]).
@@ -100,7 +100,9 @@ fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let args = call.args;
     let db = super::generic::database(args.at(2)).ok().filter(|db| *db < DATABASES);
     let count = parse_i64(args.at(4)).ok_or(Error::NotInteger)?;
-    let batch = Batch { frames: args.at(3), count: count.unsigned_abs() as usize, needs_memory: count < 0 };
+    let count = usize::try_from(count).map_err(|_| Error::NotPositive)?;
+    let mut batch = Batch { frames: args.at(3), count, needs_memory: false };
+    batch.needs_memory = call.engine.memory.is_over() && batch.effects(call.node).needs_memory;
     if !args.at(5).is_empty() {
         let unknown = batch.unknown_scripts(&call.node.scripts);
         if !unknown.is_empty() {

@@ -9,6 +9,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 use slotway_common::resp::Reply;
 
+use super::blocking::Check;
 use super::items::{self, With, element, optional};
 use super::{Call, Handler};
 use crate::engine::{EventClass, Key};
@@ -294,7 +295,7 @@ fn zpop(call: &mut Call<'_>, highest: bool) -> Result<(), Error> {
 }
 
 fn zmpop(call: &mut Call<'_>) -> Result<(), Error> {
-    if zmpop_at(call, 1)?.is_some() {
+    if zmpop_at(call, 1, |_| Ok(()))?.is_some() {
         call.reply.null_array();
     }
     Ok(())
@@ -310,7 +311,11 @@ pub(super) fn pop_with_key(call: &mut Call<'_>, index: usize, highest: bool) -> 
 }
 
 /// ZMPOP whose number of keys stands at `numkeys`. Gives the places of the keys, without a reply, if none has anything.
-pub(super) fn zmpop_at(call: &mut Call<'_>, numkeys: usize) -> Result<Option<std::ops::Range<usize>>, Error> {
+pub(super) fn zmpop_at(
+    call: &mut Call<'_>,
+    numkeys: usize,
+    check: Check,
+) -> Result<Option<std::ops::Range<usize>>, Error> {
     let (keys, next) = items::numbered_keys(call, numkeys)?;
     let highest = match call.args.get(next) {
         Some(word) if word.eq_ignore_ascii_case(b"MIN") => false,
@@ -318,6 +323,7 @@ pub(super) fn zmpop_at(call: &mut Call<'_>, numkeys: usize) -> Result<Option<std
         _ => return Err(Error::Syntax),
     };
     let count = items::pop_count(call, next + 1)?;
+    check(call)?;
     for index in keys.clone() {
         let key = call.key(index);
         let header = |reply: &mut Reply<'_>, popped| {

@@ -1,12 +1,17 @@
 //! Room for commands that may need memory.
 
+use slotway_common::command::Command;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
+use slotway_common::resp::Args;
 
+use super::effects;
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::pubsub as channels;
+use crate::session::Session;
 use crate::tracking;
+use crate::transaction;
 
 /// Evicts until memory is under its limit.
 ///
@@ -23,6 +28,35 @@ pub fn make_room(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Re
     made
 }
 
+/// Takes note that memory is over its limit although nothing has been refused yet.
+#[inline]
+pub fn note_full(engine: &Engine, node: &mut Node) {
+    if engine.memory.limit > 0 && !node.told_room.is_empty() && engine.memory.is_over() && !engine.evicts() {
+        node.tell_full();
+    }
+}
+
+/// Makes room for a command of a client.
+///
+/// # Errors
+/// `OOM` when that does not succeed and the command may need memory.
+#[inline]
+pub fn make_room_for(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &Session,
+    command: &Command,
+    args: &Args<'_>,
+) -> Result<(), Error> {
+    if engine.memory.limit == 0 || !engine.memory.is_over() {
+        return Ok(());
+    }
+    // A queue takes memory itself, whatever is queued.
+    let queues = session.transaction.is_some() && !transaction::ends(command);
+    let needs_memory = queues || effects(node, command, args).needs_memory;
+    make_room(engine, node, needs_memory)
+}
+
 #[cold]
 fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
     let made = evict_until_under(engine, node, needs_memory);
@@ -35,8 +69,9 @@ fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(),
     made
 }
 
-fn evict_until_under(engine: &mut Engine, node: &Node, needs_memory: bool) -> Result<(), Error> {
-    while engine.memory.is_over() {
+fn evict_until_under(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
+    // As in Redis, nothing goes while clients are paused, and nothing is refused for that.
+    while engine.memory.is_over() && node.pause.is_none() {
         if !engine.evict_one(node.hot.maxmemory_samples) {
             if engine.lazy_free_pending() > 0 {
                 // What is on its way to be freed is not counted yet: look again.
@@ -45,6 +80,7 @@ fn evict_until_under(engine: &mut Engine, node: &Node, needs_memory: bool) -> Re
                     break;
                 }
             }
+            node.tell_full();
             return if needs_memory { Err(Error::Oom) } else { Ok(()) };
         }
     }

@@ -4,7 +4,7 @@ use slotway_common::command::{self, Command, Flags, Group};
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::{FirstKey, account, admit, check_busy, make_room, perform, refuse};
+use super::{FirstKey, account, admit, check_busy, make_room_for, perform, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
@@ -27,9 +27,7 @@ pub fn marked(
     let first_key = FirstKey::find(command, &args);
     let result = check_busy(node, command)
         .and_then(|()| admit(engine, node, session, command, first_key, &args))
-        .and_then(|handler| {
-            make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler)
-        });
+        .and_then(|handler| make_room_for(engine, node, session, command, &args).map(|()| handler));
     session.mark = Some(Box::new(mark));
     perform(engine, node, session, command, first_key, args, out, result);
     // A script that is slow goes on as it began.

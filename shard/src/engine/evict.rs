@@ -66,6 +66,12 @@ impl Engine {
         true
     }
 
+    /// Whether keys may go when memory is full.
+    #[must_use]
+    pub fn evicts(&self) -> bool {
+        self.clock.policy != Policy::NoEviction
+    }
+
     fn choose_victim(&mut self, samples: usize) -> Option<(DbIndex, Vec<u8>)> {
         let policy = self.clock.policy;
         match policy {

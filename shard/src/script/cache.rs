@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use hashbrown::HashTable;
+use slotway_common::script::ScriptFlags;
 
-use super::flags::ScriptFlags;
 use super::lua::Reference;
 use crate::engine::hash_bytes;
 

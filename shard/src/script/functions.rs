@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use slotway_common::script::{BAD_NAME, ScriptFlags, is_name};
+
 use super::convert::push_error;
-use super::flags::ScriptFlags;
 use super::lua::{Frame, Kind, Outcome, Raise, Reference};
-use super::shebang::{BAD_NAME, is_name};
 
 /// A library as the code that is being loaded describes it.
 #[derive(Debug, Default)]

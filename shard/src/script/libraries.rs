@@ -7,13 +7,13 @@ use std::time::Duration;
 use slotway_common::cluster_state::ClusterState;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
+use slotway_common::script::of_library;
 
 use super::convert::error_of;
 use super::functions::{Draft, Function};
 use super::lua::{Progress, Verdict};
 use super::run::MEMORY;
 use super::sandbox::Sandbox;
-use super::shebang;
 
 const LIBRARY_NAME: &std::ffi::CStr = c"@user_function";
 /// A library that takes longer to load is refused.
@@ -126,7 +126,7 @@ impl Libraries {
                 }
                 let mut names = std::collections::BTreeSet::new();
                 for code in codes {
-                    let name = shebang::of_library(code)?.name;
+                    let name = of_library(code)?.name;
                     if self.by_name.contains_key(&name)
                         && (*policy != Policy::Replace || names.contains(&name))
                     {
@@ -162,7 +162,7 @@ impl Libraries {
     }
 
     fn load(&mut self, code: &[u8], replace: bool) -> Result<Vec<u8>, Error> {
-        let head = shebang::of_library(code)?;
+        let head = of_library(code)?;
         if self.by_name.contains_key(&head.name) && !replace {
             return Err(Error::Bytes([b"Library '", &*head.name, b"' already exists"].concat()));
         }

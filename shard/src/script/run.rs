@@ -7,10 +7,10 @@ use slotway_common::command::{self, Flags};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Protocol, Reply};
+use slotway_common::script::ScriptFlags;
 use slotway_common::slot::slot_of;
 
 use super::convert::{script_error, write_result};
-use super::flags::ScriptFlags;
 use super::lua::{Failure, Progress, Reference, Verdict};
 use super::sandbox::Sandbox;
 use crate::dispatch;

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use slotway_common::command::Command;
+use slotway_common::command::{Command, Route};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::platform::net::TcpStream;
@@ -126,6 +126,7 @@ impl Connection {
                 return Poll::Ready(());
             }
             if !self.input.is_empty() && self.parser.needed() <= self.input.len() {
+                self.session.client.paused.set(false);
                 let input = std::mem::take(&mut self.input);
                 let (used, stop) = self.run(&input);
                 self.put_back(input, used);
@@ -135,10 +136,8 @@ impl Connection {
                     Stop::Held => return self.poll_held(context),
                     Stop::Paused => {
                         if self.poll_pause(context).is_pending() {
-                            return match self.poll_write(context) {
-                                Poll::Ready(Err(_)) => Poll::Ready(()),
-                                _ => Poll::Pending,
-                            };
+                            self.session.client.paused.set(true);
+                            return self.poll_blocked(context);
                         }
                         continue;
                     }
@@ -261,7 +260,9 @@ impl Connection {
         self.session.acting = None;
         (self.session.scripting, self.session.suspended) = (false, false);
         let from = self.output.len();
-        self.output.extend_from_slice(&ended.reply);
+        if !self.session.muted {
+            self.output.extend_from_slice(&ended.reply);
+        }
         self.hold(from, shard.node.changes.visible(), shard.node.log.released());
         true
     }
@@ -279,7 +280,9 @@ impl Connection {
         client.awaits_users.set(false);
         self.session.suspended = false;
         self.session.closing |= client.is_leaving.get();
-        self.output.extend_from_slice(&reply);
+        if !self.session.muted {
+            self.output.extend_from_slice(&reply);
+        }
         true
     }
 
@@ -293,6 +296,9 @@ impl Connection {
             return false;
         }
         (self.session.saving, self.session.suspended) = (None, false);
+        if self.session.muted {
+            return true;
+        }
         let mut reply = Reply::new(&mut self.output, self.session.protocol);
         match node.log.last_save_error() {
             None if !is_over => reply.ok(),
@@ -419,7 +425,7 @@ impl Connection {
             }
             let batch = &input[used..];
             for (frame, args) in ahead.frames(batch) {
-                if shard.node.pause.is_some() && shard.node.holds_back(frame.prepared.command()) {
+                if shard.node.pause.is_some() && self.is_paused(shard, &frame.prepared, &args) {
                     return self.stop(used, Stop::Paused);
                 }
                 if shard.node.moves.gate.is_any_closed()
@@ -459,7 +465,7 @@ impl Connection {
                     let args = self.parser.args(&input[used..]);
                     if !args.is_empty() {
                         let prepared = Prepared::new(&args, self.session.internal.is_some());
-                        if shard.node.pause.is_some() && shard.node.holds_back(prepared.command()) {
+                        if shard.node.pause.is_some() && self.is_paused(shard, &prepared, &args) {
                             return self.stop(used, Stop::Paused);
                         }
                         if shard.node.moves.gate.is_any_closed()
@@ -491,12 +497,24 @@ impl Connection {
                     }
                 }
                 End::Malformed(error) => {
-                    self.output.extend_from_slice(&error.reply());
+                    if !self.session.reply_mode.is_muted() {
+                        self.output.extend_from_slice(&error.reply());
+                    }
                     self.session.closing = true;
                     return self.stop(input.len(), Stop::Closing);
                 }
             }
         }
+    }
+
+    /// True when CLIENT PAUSE holds a request back.
+    #[cold]
+    fn is_paused(&self, shard: &Shard, prepared: &Prepared, args: &Args<'_>) -> bool {
+        let is_paused = dispatch::is_paused(&shard.node, &self.session, prepared, args);
+        if is_paused && prepared.command().is_some_and(|command| command.route != Route::Internal) {
+            self.session.client.last_command.set(prepared.command());
+        }
+        is_paused
     }
 
     /// True when the client has to wait at the gate of a slot; it is woken when one opens. Proxies are told instead, so
@@ -525,7 +543,7 @@ impl Connection {
         }
     }
 
-    /// The client waits for data. What it sends meanwhile is only kept, but its going must be noticed.
+    /// The client waits for data, or for the end of a pause. What it sends meanwhile is only kept, but its going must be noticed.
     #[cold]
     fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Poll::Ready(Err(_)) = self.poll_write(context) {
@@ -584,6 +602,7 @@ impl Drop for Connection {
             shard.node.clients.remove(self.session.client.id);
             shard.node.monitors.remove(self.session.client.id);
             shard.node.pubsub.forget(&self.session.client);
+            shard.node.told_room.retain(|client| client.id != self.session.client.id);
             let Shard { engine, node } = &mut *shard;
             self.session.end_watches(engine);
             if let Some(mut ended) = node.scripts.suspended.take_ended(self.session.client.id) {

@@ -9,6 +9,7 @@ use slotway_common::platform::clock;
 use slotway_common::settings::Name;
 
 use super::Server;
+use crate::dispatch::note_full;
 use crate::metrics::ShardCells;
 use crate::node::Shard;
 use crate::{pubsub, tracking};
@@ -54,6 +55,7 @@ impl Server {
         let now = clock::now_ms();
         shard.engine.set_now(now);
         shard.engine.memory.refresh();
+        note_full(&shard.engine, &mut shard.node);
         let stats = &mut shard.node.stats;
         stats.rates.sample(clock::monotonic(), [stats.commands, stats.input_bytes, stats.output_bytes]);
         if shard.node.pause.is_some_and(|pause| pause.until <= now) {
@@ -65,7 +67,7 @@ impl Server {
             for client in shard.node.clients.iter() {
                 let idle = now - client.last_used_at.get();
                 let is_listener = client.monitor.get() || client.listens.get();
-                if idle > timeout && !is_listener && client.internal.borrow().is_none() {
+                if idle > timeout && !is_listener && !client.waits() && client.internal.borrow().is_none() {
                     client.kill();
                 }
             }
@@ -81,7 +83,7 @@ impl Server {
     /// One slice of active expiry; true when more may be due.
     fn expire_slice(&self) -> bool {
         let shard = &mut *self.shard.borrow_mut();
-        if !shard.node.active_expire || shard.node.scripts.suspended.is_any() {
+        if !shard.node.active_expire || shard.node.pause.is_some() || shard.node.scripts.suspended.is_any() {
             return false;
         }
         let (now, started) = (clock::now_ms(), clock::monotonic());

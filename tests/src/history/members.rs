@@ -116,7 +116,7 @@ fn members(reply: &Value, pairs: bool) -> Vec<Member> {
                 flat.into_iter().map(|member| (member, String::new())).collect()
             }
         }
-        Value::Null => Vec::new(),
+        null if null.is_null() => Vec::new(),
         other => vec![(text(other), String::new())],
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn counter(segment: &Segment<'_>) -> Result<(), String> {
         return Ok(());
     };
     let sum = match last.reply {
-        Some(Value::Null) => 0,
+        Some(null) if null.is_null() => 0,
         Some(reply) => number(reply).ok_or_else(|| format!("no number: {}", last.operation.describe()))?,
         None => return Ok(()),
     };

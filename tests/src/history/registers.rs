@@ -101,7 +101,7 @@ fn effect<'h>(seen: &Seen<'h>) -> Result<Option<Effect<'h>>, String> {
     let strange = || format!("a strange reply: {}", seen.operation.describe());
     let text = |reply: &'h Value| -> Result<State<'h>, String> {
         match reply {
-            Value::Null => Ok(None),
+            null if null.is_null() => Ok(None),
             Value::Bulk(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_| strange()),
             _ => Err(strange()),
         }

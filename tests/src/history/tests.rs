@@ -7,7 +7,7 @@ use super::*;
 /// A reply as it is written in these tests.
 fn reply(text: &str) -> Outcome {
     let value = |text: &str| match text {
-        "null" => Value::Null,
+        "null" => Value::NullBulk,
         "OK" => Value::Simple(b"OK".to_vec()),
         _ => match text.strip_prefix(':') {
             Some(number) => Value::Int(number.parse().unwrap()),

@@ -103,7 +103,7 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
             core.sessions.len(),
             largest(crate::session::Session::input_bytes),
             largest(crate::session::Session::output_bytes),
-            core.sessions.iter().filter(|(_, session)| session.blocked).count(),
+            core.sessions.iter().filter(|(_, session)| session.waits()).count(),
             core.tracked_clients(),
         )
     });

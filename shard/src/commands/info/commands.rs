@@ -1,13 +1,14 @@
 //! The sections about the commands that ran.
 
-use slotway_common::command::TABLE;
+use slotway_common::command::{Route, TABLE};
 use slotway_common::settings::percentile;
 
 use super::{Facts, Section};
 
 pub(super) fn calls(facts: &Facts<'_>, section: &mut Section) {
     for (row, stats) in TABLE.iter().zip(&facts.node.stats.by_command) {
-        if stats.calls > 0 || stats.rejected > 0 || stats.failed > 0 {
+        let is_seen = row.route != Route::Internal;
+        if is_seen && (stats.calls > 0 || stats.rejected > 0 || stats.failed > 0) {
             let value = format!(
                 "calls={},usec={},usec_per_call={:.2},rejected_calls={},failed_calls={}",
                 stats.calls,
@@ -29,7 +30,7 @@ pub(super) fn errors(facts: &Facts<'_>, section: &mut Section) {
 
 pub(super) fn latencies(facts: &Facts<'_>, section: &mut Section) {
     let percentiles = facts.node.settings.values.percentiles();
-    for row in &TABLE {
+    for row in TABLE.iter().filter(|row| row.route != Route::Internal) {
         let Some(histogram) = facts.node.latency.histogram(row) else { continue };
         let values: Vec<String> = percentiles
             .iter()

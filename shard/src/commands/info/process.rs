@@ -45,7 +45,7 @@ pub(super) fn clients(facts: &Facts<'_>, section: &mut Section) {
     section.add("client_recent_max_input_buffer", largest(&|client| client.input_bytes.get()));
     section.add("client_recent_max_output_buffer", largest(&|client| client.output_bytes.get()));
     section.add_all(&[
-        ("blocked_clients", &facts.node.blocked.len().to_string()),
+        ("blocked_clients", &facts.node.waiting_clients().to_string()),
         ("tracking_clients", &facts.node.tracking.len().to_string()),
         ("clients_in_timeout_table", "0"),
     ]);

@@ -62,6 +62,8 @@ fn stream(call: &mut Call<'_>) -> Result<(), Error> {
     };
     let reply = &mut call.reply;
     let (facts, (blocks, nodes)) = (stream.facts(), stream.node_counts());
+    // A tree has a root, and one without a block nothing else.
+    let nodes = if blocks == 0 { 1 } else { nodes.max(blocks + 1) };
     reply.map(if full.is_some() { 9 } else { 10 });
     number(reply, "length", stream.len());
     number(reply, "radix-tree-keys", blocks);

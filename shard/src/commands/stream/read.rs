@@ -1,6 +1,7 @@
 //! XREAD and XREADGROUP.
 
 use slotway_common::error::Error;
+use slotway_common::timeout;
 
 use super::group::met;
 use super::id::{exact, put_id};
@@ -26,7 +27,7 @@ struct Options<'a> {
     group: Option<(&'a [u8], &'a [u8])>,
     no_ack: bool,
     /// How long to wait, in milliseconds, if nothing is there.
-    block: Option<i64>,
+    block: Option<u64>,
     /// The first key, and the number of keys.
     first: usize,
     streams: usize,
@@ -45,10 +46,7 @@ impl<'a> Options<'a> {
         while index < call.args.len() {
             let follow = call.args.len() - index - 1;
             if call.args.is(index, "BLOCK") && follow >= 1 {
-                let wrong = Error::err("timeout is not an integer or out of range");
-                let milliseconds = slotway_common::number::parse_i64(call.args.at(index + 1)).ok_or(wrong)?;
-                ends_after(call, milliseconds)?;
-                options.block = Some(milliseconds);
+                options.block = Some(timeout::from_milliseconds(call.args.at(index + 1))?);
                 index += 2;
             } else if call.args.is(index, "COUNT") && follow >= 1 {
                 let count = usize::try_from(call.integer(index + 1)?).unwrap_or(0);
@@ -155,7 +153,7 @@ fn xread(call: &mut Call<'_>, by_group: bool) -> Result<(), Error> {
     if served == 0 {
         call.reply.truncate(before);
         match options.block {
-            Some(milliseconds) => wait(call, &options, milliseconds, &ids)?,
+            Some(milliseconds) => wait(call, &options, milliseconds, &ids),
             None => call.reply.null_array(),
         }
     } else if call.reply.is_resp3() {
@@ -167,12 +165,7 @@ fn xread(call: &mut Call<'_>, by_group: bool) -> Result<(), Error> {
 }
 
 /// Has the client wait for entries.
-fn wait(
-    call: &mut Call<'_>,
-    options: &Options<'_>,
-    milliseconds: i64,
-    ids: &[Option<Id>],
-) -> Result<(), Error> {
+fn wait(call: &mut Call<'_>, options: &Options<'_>, milliseconds: u64, ids: &[Option<Id>]) {
     let mut args: Vec<Vec<u8>> = call.args.iter().map(<[u8]>::to_vec).collect();
     for (offset, id) in ids.iter().enumerate() {
         if let (Some(id), Some(arg)) = (id, args.get_mut(options.first + options.streams + offset)) {
@@ -182,11 +175,9 @@ fn wait(
     call.wait(Want {
         awaited: if options.group.is_some() { Awaited::Group } else { Awaited::Stream },
         keys: (options.first..options.first + options.streams).collect(),
-        deadline: ends_after(call, milliseconds)?,
-        array: true,
+        deadline: ends_after(call, milliseconds),
         args: Some(args),
     });
-    Ok(())
 }
 
 /// Replies with what one stream has; false if it has nothing.

@@ -1,6 +1,6 @@
 //! The first line of a script or library, which begins with `#!`.
 
-use slotway_common::error::Error;
+use crate::error::Error;
 
 use super::flags::ScriptFlags;
 

@@ -1,0 +1,50 @@
+//! What is wrong with a call whose keys lie in several slots.
+//!
+//! One Redis looks at the arguments before it looks at keys, and knows no slots. So a proxy that cannot run such a call asks
+//! what is wrong with it besides: the call runs on an engine of its own that is empty, whatever it does there.
+
+use slotway_common::command::{self, Command, Group};
+use slotway_common::error::Error;
+use slotway_common::resp::{Args, Reply};
+
+use super::Call;
+use crate::engine::{Engine, LazyFree};
+
+/// `SLOTWAY SYNTAX <error> <command> …`: the error of a call for what its arguments are, or the one that is given.
+pub(super) fn check(call: &mut Call<'_>) -> Result<(), Error> {
+    let otherwise = Error::Whole(call.args.at(2).to_vec());
+    let args = call.args.rest(3);
+    let row = command::resolve(&args, false)?;
+    Err(what_is_wrong(call, row, args).unwrap_or(otherwise))
+}
+
+fn what_is_wrong(call: &mut Call<'_>, row: &'static Command, args: Args<'_>) -> Option<Error> {
+    // A script would run.
+    let handler = call.node.handlers.get(row).filter(|_| row.group != Group::Scripting)?;
+    let kept = call.node.empty_engine.take();
+    let mut empty = kept.unwrap_or_else(|| Box::new(Engine::new(LazyFree::default())));
+    empty.set_now(call.now());
+    let changes = empty.changes();
+    let mut out = Vec::new();
+    let may_wait = std::mem::take(&mut call.session.may_wait);
+    let result = handler(&mut Call {
+        engine: &mut empty,
+        node: call.node,
+        session: call.session,
+        args,
+        reply: Reply::new(&mut out, call.reply.protocol),
+        command: row,
+        first_key: None,
+    });
+    call.session.may_wait = may_wait;
+    empty.settle();
+    if empty.changes() == changes {
+        call.node.empty_engine = Some(empty);
+    }
+    result.err().filter(|error| !is_about_data(error))
+}
+
+/// Whether an error says that something is missing, which on an empty engine everything is.
+fn is_about_data(error: &Error) -> bool {
+    matches!(error, Error::NoSuchKey) || error.wire().starts_with(b"NOGROUP")
+}
