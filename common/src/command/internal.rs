@@ -14,7 +14,7 @@ rows! { Internal:
         "user created:int client request [key#0*]",
         "Runs a request in the name of a client of a proxy; there is one key for each of its slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();
-    "slotway-block", -6, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the command",
+    "slotway-block", -5, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the command",
         "wait command left:int signal:int [key#0*]",
         "Runs a command that may wait, for a client of a proxy; there is one key for each of its slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();

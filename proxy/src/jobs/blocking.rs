@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use slotway_common::alone::Wait;
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
 use slotway_common::fault;
@@ -40,6 +41,7 @@ impl Patience {
 /// How the timeout of a command is to be read.
 fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
     let milliseconds = match command.name {
+        "wait" => Wait::parse(args)?.milliseconds,
         "xread" | "xreadgroup" => {
             let block = (1..args.len()).find(|index| args.is(*index, "BLOCK")).unwrap_or(0);
             parse_i64(args.get(block + 1).unwrap_or_default())
@@ -79,7 +81,7 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
         let core = worker.core.borrow();
         positions.iter().map(|position| core.view.owner(slot_of(args.at(*position)))).collect()
     };
-    if owners.iter().all(|owner| *owner == owners[0]) {
+    if owners.iter().all(|owner| Some(owner) == owners.first()) {
         return on_one_shard(worker, job, &positions, reply).await;
     }
     if !matches!(job.command.name, "blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmpop" | "bzmpop") {
@@ -104,7 +106,9 @@ fn has_moved(reply: &[u8]) -> bool {
 }
 
 fn nothing(job: &Job, reply: &mut Reply<'_>) {
-    if matches!(job.command.name, "blmove" | "brpoplpush") {
+    if job.command.name == "wait" {
+        reply.int(0);
+    } else if matches!(job.command.name, "blmove" | "brpoplpush") {
         reply.null();
     } else {
         reply.null_array();
