@@ -269,7 +269,7 @@ fn deliver(
     if is_new {
         met(call, key);
     }
-    call.engine.dirty_unseen(1);
+    call.engine.dirty_unseen(1 + u64::from(is_new));
     Ok(())
 }
 
@@ -319,9 +319,10 @@ fn history(
         }
     });
     drop(stream);
-    if met_now.is_some_and(|(_, is_new)| is_new) {
+    let is_new = met_now.is_some_and(|(_, is_new)| is_new);
+    if is_new {
         met(call, key);
     }
-    call.engine.dirty_unseen(1);
+    call.engine.dirty_unseen(1 + u64::from(is_new));
     Ok(())
 }
