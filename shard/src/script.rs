@@ -26,8 +26,8 @@ use slotway_common::error::Error;
 
 use cache::Cache;
 pub use cache::Script;
-pub use functions::Function;
-pub use libraries::{Change as FunctionChange, Libraries, Policy};
+pub use flags::ScriptFlags;
+pub use libraries::{Change as FunctionChange, Libraries, Policy, Registered};
 pub use redis_api::digest;
 pub use run::{Arguments, Rights, Run, Step};
 pub use suspended::{Kill, Suspended, go_on};
@@ -36,6 +36,12 @@ use sandbox::Sandbox;
 
 /// Where a script says that it is.
 const SCRIPT_NAME: &std::ffi::CStr = c"@user_script";
+
+/// What the first line of a script says; `None` without one, and where something is wrong with it.
+#[must_use]
+pub fn flags_of(text: &[u8]) -> Option<ScriptFlags> {
+    shebang::of_script(text).ok().and_then(|head| head.flags)
+}
 
 /// All that a shard knows of scripts.
 #[derive(Default)]
@@ -127,14 +133,14 @@ impl Scripts {
     /// Another one is running.
     pub fn begin_function(
         &mut self,
-        function: &Function,
-        name: &str,
+        called: &Registered,
         rights: Rights,
         arguments: Arguments<'_>,
         now: i64,
     ) -> Result<Run, Error> {
         let machine = self.libraries.machine.take().ok_or(Error::err("a function is running"))?;
-        Ok(Run::new(machine, function.callback, name.into(), true, rights, arguments, now))
+        let Registered { name, function } = called;
+        Ok(Run::new(machine, function.callback, name.clone(), true, rights, arguments, now))
     }
 
     /// Takes the machine of a run back that has ended.

@@ -45,6 +45,10 @@ impl<'a> Options<'a> {
         while index < call.args.len() {
             let follow = call.args.len() - index - 1;
             if call.args.is(index, "BLOCK") && follow >= 1 {
+                if call.session.in_script {
+                    let text = b" command is not allowed with BLOCK option from scripts";
+                    return Err(Error::Bytes([call.args.at(0), text].concat()));
+                }
                 let wrong = Error::err("timeout is not an integer or out of range");
                 let milliseconds = slotway_common::number::parse_i64(call.args.at(index + 1)).ok_or(wrong)?;
                 ends_after(call, milliseconds)?;
