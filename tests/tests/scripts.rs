@@ -423,3 +423,21 @@ fn a_script_that_publishes_to_another_shard_is_told_so_at_once() {
     assert!(replies.iter().all(|reply| reply == ":0" || reply == refused), "{replies:?}");
     assert!(replies.iter().any(|reply| reply == ":0") && replies.iter().any(|reply| reply == refused));
 }
+
+#[test]
+fn a_script_whose_error_reads_like_a_refusal_runs_once() {
+    let cluster = Cluster::start().unwrap();
+    let mut client = Client::connect_resp3(cluster.endpoint()).unwrap();
+    let script = "redis.call('incr',KEYS[1]) return redis.error_reply(ARGV[1])";
+    let mut runs = 0;
+    for tracking in ["CLIENT TRACKING OFF", "CLIENT TRACKING ON NOLOOP"] {
+        client.run(tracking).unwrap();
+        for error in ["MOVED 1 127.0.0.1:1", "PARKED 1", "LATER 5", "BUSY no", "QUOTED x", "MOVED x"] {
+            let reply = client.call(&["EVAL", script, "1", "k", error]).unwrap();
+            runs += 1;
+            assert_eq!(reply.to_string(), format!("-{error}"));
+            let counted = client.call(&["GET", "k"]).unwrap();
+            assert_eq!(counted, Value::Bulk(i32::to_string(&runs).into_bytes()), "{error}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use slotway_common::command::{self, Command, Flags, Group};
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::{FirstKey, account, admit, check_busy, make_room, perform, refuse};
+use super::{FirstKey, account, admit, check_busy, make_room, perform, quote_refusal, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
@@ -31,7 +31,11 @@ pub fn marked(
             make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler)
         });
     session.mark = Some(Box::new(mark));
+    let (admitted, start) = (result.is_ok(), out.len());
     perform(engine, node, session, command, first_key, args, out, result);
+    if command.group == Group::Scripting && admitted {
+        quote_refusal(session, out, start);
+    }
     // A script that is slow goes on as it began.
     if !session.scripting {
         session.mark = None;
