@@ -58,7 +58,7 @@ if [ "$purpose" != test ]; then exit 0; fi
 
 clients=$target/clients
 python_wanted="redis==8.1.0 celery==5.7.0 kombu==5.7.0 rq==3.0.0 limits==5.8.0 Flask-Session==0.8.0 python-redis-lock==4.0.1"
-python_wanted="$python_wanted channels-redis==4.3.0 Django==5.2.19"
+python_wanted="$python_wanted channels-redis==4.3.0 Django==5.2.19 dramatiq==2.2.1"
 node_wanted="ioredis@6.0.0 redis@6.3.1 bullmq@6.7.0 rate-limiter-flexible@11.4.0 connect-redis@10.0.0 express-session@1.19.0"
 
 # Each library set is marked as complete by a file that names its versions.

@@ -122,6 +122,10 @@ impl Error {
     }
 }
 
+/// Stands in front of an error that a script has made up and that reads like a refusal of its shard, so that a proxy passes it
+/// on, and does not send the script again.
+pub const QUOTED: &[u8] = b"QUOTED ";
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text())

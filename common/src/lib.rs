@@ -4,6 +4,7 @@
 
 pub mod acl;
 pub mod admin;
+pub mod alone;
 pub mod cluster_file;
 pub mod cluster_state;
 pub mod command;

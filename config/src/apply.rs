@@ -51,6 +51,11 @@ pub enum ApplyError {
     )]
     NotStarted { node: String, command: String, waited: Duration },
     #[error(
+        "node {node} has not answered for {} s ({reason}): start it with `{command}`, and apply again; what has not \
+         moved stays where it is", .waited.as_secs()
+    )]
+    Silent { node: String, command: String, waited: Duration, reason: String },
+    #[error(
         "move {id} from {source_shard} to {target} ended after {moved} of {total} slots: {reason}; the rest stays at \
          {source_shard}"
     )]
@@ -99,6 +104,8 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
             let targets = planned.moves.iter().map(|planned| planned.target.as_str());
             let needed: BTreeSet<String> = joined.chain(targets).map(str::to_owned).collect();
             self.wait_until_started(&needed).await?;
+            let sources = planned.moves.iter().map(|planned| planned.source.clone());
+            self.wait_until_answering(&needed.into_iter().chain(sources).collect()).await?;
             if !planned.moves.is_empty() {
                 // From here on they may have begun, whatever becomes of the answer.
                 self.begun.set(true);
@@ -195,6 +202,33 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Waits until the primaries of these shards answer: moves from or to one that does not would only end early.
+    async fn wait_until_answering(&mut self, shards: &BTreeSet<String>) -> Result<(), ApplyError> {
+        let start = Instant::now();
+        let mut told: BTreeSet<String> = BTreeSet::new();
+        for name in shards {
+            loop {
+                let state = self.cluster.state().await?;
+                let Some(node) = state.shard(name).and_then(|shard| shard.nodes.first()) else { break };
+                let Err(reason) = self.cluster.answers(node).await else { break };
+                let (command, waited) = (self.start_command(node), self.start_patience);
+                if start.elapsed() >= waited {
+                    return Err(ApplyError::Silent { node: node.id.clone(), command, waited, reason });
+                }
+                if told.insert(node.id.clone()) {
+                    self.report.say(&format!(
+                        "waiting up to {} s for node {} at {}, which does not answer: start it with `{command}`",
+                        waited.as_secs(),
+                        node.id,
+                        node.address
+                    ));
+                }
+                sleep(POLL).await;
+            }
+        }
+        Ok(())
     }
 
     /// What starts the process of a node.

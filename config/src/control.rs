@@ -46,6 +46,11 @@ pub(crate) trait ControlPlane {
 
     /// How far the moves are that leave a shard, of its primary.
     async fn progress(&mut self, node: &Node) -> Result<Vec<MoveProgress>, String>;
+
+    /// Whether the process of a node answers. The error says why it does not.
+    async fn answers(&mut self, node: &Node) -> Result<(), String> {
+        self.progress(node).await.map(drop)
+    }
 }
 
 /// What a slot holds: slot, keys, bytes, operations since the shard counts.

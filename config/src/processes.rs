@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use slotway_common::cluster_file::{Address, ClusterFile};
+use slotway_common::cluster_file::{ADMIN_OFFSET, Address, CONTROL_OFFSET, ClusterFile};
+use slotway_common::platform::net;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -64,6 +65,19 @@ impl Process {
         }
         arguments.push("--exit-with-stdin".into());
         arguments
+    }
+
+    /// The ports that were derived from the address for clients and that any outgoing connection of this machine may have,
+    /// with what for.
+    pub(crate) fn derived_outgoing(&self) -> Vec<(u16, &'static str)> {
+        let outgoing = net::outgoing_ports();
+        let derived = |place: &Address, offset: u16| {
+            self.address.port().checked_add(offset) == Some(place.port()) && outgoing.contains(&place.port())
+        };
+        let control = self.control.as_ref().filter(|place| derived(place, CONTROL_OFFSET));
+        let admin = Some(&self.admin).filter(|place| derived(place, ADMIN_OFFSET));
+        let named = |name| move |place: &Address| (place.port(), name);
+        control.map(named("control")).into_iter().chain(admin.map(named("admin"))).collect()
     }
 
     /// Every address that it listens at, with what for.

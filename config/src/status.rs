@@ -84,6 +84,24 @@ pub struct NodeFigures {
     pub operations_per_second: f64,
     pub clients: u64,
     pub uptime_seconds: u64,
+    /// The script that runs for too long, if there is one.
+    pub busy: Option<Busy>,
+}
+
+/// A script or function for which clients of a shard are answered BUSY.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Busy {
+    /// The function's name, or the script's digest.
+    pub name: String,
+    pub seconds: f64,
+    pub is_function: bool,
+}
+
+impl Busy {
+    /// The command that ends it, unless it has written.
+    fn ended_by(&self) -> &'static str {
+        if self.is_function { "FUNCTION KILL" } else { "SCRIPT KILL" }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +128,8 @@ impl<T> Answer<T> {
     }
 }
 
-/// Prints the status; with `watch` again and again, until Ctrl-C. Exit code 1 if a process is unreachable or a slot not served.
+/// Prints the status; with `watch` again and again, until Ctrl-C. Exit code 1 if a process is unreachable, a slot
+/// not served, or a shard busy with a script that does not end.
 pub async fn run(file: &ClusterFile, json: bool, watch: bool) -> Result<ExitCode, CommandError> {
     let secret = file.secret()?;
     if watch {
@@ -125,7 +144,7 @@ pub async fn run(file: &ClusterFile, json: bool, watch: bool) -> Result<ExitCode
     // Whoever reads it may stop early, as `head` does.
     let _ = std::io::stdout().write_all(text.as_bytes());
     let complete = status.slots_served == usize::from(SLOTS)
-        && status.shards.iter().all(|shard| shard.answer.figures().is_some())
+        && status.shards.iter().all(|shard| shard.answer.figures().is_some_and(|node| node.busy.is_none()))
         && status.proxies.iter().all(|proxy| proxy.answer.figures().is_some_and(|proxy| proxy.ready));
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -206,6 +225,7 @@ async fn ask_node(process: &Process, identity: &Identity, secret: &Secret) -> Re
         operations_per_second: stats.instantaneous_ops_per_sec.round(),
         clients: stats.connected_clients,
         uptime_seconds: stats.uptime_in_seconds,
+        busy: stats.busy,
     })
 }
 
@@ -218,6 +238,7 @@ struct Stats {
     connected_clients: u64,
     uptime_in_seconds: u64,
     databases: Vec<DatabaseStats>,
+    busy: Option<Busy>,
 }
 
 #[derive(Default, Deserialize)]

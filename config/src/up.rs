@@ -61,6 +61,16 @@ pub async fn run(path: &Path, file: ClusterFile) -> Result<ExitCode, CommandErro
         output.say(&format!("{} at {} is on another host: not started", process.id, process.address));
     }
 
+    for process in &local {
+        for (port, name) in process.derived_outgoing() {
+            output.say(&format!(
+                "the {name} port of {}, {port}, is one that the system gives to outgoing connections: write `{name}: PORT` \
+                 with a port that it does not",
+                process.id
+            ));
+        }
+    }
+
     // Everything is looked at before anything starts, so that a taken port changes nothing.
     let mut missing = Vec::new();
     for process in &local {

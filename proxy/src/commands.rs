@@ -12,7 +12,8 @@ mod transactions;
 
 use std::sync::LazyLock;
 
-use slotway_common::command::{self, COUNT, Command, Flags, TABLE};
+use slotway_common::alone;
+use slotway_common::command::{self, COUNT, Command, Flags, Group, TABLE};
 use slotway_common::error::Error;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::{Args, Reply};
@@ -69,8 +70,11 @@ fn answer(command: &Command) -> Option<Answer> {
     if command.last_name() == "help" && command.container.is_some() {
         return Some(help);
     }
-    if command.name == "cluster" || command.name.starts_with("cluster|") {
+    if command.group == Group::Cluster {
         return Some(no_cluster);
+    }
+    if alone::answers(command) {
+        return Some(answer_alone);
     }
     if command.name == "command" || command.name.starts_with("command|") {
         return Some(describe);
@@ -221,5 +225,9 @@ fn describe(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// To its clients the proxy is one Redis that is no cluster.
 fn no_cluster(_: &mut Call<'_>) -> Result<(), Error> {
-    Err(Error::err("This instance has cluster support disabled"))
+    Err(alone::no_cluster())
+}
+
+fn answer_alone(call: &mut Call<'_>) -> Result<(), Error> {
+    alone::answer(call.command, &call.args, &mut call.reply).map(|_| ())
 }

@@ -57,7 +57,7 @@ pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
 async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     match job.command.name {
         "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" | "bzpopmin" | "bzpopmax" | "bzmpop"
-        | "xread" | "xreadgroup" => blocking::run(worker, job, reply).await,
+        | "xread" | "xreadgroup" | "wait" => blocking::run(worker, job, reply).await,
         "client|unblock" => clients::unblock(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,

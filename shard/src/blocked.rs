@@ -31,9 +31,12 @@ pub enum Awaited {
     Stream,
     /// New entries for this group.
     Group,
+    /// Replicas, which never come: no key, only time.
+    Replicas,
 }
 
 impl Awaited {
+    /// What is waited for at a key.
     const ALL: [Self; 4] = [Self::List, Self::SortedSet, Self::Stream, Self::Group];
 
     /// Whether a value is of the type that is waited for.
@@ -43,6 +46,7 @@ impl Awaited {
             Self::List => is(|value| List::of(value).is_some()),
             Self::SortedSet => is(|value| ZSet::of(value).is_some()),
             Self::Stream | Self::Group => is(|value| Stream::of(value).is_some()),
+            Self::Replicas => false,
         }
     }
 }
@@ -422,7 +426,12 @@ impl Waiter {
 
     fn tell_nothing(&self) {
         let mut out = Vec::new();
-        Reply::new(&mut out, self.protocol).null_array();
+        let mut reply = Reply::new(&mut out, self.protocol);
+        if self.awaited == Awaited::Replicas {
+            reply.int(0);
+        } else {
+            reply.null_array();
+        }
         self.tell(&out);
     }
 

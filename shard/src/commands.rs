@@ -4,6 +4,7 @@
 //! its family's `handler`.
 
 mod acl;
+mod alone;
 mod bitfield;
 mod bitmap;
 mod blocking;
@@ -163,6 +164,7 @@ fn find(name: &str) -> Option<Handler> {
         .or_else(|| connection::handler(name))
         .or_else(|| client::handler(name))
         .or_else(|| acl::handler(name))
+        .or_else(|| alone::handler(name))
         .or_else(|| config::handler(name))
         .or_else(|| info::handler(name))
         .or_else(|| slowlog::handler(name))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use slotway_common::acl::is_secret;
 use slotway_common::command::{self, Command, Flags, Group, Route, Support};
 use slotway_common::cross_protocol;
-use slotway_common::error::Error;
+use slotway_common::error::{Error, QUOTED};
 use slotway_common::platform::clock;
 use slotway_common::pubsub;
 use slotway_common::reply_mode::ReplyMode;
@@ -174,11 +174,15 @@ pub fn execute_on(
         }
         other => other,
     };
+    let admitted = result.is_ok();
     let may_tell = node.tracking.is_used();
     if may_tell {
         node.tracking.begin_own(session.client.id);
     }
     perform(engine, node, session, command, prepared.first_key, args, out, result);
+    if command.group == Group::Scripting && admitted {
+        quote_refusal(session, out, start);
+    }
     let own = if may_tell { end_own(node, session, command) } else { Vec::new() };
     if let Some(mut want) = session.wants.take() {
         let words = want.args.take().unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect());
@@ -196,6 +200,15 @@ pub fn execute_on(
         out.extend_from_slice(&own);
     }
     ended
+}
+
+/// What a script answers may read like a refusal of this shard: a proxy is told that it is none.
+fn quote_refusal(session: &Session, out: &mut Vec<u8>, start: usize) {
+    const REFUSALS: [&[u8]; 5] = [b"-MOVED ", b"-PARKED ", b"-LATER ", b"-BUSY ", b"-QUOTED "];
+    let is_refusal = |reply: &[u8]| REFUSALS.iter().any(|refusal| reply.starts_with(refusal));
+    if session.internal.is_some() && out.get(start..).is_some_and(is_refusal) {
+        out.splice(start + 1..=start, QUOTED.iter().copied());
+    }
 }
 
 /// Runs a command as part of another one (EXEC, a script), which has made room for it, and appends its reply, which may

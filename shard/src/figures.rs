@@ -46,6 +46,17 @@ pub struct Figures {
     pub databases: Vec<DatabaseFigures>,
     /// Moves under way that lead away from here.
     pub moves: Vec<MoveProgress>,
+    /// The script for which everybody is answered BUSY.
+    pub busy: Option<BusyFigures>,
+}
+
+/// A script or function that runs for longer than it should.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BusyFigures {
+    /// The function's name, or the script's digest.
+    pub name: String,
+    pub seconds: f64,
+    pub is_function: bool,
 }
 
 /// How far a move away from here is.
@@ -141,6 +152,11 @@ impl Figures {
                     expires: engine.totals(db).expires(),
                 })
                 .collect(),
+            busy: node.scripts.suspended.describe().map(|(name, _, running, is_function)| BusyFigures {
+                name: name.to_owned(),
+                seconds: running.as_secs_f64(),
+                is_function,
+            }),
             moves: node.moves.outgoing.iter().map(|outgoing| progress(outgoing, engine, node)).collect(),
         }
     }

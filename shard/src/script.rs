@@ -21,12 +21,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slotway_common::error::Error;
+pub use slotway_common::script::ScriptFlags;
 use slotway_common::script::of_script;
 
 use cache::Cache;
 pub use cache::Script;
-pub use functions::Function;
-pub use libraries::{Change as FunctionChange, Libraries, Policy};
+pub use libraries::{Change as FunctionChange, Libraries, Policy, Registered};
 pub use redis_api::digest;
 pub use run::{Arguments, Rights, Run, Step};
 pub use suspended::{Kill, Suspended, go_on};
@@ -35,6 +35,12 @@ use sandbox::Sandbox;
 
 /// Where a script says that it is.
 const SCRIPT_NAME: &std::ffi::CStr = c"@user_script";
+
+/// What the first line of a script says; `None` without one, and where something is wrong with it.
+#[must_use]
+pub fn flags_of(text: &[u8]) -> Option<ScriptFlags> {
+    of_script(text).ok().and_then(|head| head.flags)
+}
 
 /// All that a shard knows of scripts.
 #[derive(Default)]
@@ -126,14 +132,14 @@ impl Scripts {
     /// Another one is running.
     pub fn begin_function(
         &mut self,
-        function: &Function,
-        name: &str,
+        called: &Registered,
         rights: Rights,
         arguments: Arguments<'_>,
         now: i64,
     ) -> Result<Run, Error> {
         let machine = self.libraries.machine.take().ok_or(Error::err("a function is running"))?;
-        Ok(Run::new(machine, function.callback, name.into(), true, rights, arguments, now))
+        let Registered { name, function } = called;
+        Ok(Run::new(machine, function.callback, name.clone(), true, rights, arguments, now))
     }
 
     /// Takes the machine of a run back that has ended.

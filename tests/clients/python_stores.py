@@ -12,6 +12,7 @@ import flask_session
 import limits
 import redis
 import redis_lock
+from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from checks import equal, fails, until
 from limits.storage import storage_from_string
@@ -138,6 +139,29 @@ async def layers():
 
 
 asyncio.run(layers())
+
+
+# The other layer of channels_redis keeps messages in sorted sets, several of them in one script: its prefix has a hash tag.
+async def kept_layers():
+    one, other = (RedisChannelLayer(hosts=[url], prefix="{asgi}") for _ in range(2))
+    names = [await one.new_channel(), await other.new_channel(), await other.new_channel()]
+    for layer, name in zip((one, other, other), names):
+        await layer.group_add("room", name)
+    await one.group_send("room", {"type": "chat", "text": "hello"})
+    for layer, name in zip((one, other, other), names):
+        equal(await asyncio.wait_for(layer.receive(name), 60), {"type": "chat", "text": "hello"})
+    await other.group_discard("room", names[1])
+    await one.group_send("room", {"type": "chat", "text": "again"})
+    equal((await asyncio.wait_for(other.receive(names[2]), 60))["text"], "again")
+    # What is sent before somebody waits is kept.
+    await one.send("kept", {"type": "chat", "text": "later"})
+    equal((await asyncio.wait_for(other.receive("kept"), 60))["text"], "later")
+    await one.flush()
+    await one.close_pools()
+    await other.close_pools()
+
+
+asyncio.run(kept_layers())
 cache.clear()
 equal(r.dbsize(), 0)
 print("ok")

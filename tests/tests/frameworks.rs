@@ -45,6 +45,11 @@ fn celery_does_its_tasks_and_keeps_their_results() {
 }
 
 #[test]
+fn dramatiq_does_its_jobs() {
+    through_the_proxy(|address| python("dramatiq_jobs.py", address, &[]));
+}
+
+#[test]
 fn bullmq_does_its_jobs() {
     through_the_proxy(|address| node("bullmq_jobs.mjs", address));
 }
@@ -67,6 +72,7 @@ fn the_same_holds_on_a_real_redis() {
         scope.spawn(|| on_its_own(&|address| python("celery_jobs.py", address, &[])));
         scope.spawn(|| {
             on_its_own(&|address| python("rq_jobs.py", address, &[]));
+            on_its_own(&|address| python("dramatiq_jobs.py", address, &[]));
             on_its_own(&|address| python("python_stores.py", address, &[]));
             on_its_own(&|address| python("python_caches.py", address, &[]));
         });

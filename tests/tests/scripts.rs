@@ -8,7 +8,7 @@ use slotway_common::slot::slot_of;
 use slotway_tests::cluster::{Cluster, Plan as Layout};
 use slotway_tests::differential::{self, Subject, scripts};
 use slotway_tests::wait::wait_until;
-use slotway_tests::{Client, Site};
+use slotway_tests::{Client, RedisServer, Site};
 
 const SCRIPTS: usize = 10_000;
 
@@ -353,5 +353,91 @@ fn a_script_is_in_the_log_as_a_whole_or_not_at_all() {
         assert_eq!(values[0], values[1], "round {round}");
         let value: i64 = String::from_utf8_lossy(values[0].as_bytes().unwrap()).parse().unwrap();
         assert!(value % 50 == 0 && value >= 50 * acknowledged, "round {round}: {value} after {acknowledged}");
+    }
+}
+
+/// What scripts and functions answer while memory is over its limit, with each of the flags that they can have.
+fn over_the_limit(address: SocketAddr) -> Vec<String> {
+    let mut client = Client::connect(address).unwrap();
+    client.run("SET {t}k v").unwrap();
+    let flags = ["", "no-writes", "allow-oom", "no-writes,allow-oom", "allow-stale", "allow-cross-slot-keys"];
+    let bodies = ["return redis.call('get',KEYS[1])", "return redis.call('set',KEYS[1],'w')"];
+    for (number, flags) in flags.iter().enumerate() {
+        let quoted: Vec<_> =
+            flags.split(',').filter(|flag| !flag.is_empty()).map(|flag| format!("'{flag}'")).collect();
+        for (body, text) in bodies.iter().enumerate() {
+            let code = format!(
+                "#!lua name=l{number}{body}\nredis.register_function{{function_name='f{number}{body}',callback=function(KEYS) \
+                 {text} end,flags={{{}}}}}",
+                quoted.join(",")
+            );
+            assert!(!client.call(&["FUNCTION", "LOAD", &code]).unwrap().is_error(), "{code}");
+        }
+    }
+    client.run("CONFIG SET maxmemory 1").unwrap();
+    wait_until("memory is over its limit", || client.run("SET {t}k v").unwrap().is_error());
+    let mut told = Vec::new();
+    let mut tell = |words: &[&str]| {
+        let reply = client.call(words).unwrap();
+        told.push(format!("{}: {reply}", words.join(" ")));
+    };
+    for (number, flags) in flags.iter().enumerate() {
+        for (body, text) in bodies.iter().enumerate() {
+            let script = format!("#!lua flags={flags}\n{text}");
+            let function = format!("f{number}{body}");
+            for (eval, fcall) in [("EVAL", "FCALL"), ("EVAL_RO", "FCALL_RO")] {
+                tell(&[eval, &script, "1", "{t}k"]);
+                tell(&[eval, &script, "x", "{t}k"]);
+                tell(&[fcall, &function, "1", "{t}k"]);
+                tell(&[eval, text, "1", "{t}k"]);
+            }
+        }
+    }
+    tell(&["EVAL", "#!lua\nno script", "0"]);
+    tell(&["EVAL", "#!lua flags=x\nreturn 1", "0"]);
+    tell(&["FCALL", "nosuch", "0"]);
+    client.run("CONFIG SET maxmemory 0").unwrap();
+    client.run("FUNCTION FLUSH").unwrap();
+    told
+}
+
+#[test]
+fn scripts_are_refused_over_maxmemory_as_by_redis() {
+    let oracle = RedisServer::start().unwrap();
+    let expected = over_the_limit(oracle.address());
+    let cluster = Cluster::start().unwrap();
+    assert_eq!(over_the_limit(cluster.endpoint()), expected);
+    let cluster = Cluster::start_with(&Layout { shards: 1, ..Layout::default() }).unwrap();
+    assert_eq!(over_the_limit(cluster.layout().nodes[0].address), expected);
+}
+
+#[test]
+fn a_script_that_publishes_to_another_shard_is_told_so_at_once() {
+    let cluster = Cluster::start().unwrap();
+    let mut client = cluster.client().unwrap();
+    let publish = "return redis.pcall('publish',ARGV[1],'x')";
+    let replies: Vec<String> = (0..20)
+        .map(|number| client.call(&["EVAL", publish, "1", "k", &format!("c{number}")]).unwrap().to_string())
+        .collect();
+    let refused = "-ERR Script attempted to access a non local key in a cluster node";
+    assert!(replies.iter().all(|reply| reply == ":0" || reply == refused), "{replies:?}");
+    assert!(replies.iter().any(|reply| reply == ":0") && replies.iter().any(|reply| reply == refused));
+}
+
+#[test]
+fn a_script_whose_error_reads_like_a_refusal_runs_once() {
+    let cluster = Cluster::start().unwrap();
+    let mut client = Client::connect_resp3(cluster.endpoint()).unwrap();
+    let script = "redis.call('incr',KEYS[1]) return redis.error_reply(ARGV[1])";
+    let mut runs = 0;
+    for tracking in ["CLIENT TRACKING OFF", "CLIENT TRACKING ON NOLOOP"] {
+        client.run(tracking).unwrap();
+        for error in ["MOVED 1 127.0.0.1:1", "PARKED 1", "LATER 5", "BUSY no", "QUOTED x", "MOVED x"] {
+            let reply = client.call(&["EVAL", script, "1", "k", error]).unwrap();
+            runs += 1;
+            assert_eq!(reply.to_string(), format!("-{error}"));
+            let counted = client.call(&["GET", "k"]).unwrap();
+            assert_eq!(counted, Value::Bulk(i32::to_string(&runs).into_bytes()), "{error}");
+        }
     }
 }

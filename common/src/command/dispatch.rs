@@ -1,6 +1,7 @@
 //! From a request to the row of its command, or to the error that says why there is none.
 
 use super::index::lookup;
+use super::later::MODULES;
 use super::route::{Route, Support};
 use super::row::Command;
 use crate::error::Error;
@@ -109,11 +110,17 @@ pub fn wrong_arity(command: &Command) -> Error {
     if command.name == "exec" { error.of_exec() } else { error }
 }
 
+/// As a server that may not load modules says it.
+const NO_MODULES: &str = "MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run \
+    it from a local connection, otherwise you need to set this option in the configuration file, and then restart the \
+    server.";
+
 /// A command that Redis has and Slotway does not have yet.
 #[must_use]
 #[cold]
 pub fn unsupported(command: &Command) -> Error {
     let reason = match command.support {
+        Support::Later(MODULES) => return Error::err(NO_MODULES),
         Support::Later(reason) => reason,
         Support::Full => "not in this build",
     };

@@ -8,7 +8,7 @@ use super::key_spec::uses::{
     RW_UPDATE,
 };
 use super::key_spec::{all_after, key, keys, unknown};
-use super::later::{OPERATOR, REPLICATION};
+use super::later::OPERATOR;
 use super::route::Merge;
 use super::row::{Command, KeyFinder};
 use super::table::rows;
@@ -83,5 +83,5 @@ rows! { Generic:
     "unlink", -2, [WRITE FAST], "4.0.0", "O(N), N keys", "key#0*",
         "Deletes keys, and gives their memory back in the background."; keys(&[keys(1, -1, 1, RM_DELETE)]) tips(&["request_policy:multi_shard", "response_policy:agg_sum"]) split(Merge::Sum);
     "wait", 3, [NOSCRIPT], "3.0.0", "O(1)", "numreplicas:int timeout:int",
-        "Waits until replicas have this connection's writes."; acl(Categories::CONNECTION) tips(&["request_policy:all_shards", "response_policy:agg_min"]) later(REPLICATION);
+        "Waits until replicas have this connection's writes."; acl(Categories::CONNECTION) tips(&["request_policy:all_shards", "response_policy:agg_min"]) proxy();
 }

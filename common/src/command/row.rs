@@ -232,6 +232,13 @@ impl Command {
         self
     }
 
+    /// Not served by a shard yet; a proxy answers it itself.
+    pub(super) const fn shards_later(mut self, reason: &'static str) -> Self {
+        self.route = Route::Proxy;
+        self.support = Support::Later(reason);
+        self
+    }
+
     pub(super) const fn internal(mut self) -> Self {
         self.route = Route::Internal;
         self.hidden = true;

@@ -111,10 +111,10 @@ rows! { Server:
         "Tells what memory is used for."; tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]) proxy();
     "memory|usage", -3, [READONLY], "4.0.0", "O(N), N elements looked at", "key#0 [SAMPLES=count:int]",
         "Estimates the memory of one key."; keys(&[key(2, RO)]);
-    "module", -2, [], "4.0.0", "Depends on the subcommand", "", "Holds the commands about modules."; later(MODULES);
-    "module|help", 2, [LOADING STALE], "5.0.0", "O(1)", "", "Lists the subcommands."; later(MODULES);
+    "module", -2, [], "4.0.0", "Depends on the subcommand", "", "Holds the commands about modules."; proxy();
+    "module|help", 2, [LOADING STALE], "5.0.0", "O(1)", "", "Lists the subcommands."; proxy();
     "module|list", 2, [ADMIN NOSCRIPT], "4.0.0", "O(N), N modules", "",
-        "Lists the loaded modules."; tips(&["nondeterministic_output_order"]) later(MODULES);
+        "Lists the loaded modules."; tips(&["nondeterministic_output_order"]) proxy();
     "module|load", -3, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "4.0.0", "O(1)", "path [arg*]",
         "Loads a module."; later(MODULES);
     "module|loadex", -3, [ADMIN NOSCRIPT NO_ASYNC_LOADING], "7.0.0", "O(1)",
@@ -129,12 +129,12 @@ rows! { Server:
         "Tells a primary about its replica."; system() later(REPLICATION);
     "replicaof", 3, [ADMIN NOSCRIPT STALE NO_ASYNC_LOADING], "5.0.0", "O(1)",
         "args(host-port{host port:int}|no-one{NO ONE})",
-        "Makes the server a replica of another one, or a primary."; later(REPLICATION);
+        "Makes the server a replica of another one, or a primary."; proxy();
     "restore-asking", -4, [WRITE DENYOOM ASKING], "3.0.0", "O(N*M), N pieces of M bytes",
         "key#0 ttl:int serialized-value [REPLACE^3.0.0] [ABSTTL^5.0.0] [IDLETIME=seconds:int^5.0.0] [FREQ=frequency:int^5.0.0]",
         "Makes a key from its dump while its slot is being imported."; keys(&[key(1, OW_UPDATE)]) acl(Categories::KEYSPACE.with(Categories::DANGEROUS)) system() later(OPERATOR);
     "role", 1, [NOSCRIPT LOADING STALE FAST], "2.8.12", "O(1)", "",
-        "Tells the server's role in replication."; acl(Categories::ADMIN.with(Categories::DANGEROUS)) later(REPLICATION);
+        "Tells the server's role in replication."; acl(Categories::ADMIN.with(Categories::DANGEROUS)) proxy();
     "save", 1, [ADMIN NOSCRIPT NO_ASYNC_LOADING NO_MULTI], "1.0.0", "O(N), N keys", "",
         "Writes a snapshot and waits for it."; proxy();
     "shutdown", -1, [ADMIN NOSCRIPT LOADING STALE NO_MULTI ALLOW_BUSY], "1.0.0", "O(N), N keys to be saved",
@@ -142,7 +142,7 @@ rows! { Server:
         "Stops the server."; proxy();
     "slaveof", 3, [ADMIN NOSCRIPT STALE NO_ASYNC_LOADING], "1.0.0", "O(1)",
         "args(host-port{host port:int}|no-one{NO ONE})",
-        "Older name of REPLICAOF."; deprecated("5.0.0", "`REPLICAOF`") later(REPLICATION);
+        "Older name of REPLICAOF."; deprecated("5.0.0", "`REPLICAOF`") proxy();
     "slowlog", -2, [], "2.2.12", "Depends on the subcommand", "",
         "Holds the commands about the log of slow commands."; proxy();
     "slowlog|get", -2, [ADMIN LOADING STALE], "2.2.12", "O(N), N entries returned", "[count:int]",

@@ -31,7 +31,7 @@ pub fn support_table() -> String {
             missing(rows())
         ));
     }
-    let full = listed().filter(|row| row.route != Route::Unsupported).count();
+    let full = listed().filter(|row| row.support == Support::Full).count();
     text.push_str(&format!("\n{full} of the {} commands of Redis 7.0.\n", listed().count()));
     text
 }

@@ -24,6 +24,8 @@ pub(crate) struct Fake {
     pub(crate) events: VecDeque<Event>,
     /// Nodes that nobody starts.
     pub(crate) never_start: bool,
+    /// A node that does not answer so many times.
+    pub(crate) silent: Option<(&'static str, u32)>,
     pub(crate) proposals: Vec<String>,
     pub(crate) slots: BTreeMap<u16, SlotFigures>,
     requests: u64,
@@ -35,6 +37,7 @@ impl Fake {
             state,
             events: VecDeque::new(),
             never_start: false,
+            silent: None,
             proposals: Vec::new(),
             slots: BTreeMap::new(),
             requests: 0,
@@ -99,6 +102,16 @@ impl ControlPlane for Fake {
 
     async fn progress(&mut self, _: &Node) -> Result<Vec<MoveProgress>, String> {
         Err("it counts nothing".to_owned())
+    }
+
+    async fn answers(&mut self, node: &Node) -> Result<(), String> {
+        match &mut self.silent {
+            Some((silent, left)) if *silent == node.id && *left > 0 => {
+                *left -= 1;
+                Err("connection refused".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -247,6 +260,35 @@ fn restart_in_the_middle_begins_the_rest_again() {
         ]
     );
     assert_eq!(run.fake.proposals, ["start_moves", "start_moves", "remove_shard"]);
+}
+
+#[test]
+fn node_that_is_down_is_named_once_with_its_command_and_waited_for() {
+    let mut fake = Fake::new(founded(&three()));
+    fake.silent = Some(("c-0", 2));
+    let run = run(fake, &file(&[("a", ""), ("b", "")]));
+    assert_eq!(run.result, Ok(Applied::Done));
+    let waits: Vec<_> = run.lines.iter().filter(|line| line.starts_with("waiting")).collect();
+    assert_eq!(waits.len(), 1, "{:?}", run.lines);
+    assert!(waits[0].contains("node c-0 at 127.0.0.1:"), "{}", waits[0]);
+    assert!(
+        waits[0].ends_with("which does not answer: start it with `slotway up cluster.yaml`"),
+        "{}",
+        waits[0]
+    );
+}
+
+#[test]
+fn node_that_stays_down_ends_apply_before_anything_moves() {
+    let mut fake = Fake::new(founded(&three()));
+    (fake.silent, fake.never_start) = (Some(("c-0", u32::MAX)), true);
+    let run = run(fake, &file(&[("a", ""), ("b", "")]));
+    assert_eq!(
+        run.result.unwrap_err(),
+        "node c-0 has not answered for 0 s (connection refused): start it with `slotway up cluster.yaml`, and apply again; \
+         what has not moved stays where it is"
+    );
+    assert!(!run.begun && run.fake.proposals.is_empty());
 }
 
 #[test]

@@ -37,6 +37,18 @@ pub(super) fn render(status: &Status) -> String {
         rows.push(std::array::from_fn(|_| cells.next().unwrap_or_default()));
     }
     columns(&rows, &mut text);
+    for shard in &status.shards {
+        if let Some(busy) = shard.answer.figures().and_then(|node| node.busy.as_ref()) {
+            let kind = if busy.is_function { "function" } else { "script" };
+            text.push_str(&format!(
+                "\n{} is BUSY: {kind} {} has been running for {:.0} s; {} ends it if it has not written anything\n",
+                shard.node,
+                busy.name,
+                busy.seconds,
+                busy.ended_by(),
+            ));
+        }
+    }
 
     if !status.proxies.is_empty() {
         text.push('\n');
@@ -59,7 +71,7 @@ pub(super) fn render(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{NodeFigures, ProxyFigures, ProxyStatus, ShardStatus};
+    use super::super::{Busy, NodeFigures, ProxyFigures, ProxyStatus, ShardStatus};
     use super::*;
 
     #[test]
@@ -83,6 +95,7 @@ mod tests {
                         operations_per_second: 3.0,
                         clients: 1,
                         uptime_seconds: 9,
+                        busy: Some(Busy { name: "count".to_owned(), seconds: 7.4, is_function: true }),
                     })),
                 ),
                 node("b", Answer::of(Err("connection refused".to_owned()))),
@@ -103,6 +116,8 @@ SHARD  NODE  ADDRESS         KEYS  BYTES    OPS/S  CLIENTS  SLOTS
 a      a-0   127.0.0.1:7001  12    2.0 KiB  3      1        0-99
 b      b-0   127.0.0.1:7001  -     -        -      -        unreachable: connection refused
 
+a-0 is BUSY: function count has been running for 7 s; FUNCTION KILL ends it if it has not written anything
+
 PROXY    ADDRESS         STATE
 proxy-0  127.0.0.1:6379  not ready: draining
 "
@@ -110,6 +125,7 @@ proxy-0  127.0.0.1:6379  not ready: draining
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["shards"][0]["slots"], "0-99");
         assert_eq!(json["shards"][0]["reachable"], true);
+        assert_eq!(json["shards"][0]["busy"]["name"], "count");
         assert_eq!(json["shards"][1]["reachable"], false);
         assert_eq!(json["shards"][1]["error"], "connection refused");
     }

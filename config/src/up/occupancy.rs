@@ -46,7 +46,8 @@ pub(super) async fn look(
             error.to_string()
         } else {
             // The port for clients is free or silent, so what has this one is not the process.
-            "it is not a process of this cluster".to_owned()
+            let hint = net::outgoing_hint(address.port()).map(|hint| format!("; {hint}"));
+            format!("it is not a process of this cluster{}", hint.unwrap_or_default())
         };
         return Err(CommandError::Taken { address: address.to_string(), purpose, reason });
     }

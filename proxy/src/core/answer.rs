@@ -1,6 +1,7 @@
 //! Replies of shards find their places.
 
 use slotway_common::command::TABLE;
+use slotway_common::error::QUOTED;
 use slotway_common::resp::frame::{FrameError, Progress};
 
 use super::{Action, Core, SessionId, UpstreamId};
@@ -82,6 +83,10 @@ impl Core {
 
     /// Takes a complete reply that was not passed on in pieces.
     fn take_whole(&mut self, id: UpstreamId, reply: &[u8]) {
+        if let Some(error) = reply.strip_prefix(b"-").and_then(|line| line.strip_prefix(QUOTED)) {
+            // A script's own words.
+            return self.take_reply(id, &[b"-", error].concat());
+        }
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         if reply.first() == Some(&b'-')
             && let Some(refusal) = super::refusal::Refusal::parse(reply)
@@ -97,6 +102,11 @@ impl Core {
             self.unknown_script(id, reply);
             return;
         }
+        self.take_reply(id, reply);
+    }
+
+    /// Takes a complete reply that is no refusal.
+    fn take_reply(&mut self, id: UpstreamId, reply: &[u8]) {
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         let Some((entry, sent_at)) = upstream.take() else { return };
         match entry.owner {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use slotway_common::alone::Wait;
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
 use slotway_common::fault;
@@ -41,6 +42,7 @@ impl Patience {
 /// How the timeout of a command is to be read.
 fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
     let milliseconds = match command.name {
+        "wait" => Wait::parse(args)?.milliseconds,
         "xread" | "xreadgroup" => {
             let block = (1..args.len()).find(|index| args.is(*index, "BLOCK")).unwrap_or(0);
             timeout::from_milliseconds(args.at(block + 1))?
@@ -67,7 +69,7 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
         let core = worker.core.borrow();
         positions.iter().map(|position| core.view.owner(slot_of(args.at(*position)))).collect()
     };
-    if owners.iter().all(|owner| *owner == owners[0]) {
+    if owners.iter().all(|owner| Some(owner) == owners.first()) {
         return on_one_shard(worker, job, &positions, reply).await;
     }
     if !matches!(job.command.name, "blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmpop" | "bzmpop") {
@@ -100,6 +102,15 @@ fn has_moved(reply: &[u8]) -> bool {
     reply.starts_with(b"-MOVED ") || reply.starts_with(b"-CLUSTERDOWN Hash slot not served")
 }
 
+/// What a client gets when its time is up.
+fn nothing(job: &Job, reply: &mut Reply<'_>) {
+    if job.command.name == "wait" {
+        reply.int(0);
+    } else {
+        reply.null_array();
+    }
+}
+
 fn refusal(unsent: Unsent, job: &Job) -> Error {
     match unsent {
         Unsent::Refused(Error::CrossSlot(_)) => crate::core::crossslot(job.command),
@@ -122,7 +133,7 @@ async fn on_one_shard(
             None => None,
             Some(Some(left)) => Some(left),
             Some(None) => {
-                reply.null_array();
+                nothing(job, reply);
                 return Ok(());
             }
         };
@@ -203,7 +214,7 @@ async fn on_several_shards(
         // Another client may have been faster: then this one goes on waiting.
         let gives_up = signalled && fault::planted("pop-without-retry");
         let Some(left) = wait_for.left().filter(|_| !gives_up) else {
-            reply.null_array();
+            nothing(job, reply);
             return Ok(());
         };
         let mut by_shard: Vec<(usize, Vec<usize>)> = Vec::new();

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use slotway_common::alone::Wait;
 use slotway_common::command::Effects;
 use slotway_common::error::Error;
 use slotway_common::pubsub::subscription;
@@ -145,6 +146,7 @@ async fn run_own(worker: &Rc<Worker>, own: &Job, out: &mut Vec<u8>) {
     let mut reply = Reply::new(out, own.protocol);
     let result = match own.command.name {
         "ssubscribe" => Err(Error::err("SSUBSCRIBE isn't allowed for a DENY BLOCKING client")),
+        "wait" => Wait::parse(&own.args.args()).map(|_| reply.int(0)),
         "monitor" => Err(Error::err("MONITOR isn't allowed for DENY BLOCKING client")),
         _ => Box::pin(super::execute(worker, own, &mut reply)).await,
     };

@@ -23,14 +23,14 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
 }
 
 fn fcall(call: &mut Call<'_>) -> Result<(), Error> {
-    let Some(function) = call.node.scripts.libraries.function(call.args.at(1)).cloned() else {
+    let Some(called) = call.node.scripts.libraries.function(call.args.at(1)).cloned() else {
         return Err(Error::err("Function not found"));
     };
+    let rights = Rights { flags: Some(called.function.flags), read_only: call.command.name.ends_with("_ro") };
+    rights.refuse_over_limit(call)?;
     let arguments = arguments(call, Error::err("Bad number of keys provided"))?;
-    let rights = Rights { flags: Some(function.flags), read_only: call.command.name.ends_with("_ro") };
-    rights.check(call.engine, call.node)?;
-    let name = String::from_utf8_lossy(call.args.at(1)).into_owned();
-    let run = call.node.scripts.begin_function(&function, &name, rights, arguments, call.now())?;
+    rights.check(call)?;
+    let run = call.node.scripts.begin_function(&called, rights, arguments, call.now())?;
     follow(call, run)
 }
 

@@ -363,7 +363,8 @@ pub(super) fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<bo
         }
     }
     popped_from(call, &source, from);
-    call.engine.dirty(2);
+    // As Redis counts it: one change, of two keys.
+    call.engine.dirty(1);
     call.reply.bulk(&value);
     Ok(true)
 }

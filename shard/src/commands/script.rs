@@ -8,7 +8,7 @@ use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
 use super::{Call, Handler};
-use crate::script::{Arguments, Kill, Rights, Script, Step};
+use crate::script::{Arguments, Kill, Rights, Script, ScriptFlags, Step, flags_of};
 use crate::session::Session;
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
@@ -39,6 +39,8 @@ pub(super) fn arguments<'a>(call: &Call<'a>, not_a_number: Error) -> Result<Argu
 }
 
 fn eval(call: &mut Call<'_>) -> Result<(), Error> {
+    // Redis knows what a script says of itself before it looks at anything else of the call.
+    rights(call, flags_of(call.args.at(1))).refuse_over_limit(call)?;
     let arguments = arguments(call, Error::NotInteger)?;
     let script = call.node.scripts.of_text(call.args.at(1), false)?;
     run(call, &script, arguments)
@@ -48,8 +50,12 @@ fn evalsha(call: &mut Call<'_>) -> Result<(), Error> {
     if call.args.at(1).len() != 40 {
         return Err(no_script());
     }
+    let script = call.node.scripts.of_digest(call.args.at(1)).cloned();
+    if let Some(script) = &script {
+        rights(call, script.flags).refuse_over_limit(call)?;
+    }
     let arguments = arguments(call, Error::NotInteger)?;
-    match call.node.scripts.of_digest(call.args.at(1)).cloned() {
+    match script {
         Some(script) => run(call, &script, arguments),
         None => {
             if !call.session.nested {
@@ -78,9 +84,13 @@ pub(super) fn refuse_slots(session: &mut Session, keys: Args<'_>) {
     }
 }
 
+fn rights(call: &Call<'_>, flags: Option<ScriptFlags>) -> Rights {
+    Rights { flags, read_only: call.command.name.ends_with("_ro") }
+}
+
 fn run(call: &mut Call<'_>, script: &Rc<Script>, arguments: Arguments<'_>) -> Result<(), Error> {
-    let rights = Rights { flags: script.flags, read_only: call.command.name.ends_with("_ro") };
-    rights.check(call.engine, call.node)?;
+    let rights = rights(call, script.flags);
+    rights.check(call)?;
     let run = call.node.scripts.begin(script, rights, arguments, call.now())?;
     follow(call, run)
 }

@@ -98,14 +98,16 @@ fn smove(call: &mut Call<'_>) -> Result<(), Error> {
         }
         Some(set) => set.contains(member),
     };
-    call.engine.edit::<Set>(db, &target)?;
+    call.engine.peek::<Set>(db, &target)?;
     if contains && source.bytes != target.bytes {
         if let Some(mut set) = call.engine.edit::<Set>(db, &source)? {
             set.remove(member);
         }
         call.notify(EventClass::SET, "srem", &source);
-        let new = call.engine.edit_or_create::<Set>(db, &target)?.insert(member, &limits);
+        // A target that has it already does not change, and nobody who watches or has read it is told.
+        let new = !call.engine.peek::<Set>(db, &target)?.is_some_and(|set| set.contains(member));
         if new {
+            call.engine.edit_or_create::<Set>(db, &target)?.insert(member, &limits);
             call.notify(EventClass::SET, "sadd", &target);
         }
         call.engine.dirty(1 + u64::from(new));

@@ -112,8 +112,8 @@ fn run(call: &mut Call<'_>, can_store: bool) -> Result<(), Error> {
     let is_set = matches!(value, Some(Some(Object::Set(_))));
     // A pattern without a place for the element asks for the order that the elements have.
     let mut unsorted = options.by.is_some_and(|pattern| !c_string(pattern).contains(&b'*'));
-    if unsorted && is_set && options.store.is_some() {
-        // A set has none that would be the same everywhere.
+    if unsorted && is_set && (options.store.is_some() || call.session.in_script) {
+        // A set has none that would be the same everywhere, and scripts and lists are to come to the same everywhere.
         (unsorted, options.by, options.by_text) = (false, None, true);
     }
     if unsorted {

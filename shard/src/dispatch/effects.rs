@@ -12,6 +12,6 @@ pub fn effects(node: &Node, command: &Command, args: &Args<'_>) -> Effects {
     Effects::of_call(command, args, |source| match source {
         Source::Text(_) => None,
         Source::Digest(digest) => node.scripts.of_digest(digest).and_then(|script| script.flags),
-        Source::Function(name) => node.scripts.libraries.function(name).map(|function| function.flags),
+        Source::Function(name) => node.scripts.libraries.function(name).map(|found| found.function.flags),
     })
 }

@@ -4,7 +4,7 @@ use slotway_common::command::{self, Command, Flags, Group};
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::{FirstKey, account, admit, check_busy, make_room_for, perform, refuse};
+use super::{FirstKey, account, admit, check_busy, make_room_for, perform, quote_refusal, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
@@ -29,7 +29,11 @@ pub fn marked(
         .and_then(|()| admit(engine, node, session, command, first_key, &args))
         .and_then(|handler| make_room_for(engine, node, session, command, &args).map(|()| handler));
     session.mark = Some(Box::new(mark));
+    let (admitted, start) = (result.is_ok(), out.len());
     perform(engine, node, session, command, first_key, args, out, result);
+    if command.group == Group::Scripting && admitted {
+        quote_refusal(session, out, start);
+    }
     // A script that is slow goes on as it began.
     if !session.scripting {
         session.mark = None;

@@ -75,13 +75,17 @@ fn add(frame: &mut Frame<'_>) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A string or number as a text of C: up to the first null byte.
+/// A string, or a number as one.
 fn text(frame: &mut Frame<'_>, index: i32) -> Option<Vec<u8>> {
     frame.push_copy(index);
-    let text =
-        frame.bytes(-1).map(|bytes| bytes.split(|&byte| byte == 0).next().unwrap_or_default().to_vec());
+    let text = frame.bytes(-1).map(<[u8]>::to_vec);
     frame.pop(1);
     text
+}
+
+/// The part before the first null byte, which is all that redis-server reads of the names of options and flags.
+fn c_string(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 fn positional(frame: &mut Frame<'_>) -> Result<Given, &'static str> {
@@ -99,7 +103,7 @@ fn named(frame: &mut Frame<'_>) -> Result<Given, &'static str> {
     frame.traverse(1, |frame| {
         let key =
             text(frame, -2).ok_or("named argument key given to redis.register_function is not a string")?;
-        match key.to_ascii_lowercase().as_slice() {
+        match c_string(&key).to_ascii_lowercase().as_slice() {
             b"function_name" => {
                 let name = text(frame, -1);
                 given.name = Some(
@@ -139,7 +143,9 @@ fn flags(frame: &mut Frame<'_>) -> Result<ScriptFlags, &'static str> {
         if frame.push_element(-1, number) == Kind::Nil {
             break;
         }
-        if !flags.add(frame.bytes(-1).unwrap_or_default()) {
+        // In the first line of a script the case of a flag matters, here it does not.
+        let flag = c_string(frame.bytes(-1).unwrap_or_default()).to_ascii_lowercase();
+        if !flags.add(&flag) {
             return Err("unknown flag given");
         }
         frame.pop(1);

@@ -1,6 +1,6 @@
 //! The libraries of functions that this node has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,8 +43,16 @@ pub enum Change<'a> {
     Restore { codes: Vec<Vec<u8>>, policy: Policy },
 }
 
-/// Libraries by their names.
+/// Libraries by their names, in which case matters.
 type ByName = BTreeMap<Vec<u8>, Library>;
+
+/// A function as FCALL finds it.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// As it was registered.
+    pub name: Rc<str>,
+    pub function: Function,
+}
 
 /// All libraries, and the machine that they are loaded on.
 #[derive(Default)]
@@ -52,6 +60,8 @@ pub struct Libraries {
     /// None before the first library, and while a function runs.
     pub(super) machine: Option<Box<Sandbox>>,
     by_name: ByName,
+    /// The functions of all libraries by their names in lower case: FCALL does not tell cases apart.
+    callable: HashMap<Vec<u8>, Registered>,
     /// The state's version that was followed last.
     version: u64,
 }
@@ -61,10 +71,21 @@ impl Libraries {
         self.by_name.iter()
     }
 
-    /// The function of that name.
+    /// The function of that name, in whichever case.
     #[must_use]
-    pub fn function(&self, name: &[u8]) -> Option<&Function> {
-        self.by_name.values().find_map(|library| library.functions.get(name))
+    pub fn function(&self, name: &[u8]) -> Option<&Registered> {
+        self.callable.get(&name.to_ascii_lowercase())
+    }
+
+    /// Finds the functions anew. Of those in one library whose names differ in their case only, one can be called.
+    fn index(&mut self) {
+        self.callable.clear();
+        for (name, function) in self.by_name.values().flat_map(|library| &library.functions) {
+            self.callable.entry(name.to_ascii_lowercase()).or_insert_with(|| Registered {
+                name: String::from_utf8_lossy(name).into(),
+                function: function.clone(),
+            });
+        }
     }
 
     /// How many libraries there are, and functions in them.
@@ -85,6 +106,7 @@ impl Libraries {
             Err(_) => (before.clone(), std::mem::replace(&mut self.by_name, before)),
         };
         self.forget(&dropped, &kept);
+        self.index();
         result
     }
 
@@ -120,24 +142,32 @@ impl Libraries {
                 self.by_name.clear();
                 Ok(Vec::new())
             }
-            Change::Restore { codes, policy } => {
-                if *policy == Policy::Flush {
-                    self.by_name.clear();
+            Change::Restore { codes, policy } => self.restore(codes, *policy),
+        }
+    }
+
+    /// Loads libraries that were dumped, and joins them with those that are there.
+    fn restore(&mut self, codes: &[Vec<u8>], policy: Policy) -> Result<Vec<u8>, Error> {
+        // What was loaded until an error came stays in the place of all others, for the caller to forget it.
+        let mut known = std::mem::take(&mut self.by_name);
+        for code in codes {
+            self.load(code, false)?;
+        }
+        match policy {
+            Policy::Flush => known.clear(),
+            Policy::Replace => known.retain(|name, _| !self.by_name.contains_key(name)),
+            Policy::Append => {
+                if let Some(name) = self.by_name.keys().find(|name| known.contains_key(*name)) {
+                    return Err(Error::Bytes([b"Library ", &**name, b" already exists"].concat()));
                 }
-                let mut names = std::collections::BTreeSet::new();
-                for code in codes {
-                    let name = of_library(code)?.name;
-                    if self.by_name.contains_key(&name)
-                        && (*policy != Policy::Replace || names.contains(&name))
-                    {
-                        return Err(Error::Bytes([b"Library ", &*name, b" already exists"].concat()));
-                    }
-                    self.load(code, true)?;
-                    names.insert(name);
-                }
-                Ok(Vec::new())
             }
         }
+        let mut restored = self.by_name.values().flat_map(|library| library.functions.keys());
+        if let Some(name) = restored.find(|name| have_function(known.values(), name)) {
+            return Err(function_exists(name));
+        }
+        self.by_name.append(&mut known);
+        Ok(Vec::new())
     }
 
     /// Lets Lua forget the functions of libraries but for those that others still have.
@@ -170,13 +200,15 @@ impl Libraries {
         if draft.functions.is_empty() {
             return Err(Error::err("No functions registered"));
         }
-        let others = || self.by_name.iter().filter(|(name, _)| **name != head.name);
-        for function in draft.functions.keys() {
-            if others().any(|(_, library)| library.functions.contains_key(function)) {
-                return Err(Error::Bytes([b"Function ", &**function, b" already exists"].concat()));
-            }
+        let others =
+            || self.by_name.iter().filter(|(name, _)| **name != head.name).map(|(_, library)| library);
+        let clash = draft.functions.keys().find(|name| have_function(others(), name)).cloned();
+        let loaded = Library { code: code.into(), functions: draft.functions };
+        if let Some(name) = clash {
+            self.forget(&ByName::from([(head.name, loaded)]), &ByName::new());
+            return Err(function_exists(&name));
         }
-        self.by_name.insert(head.name.clone(), Library { code: code.into(), functions: draft.functions });
+        self.by_name.insert(head.name.clone(), loaded);
         Ok(head.name)
     }
 
@@ -260,5 +292,16 @@ impl Libraries {
         }
         let kept = self.by_name.clone();
         self.forget(&before, &kept);
+        self.index();
     }
+}
+
+/// Whether one of the libraries has a function of this name, in whichever case.
+fn have_function<'a>(libraries: impl IntoIterator<Item = &'a Library>, name: &[u8]) -> bool {
+    let mut functions = libraries.into_iter().flat_map(|library| library.functions.keys());
+    functions.any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn function_exists(name: &[u8]) -> Error {
+    Error::Bytes([b"Function ", name, b" already exists"].concat())
 }

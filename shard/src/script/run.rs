@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slotway_common::command::{self, Flags};
+use slotway_common::alone::no_cluster;
+use slotway_common::command::{self, Flags, Group};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Protocol, Reply};
@@ -13,6 +14,7 @@ use slotway_common::slot::slot_of;
 use super::convert::{script_error, write_result};
 use super::lua::{Failure, Progress, Reference, Verdict};
 use super::sandbox::Sandbox;
+use crate::commands::Call;
 use crate::dispatch;
 use crate::engine::Engine;
 use crate::node::Node;
@@ -20,6 +22,8 @@ use crate::session::Session;
 
 /// Bytes that scripts may make Lua hold, garbage included.
 pub(super) const MEMORY: usize = 512 * 1024 * 1024;
+
+const NOT_HERE: &str = "Script attempted to access a non local key in a cluster node";
 
 const KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 
@@ -67,31 +71,47 @@ pub enum Step {
 }
 
 impl Rights {
+    /// Refuses a script that has a first line and may need memory, while there is too little: before anything else is
+    /// looked at, as any command that may need memory. What runs inside EXEC comes after that question.
+    ///
+    /// # Errors
+    /// `OOM`
+    pub fn refuse_over_limit(self, call: &mut Call<'_>) -> Result<(), Error> {
+        if call.session.nested || !self.may_need_memory() {
+            return Ok(());
+        }
+        dispatch::make_room(call.engine, call.node, true)
+    }
+
     /// Refuses a script that could do what it may not.
     ///
     /// # Errors
     /// The error reply.
-    pub fn check(self, engine: &mut Engine, node: &mut Node) -> Result<(), Error> {
+    pub fn check(self, call: &mut Call<'_>) -> Result<(), Error> {
         let Some(flags) = self.flags else { return Ok(()) };
         let writes = !flags.contains(ScriptFlags::NO_WRITES);
-        if writes && self.read_only {
-            return Err(Error::err("Can not execute a script with write flag using *_ro command."));
-        }
-        if writes && let Some(reason) = node.log.failure() {
+        if writes && let Some(reason) = call.node.log.failure() {
             return Err(Error::Line(
                 format!("MISCONF nothing is written any more, because the log cannot be: {reason}").into(),
             ));
         }
-        if writes
-            && !flags.contains(ScriptFlags::ALLOW_OOM)
-            && dispatch::make_room(engine, node, true).is_err()
-        {
+        if writes && self.read_only {
+            return Err(Error::err("Can not execute a script with write flag using *_ro command."));
+        }
+        if self.may_need_memory() && dispatch::make_room(call.engine, call.node, true).is_err() {
             return Err(Error::Line(
                 "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
                     .into(),
             ));
         }
         Ok(())
+    }
+
+    /// Scripts without a first line are asked command by command.
+    fn may_need_memory(self) -> bool {
+        self.flags.is_some_and(|flags| {
+            !flags.contains(ScriptFlags::NO_WRITES) && !flags.contains(ScriptFlags::ALLOW_OOM)
+        })
     }
 
     fn may_not_write(self) -> bool {
@@ -230,6 +250,9 @@ impl Run {
         if command.flags.contains(Flags::NOSCRIPT) {
             return Err(Error::err("This Redis command is not allowed from script"));
         }
+        if command.group == Group::Cluster && session.internal.is_some() {
+            return Err(no_cluster());
+        }
         dispatch::check_script(node, session, command, args)?;
         // The last three do not change data but are passed on to replicas.
         if self.read_only
@@ -247,9 +270,13 @@ impl Run {
         if let Ok(keys) = command::keys(command, args) {
             for position in keys.positions() {
                 if !node.serves(slot_of(args.at(position))) {
-                    return Err(Error::err("Script attempted to access a non local key in a cluster node"));
+                    return Err(Error::err(NOT_HERE));
                 }
             }
+        }
+        let is_publish = matches!(command.name, "publish" | "spublish");
+        if is_publish && !node.serves(slot_of(args.at(1))) {
+            return Err(Error::err(NOT_HERE));
         }
         self.wrote |= command.is_write();
         Ok(command)

@@ -196,7 +196,7 @@ fn xclaim(call: &mut Call<'_>) -> Result<(), Error> {
         met(call, &key);
     }
     call.reply.finish_array(at, written);
-    call.engine.dirty_unseen(changes);
+    call.engine.dirty_unseen(changes + u64::from(is_new));
     Ok(())
 }
 
@@ -282,6 +282,6 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
     if is_new {
         met(call, &key);
     }
-    call.engine.dirty_unseen(changes as u64);
+    call.engine.dirty_unseen(changes as u64 + u64::from(is_new));
     Ok(())
 }

@@ -46,6 +46,10 @@ impl<'a> Options<'a> {
         while index < call.args.len() {
             let follow = call.args.len() - index - 1;
             if call.args.is(index, "BLOCK") && follow >= 1 {
+                if call.session.in_script {
+                    let text = b" command is not allowed with BLOCK option from scripts";
+                    return Err(Error::Bytes([call.args.at(0), text].concat()));
+                }
                 options.block = Some(timeout::from_milliseconds(call.args.at(index + 1))?);
                 index += 2;
             } else if call.args.is(index, "COUNT") && follow >= 1 {
@@ -260,7 +264,7 @@ fn deliver(
     if is_new {
         met(call, key);
     }
-    call.engine.dirty_unseen(1);
+    call.engine.dirty_unseen(1 + u64::from(is_new));
     Ok(())
 }
 
@@ -310,9 +314,10 @@ fn history(
         }
     });
     drop(stream);
-    if met_now.is_some_and(|(_, is_new)| is_new) {
+    let is_new = met_now.is_some_and(|(_, is_new)| is_new);
+    if is_new {
         met(call, key);
     }
-    call.engine.dirty_unseen(1);
+    call.engine.dirty_unseen(1 + u64::from(is_new));
     Ok(())
 }
