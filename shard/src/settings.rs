@@ -15,6 +15,7 @@ use slotway_common::slot::SLOTS;
 use crate::engine::{Engine, Limits, Policy, Wanted};
 use crate::log::Fsync;
 use crate::node::{HotSettings, Node, OutputBounds};
+use crate::tracking;
 
 /// What `SLOTWAY SETTINGS` answers.
 #[derive(Serialize)]
@@ -128,7 +129,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .filter(|threshold| *threshold > 0)
         .map(Duration::from_millis);
     let tracked = values.size(Name::TrackingTableMaxKeys) as u64;
-    node.tracking.most = usize::try_from(share(tracked, owned)).unwrap_or(usize::MAX);
+    let remembered = usize::try_from(share(tracked, owned)).unwrap_or(usize::MAX);
     node.slow_log.threshold =
         u64::try_from(values.number(Name::SlowlogLogSlowerThan)).ok().map(Duration::from_micros);
     node.slow_log.set_max_len(values.size(Name::SlowlogMaxLen));
@@ -137,6 +138,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .map(Duration::from_millis);
     node.latency.set_tracking(values.is(Name::LatencyTracking));
     node.follow_users(new_password);
+    tracking::set_most(engine, node, remembered);
     follow_log(engine, node, appendonly, fsync);
 }
 
