@@ -218,6 +218,13 @@ impl Tracking {
     }
 }
 
+/// The first word of what a shard tells a proxy of a client: what that client is to forget.
+pub const INVALIDATE: &[u8] = b"invalidate";
+
+/// The same of what the command did whose reply comes next over the connection: if it is that client's own, it is told
+/// behind the reply.
+pub const INVALIDATE_BEHIND: &[u8] = b"invalidate-behind";
+
 /// Keys as clients are told of them: an array, or a null for all.
 pub fn put_keys(out: &mut Vec<u8>, protocol: Protocol, keys: Option<&[&[u8]]>) {
     let mut reply = Reply::new(out, protocol);
@@ -238,7 +245,7 @@ pub fn invalidation(protocol: Protocol, instead: bool, subscribed: bool, keys: &
     let mut reply = Reply::new(&mut out, protocol);
     if protocol == Protocol::Resp3 {
         reply.push(2);
-        reply.bulk(b"invalidate");
+        reply.bulk(INVALIDATE);
     } else if instead && subscribed {
         reply.array(3);
         reply.bulk(b"message");

@@ -110,6 +110,16 @@ impl Places {
         self.first
     }
 
+    /// The number of the place that is opened next.
+    pub fn next(&self) -> Seq {
+        self.first.wrapping_add(self.queue.len() as u32)
+    }
+
+    /// Whether a place has no complete reply yet, or one that is not at its turn.
+    pub fn is_open(&self, seq: Seq) -> bool {
+        (seq.wrapping_sub(self.first) as usize) < self.queue.len()
+    }
+
     /// Whether this place is the oldest that is open, and nothing of its reply has come in.
     pub fn is_waiting_for(&self, seq: Seq) -> bool {
         self.first == seq && matches!(self.queue.front(), Some(Place::Waiting)) && !self.closed_to_pushes
@@ -264,30 +274,38 @@ impl Places {
     }
 
     /// Appends bytes that tell of a change to what replies have told: behind every reply of which something has come in,
-    /// even if it has to wait for its turn. Replies of which nothing is here yet are not waited for.
+    /// even if it has to wait for its turn, and behind that of `own`, whose command has made the change. Other replies of
+    /// which nothing is here yet are not waited for. `once`: not if the same stands there already.
     #[cold]
-    pub fn push_behind(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let is_open = |seq: &Seq| (seq.wrapping_sub(self.first) as usize) < self.queue.len();
-        let begun = self.begun.filter(is_open).map(|seq| seq.wrapping_sub(self.first) as usize);
+    pub fn push_behind(&mut self, bytes: &[u8], own: Option<Seq>, once: bool, out: &mut Vec<u8>) {
+        let is_open = |seq: &Seq| self.is_open(*seq);
+        let index = |seq: Seq| seq.wrapping_sub(self.first) as usize;
+        let begun = self.begun.filter(is_open).map(index);
+        let own = own.filter(is_open).map(index);
         let has_come = |place: &Place| match place {
             Place::Held { .. } => true,
             Place::Gather(gather) => gather.bytes() > 0,
             Place::Waiting | Place::Muted => false,
         };
-        match self.queue.iter().rposition(has_come).max(begun) {
-            None => self.push_as_it_is(bytes, out),
-            Some(index) => {
-                self.held += bytes.len();
-                self.behind.push_back((self.first.wrapping_add(index as u32), bytes.to_vec()));
-            }
+        // A reply of its own comes before what has come for later places.
+        let Some(place) = own.or_else(|| self.queue.iter().rposition(has_come).max(begun)) else {
+            return self.push_as_it_is(bytes, out);
+        };
+        let after = self.behind.partition_point(|(seq, _)| index(*seq) <= place);
+        let seq = self.first.wrapping_add(place as u32);
+        if once && after.checked_sub(1).and_then(|last| self.behind.get(last)) == Some(&(seq, bytes.to_vec()))
+        {
+            return;
         }
+        self.held += bytes.len();
+        self.behind.insert(after, (seq, bytes.to_vec()));
     }
 
     #[cold]
     fn flush_behind(&mut self, out: &mut Vec<u8>) {
         while let Some((seq, _)) = self.behind.front() {
             // It may be still open.
-            if (seq.wrapping_sub(self.first) as usize) < self.queue.len() {
+            if self.is_open(*seq) {
                 return;
             }
             let Some((_, bytes)) = self.behind.pop_front() else { return };
@@ -396,22 +414,40 @@ mod tests {
     fn what_is_to_be_forgotten_comes_behind_the_reply_that_told_it() {
         let mut places = Places::default();
         let mut out = Vec::new();
-        places.push_behind(b"1|", &mut out);
+        places.push_behind(b"1|", None, false, &mut out);
         let seqs: Vec<Seq> = (0..4).map(|_| places.open(false)).collect();
-        places.push_behind(b"2|", &mut out);
+        places.push_behind(b"2|", None, false, &mut out);
         assert_eq!(out, b"1|2|", "nothing has come in that it could be about");
         places.deliver(seqs[1], b"b|", true, &mut out);
-        places.push_behind(b"3|", &mut out);
+        places.push_behind(b"3|", None, false, &mut out);
         places.deliver(seqs[2], b"c|", true, &mut out);
         assert_eq!((out.len(), places.held_bytes()), (4, 2));
         places.deliver(seqs[0], b"a", false, &mut out);
-        places.push_behind(b"4|", &mut out);
+        places.push_behind(b"4|", None, false, &mut out);
         places.deliver(seqs[0], b"|", true, &mut out);
         assert_eq!(&out[4..], b"a|b|3|c|4|");
         places.begin(seqs[3]);
-        places.push_behind(b"5|", &mut out);
+        places.push_behind(b"5|", None, false, &mut out);
         places.deliver(seqs[3], b"d|", true, &mut out);
         assert_eq!((&out[14..], places.held_bytes()), (&b"d|5|"[..], 0));
+    }
+
+    #[test]
+    fn what_a_command_tells_its_own_client_comes_behind_its_reply() {
+        let mut places = Places::default();
+        let mut out = Vec::new();
+        let seqs: Vec<Seq> = (0..3).map(|_| places.open(false)).collect();
+        places.deliver(seqs[2], b"c|", true, &mut out);
+        places.push_behind(b"3|", None, false, &mut out);
+        places.push_behind(b"2|", Some(seqs[1]), true, &mut out);
+        places.push_behind(b"2|", Some(seqs[1]), true, &mut out);
+        places.push_behind(b"1|", Some(seqs[0]), false, &mut out);
+        places.push_behind(b"1|", Some(seqs[0]), false, &mut out);
+        places.deliver(seqs[0], b"a|", true, &mut out);
+        places.deliver(seqs[1], b"b|", true, &mut out);
+        assert_eq!(out, b"a|1|1|b|2|c|3|");
+        assert_eq!(places.held_bytes(), 0);
+        assert!(!places.is_open(seqs[2]) && !places.is_open(places.next()));
     }
 
     #[test]

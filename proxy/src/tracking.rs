@@ -3,6 +3,7 @@
 use slotway_common::resp::Args;
 use slotway_common::tracking::Tracking;
 
+use crate::places::Seq;
 use crate::slab::Id;
 
 /// A client that is tracked, or was.
@@ -17,6 +18,12 @@ pub(crate) struct Tracked {
     pub(crate) told: Vec<Id>,
     /// The client that is told instead, if it is one of this worker.
     pub(crate) target: Id,
+    /// It was told to forget everything, and has not asked for anything since: it need not be told again.
+    pub(crate) has_nothing: bool,
+    /// The connections over which shards have told it so since.
+    pub(crate) emptied: Vec<Id>,
+    /// The place of its last request that may read something.
+    pub(crate) last_request: Option<Seq>,
 }
 
 /// What a shard is told of a client's request.

@@ -37,7 +37,7 @@ pub use tracked::marked;
 pub use users::{check_script, note_denied};
 
 use slots::check_other_slots;
-use tracked::{end_own, note_script, remember, settle_touched};
+use tracked::{end_own, note_script, remember, settle_touched, tell_own};
 use users::{check_user, deny};
 
 /// A request whose command and first key have been found, before it runs.
@@ -177,7 +177,7 @@ pub fn execute_on(
     let admitted = result.is_ok();
     let may_tell = node.tracking.is_used();
     if may_tell {
-        node.tracking.begin_own(session.client.id);
+        node.tracking.begin_own(session.client.id, session.internal.is_some());
     }
     perform(engine, node, session, command, prepared.first_key, args, out, result);
     if command.group == Group::Scripting && admitted {
@@ -197,7 +197,7 @@ pub fn execute_on(
     account(engine, node, session, command, &args, ended.duration_since(started));
     end_reply(session, mode, out, start);
     if !own.is_empty() {
-        out.extend_from_slice(&own);
+        tell_own(node, session, own, out, start);
     }
     ended
 }

@@ -16,6 +16,7 @@ use crate::engine::{Engine, Limits, Policy, Wanted};
 use crate::log::Fsync;
 use crate::node::{HotSettings, Node, OutputBounds};
 use crate::role::Durability;
+use crate::tracking;
 
 /// What `SLOTWAY SETTINGS` answers.
 #[derive(Serialize)]
@@ -129,7 +130,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .filter(|threshold| *threshold > 0)
         .map(Duration::from_millis);
     let tracked = values.size(Name::TrackingTableMaxKeys) as u64;
-    node.tracking.most = usize::try_from(share(tracked, owned)).unwrap_or(usize::MAX);
+    let remembered = usize::try_from(share(tracked, owned)).unwrap_or(usize::MAX);
     node.slow_log.threshold =
         u64::try_from(values.number(Name::SlowlogLogSlowerThan)).ok().map(Duration::from_micros);
     node.slow_log.set_max_len(values.size(Name::SlowlogMaxLen));
@@ -138,6 +139,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .map(Duration::from_millis);
     node.latency.set_tracking(values.is(Name::LatencyTracking));
     node.follow_users(new_password);
+    tracking::set_most(engine, node, remembered);
     follow_log(engine, node, appendonly, fsync);
 }
 

@@ -14,7 +14,9 @@ use std::rc::Rc;
 use rand::Rng;
 use slotway_common::resp::{Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
-use slotway_common::tracking::{Tracking, broken_redirection, invalidation, put_keys};
+use slotway_common::tracking::{
+    INVALIDATE, INVALIDATE_BEHIND, Tracking, broken_redirection, invalidation, put_keys,
+};
 
 use crate::engine::Engine;
 use crate::node::{HotSettings, Node};
@@ -93,11 +95,20 @@ pub struct Trackers {
     items: usize,
     prefixes: BTreeMap<Box<[u8]>, Prefix>,
     has_broadcasts: bool,
-    /// The client whose command runs, while it does: what it is told comes behind the reply.
-    current: Option<u64>,
+    /// The client whose command runs, while it does: what it is told comes with the reply.
+    current: Option<Current>,
     own: Vec<u8>,
     /// Keys that are remembered at most; 0: no limit.
-    pub most: usize,
+    most: usize,
+}
+
+/// A command that runs.
+#[derive(Clone, Copy)]
+struct Current {
+    /// The client whose connection it came over.
+    client: u64,
+    /// What it tells over that connection is written before its reply.
+    ahead: bool,
 }
 
 /// What telling somebody needs.
@@ -131,9 +142,10 @@ impl Trackers {
         (self.remembered.len(), self.items, self.prefixes.len())
     }
 
-    /// What its own command has to tell the client of this number is kept for [`Trackers::take_own`].
-    pub fn begin_own(&mut self, client: u64) {
-        self.current = Some(client);
+    /// What its own command has to tell the client of this number is kept for [`Trackers::take_own`]. A proxy is told
+    /// `ahead` of the reply: it knows then that this belongs behind it, before anything else that it answers.
+    pub fn begin_own(&mut self, client: u64, ahead: bool) {
+        self.current = Some(Current { client, ahead });
     }
 
     pub fn take_own(&mut self) -> Vec<u8> {
@@ -273,6 +285,11 @@ impl Trackers {
         if *keys == 1 {
             engine.track_slot(slot, true);
         }
+        self.keep_to_limit(engine, around);
+    }
+
+    /// Tells of keys drawn at random until no more are remembered than may be.
+    fn keep_to_limit(&mut self, engine: &mut Engine, around: &Around<'_>) {
         while self.most > 0 && self.remembered.len() > self.most {
             let place = engine.random().random_range(0..self.remembered.len());
             self.tell_all(engine, around, place, None);
@@ -337,7 +354,8 @@ impl Trackers {
         let mut push = Vec::new();
         let mut reply = Reply::new(&mut push, Protocol::Resp3);
         reply.push(3);
-        reply.bulk(b"invalidate");
+        let ahead = self.current.is_some_and(|current| current.ahead && current.client == client.id);
+        reply.bulk(if ahead { INVALIDATE_BEHIND } else { INVALIDATE });
         reply.bulk(itoa::Buffer::new().format(token).as_bytes());
         put_keys(&mut push, Protocol::Resp3, keys);
         self.send(&client, &push, MOST_FOR_PROXY);
@@ -369,7 +387,7 @@ impl Trackers {
     }
 
     fn send(&mut self, client: &Client, push: &[u8], most: usize) {
-        if self.current == Some(client.id) {
+        if self.current.is_some_and(|current| current.client == client.id) {
             self.own.extend_from_slice(push);
         } else if client.output_bytes.get() + client.pushed.borrow().len() + push.len() <= most {
             client.push(push);
@@ -439,6 +457,13 @@ pub fn remember<'a>(
     for key in keys {
         tracking.remember(engine, &Around { clients, hot }, id, key);
     }
+}
+
+/// No more keys than these are remembered from now on; 0: no limit.
+pub fn set_most(engine: &mut Engine, node: &mut Node, most: usize) {
+    let Node { tracking, clients, hot, .. } = node;
+    tracking.most = most;
+    tracking.keep_to_limit(engine, &Around { clients, hot });
 }
 
 /// Tells of keys that have changed.

@@ -230,3 +230,131 @@ fn nobody_believes_an_old_value_for_long_while_slots_move_and_a_shard_dies() {
     })
     .unwrap();
 }
+
+/// What clients of several kinds get, replies and pushes in their order, that write what they have read themselves.
+fn own_doing(address: SocketAddr) -> Vec<String> {
+    const SETUP: [&str; 3] = ["SET {t}a 1", "DEL {t}l {t}m {t}w", "RPUSH {t}l 1 2 3"];
+    const REQUESTS: [&[&str]; 9] = [
+        &["GET {t}a", "SET {t}a 2"],
+        &["LRANGE {t}l 0 -1", "BLPOP {t}l 0"],
+        &["LRANGE {t}l 0 -1", "BLMOVE {t}l {t}m LEFT LEFT 0"],
+        &["LRANGE {t}l 0 -1", "BLMPOP 0 1 {t}l LEFT"],
+        &["GET {t}a", "MULTI", "SET {t}a 2", "SET {t}a 3", "EXEC"],
+        &["MULTI", "GET {t}a", "SET {t}a 2", "GET {t}a", "SET {t}a 3", "EXEC"],
+        &["LRANGE {t}l 0 -1", "MULTI", "BLPOP {t}l 0", "EXEC"],
+        &["GET {t}a", "EVAL return(redis.call('set',KEYS[1],ARGV[1])) 1 {t}a 5"],
+        &["GET {t}a", "DEL {t}a"],
+    ];
+    let mut writer = Client::connect(address).unwrap();
+    let mut all = Vec::new();
+    for mode in ["", " NOLOOP", " OPTIN"] {
+        for requests in REQUESTS {
+            SETUP.iter().for_each(|line| drop(call(&mut writer, line)));
+            let mut client = Client::connect_resp3(address).unwrap();
+            call(&mut client, &format!("CLIENT TRACKING ON{mode}"));
+            if mode == " OPTIN" {
+                call(&mut client, "CLIENT CACHING YES");
+            }
+            // All at once, and what the proxy answers itself right behind.
+            let mut bytes = Vec::new();
+            for line in requests.iter().chain(&["PING", "ECHO end"]) {
+                let words: Vec<&str> = line.split(' ').collect();
+                bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+                for word in words {
+                    bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+                }
+            }
+            client.send_raw(&bytes).unwrap();
+            let mut got = Vec::new();
+            loop {
+                let frame = client.receive().unwrap().to_string();
+                let ends = frame == "\"end\"";
+                got.push(frame);
+                if ends {
+                    break;
+                }
+            }
+            all.push(format!("{mode} {requests:?}: {}", got.join(" ")));
+        }
+    }
+    all
+}
+
+#[test]
+fn what_a_client_changes_itself_it_is_told_right_behind_the_reply_as_by_redis() {
+    let oracle = RedisServer::start().unwrap();
+    let expected = own_doing(oracle.address());
+    let cluster = Cluster::start().unwrap();
+    assert_eq!(own_doing(cluster.endpoint()), expected);
+    let cluster = Cluster::start_with(&Layout { shards: 1, ..Layout::default() }).unwrap();
+    assert_eq!(own_doing(cluster.layout().nodes[0].address), expected);
+}
+
+/// How often a client is told to forget everything until the reply to what it asks last.
+fn nulls_before_pong(client: &mut Client) -> usize {
+    client.send(&["PING"]).unwrap();
+    let frames = std::iter::repeat_with(|| client.receive().unwrap());
+    frames
+        .take_while(|frame| frame.to_string() != "+PONG")
+        .filter(|frame| matches!(frame, Value::Push(_)))
+        .count()
+}
+
+#[test]
+fn a_client_is_told_once_to_forget_everything_however_many_shards_there_are() {
+    let cluster = Cluster::start().unwrap();
+    let mut writer = cluster.client().unwrap();
+    let (mut client, mut prefixes) = (
+        Client::connect_resp3(cluster.endpoint()).unwrap(),
+        Client::connect_resp3(cluster.endpoint()).unwrap(),
+    );
+    call(&mut client, "CLIENT TRACKING ON");
+    call(&mut prefixes, "CLIENT TRACKING ON BCAST");
+    // Over other connections what one shard tells may come late, when the client has asked for something again. That is rare.
+    let (mut rounds, mut told) = (0, 0);
+    for line in ["FLUSHALL", "FLUSHDB"].iter().cycle().take(20) {
+        for client in [&mut client, &mut prefixes] {
+            client.send(&["GET", "k"]).unwrap();
+            let frames = std::iter::repeat_with(|| client.receive().unwrap());
+            told += frames.take_while(|frame| *frame != Value::Null).count();
+        }
+        call(&mut writer, line);
+        for client in [&mut client, &mut prefixes] {
+            rounds += 1;
+            let mut now = 0;
+            wait_until("the client is told to forget everything", || {
+                now += nulls_before_pong(client);
+                now > 0
+            });
+            told += now;
+        }
+    }
+    assert!((rounds..2 * rounds).contains(&told), "told {told} times in {rounds} rounds");
+    nulls_before_pong(&mut client);
+    call(&mut client, "GET k1");
+    client.send(&["FLUSHALL"]).unwrap();
+    assert_eq!(client.receive().unwrap().to_string(), "+OK");
+    assert_eq!(nulls_before_pong(&mut client), 1, "behind its own");
+    call(&mut client, "GET k1");
+    for line in ["MULTI", "FLUSHALL", "GET k1"] {
+        call(&mut client, line);
+    }
+    client.send(&["EXEC"]).unwrap();
+    assert!(matches!(client.receive().unwrap(), Value::Array(_)));
+    assert_eq!(nulls_before_pong(&mut client), 1, "behind its own transaction");
+}
+
+#[test]
+fn a_limit_of_remembered_keys_that_is_lowered_holds_without_another_read() {
+    let cluster = Cluster::start_with(&Layout { shards: 1, ..Layout::default() }).unwrap();
+    let mut client = Client::connect_resp3(cluster.endpoint()).unwrap();
+    call(&mut client, "CLIENT TRACKING ON");
+    for number in 0..5 {
+        call(&mut client, &format!("GET k{number}"));
+    }
+    let mut writer = cluster.client().unwrap();
+    assert_eq!(call(&mut writer, "CONFIG SET tracking-table-max-keys 1").to_string(), "+OK");
+    for _ in 0..4 {
+        assert!(matches!(client.receive().unwrap(), Value::Push(_)));
+    }
+}

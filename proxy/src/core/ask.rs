@@ -4,7 +4,7 @@ use slotway_common::resp::Protocol;
 use tokio::sync::oneshot;
 
 use super::subscriptions::Told;
-use super::{Core, link};
+use super::{Core, SessionId, link};
 use crate::slab::Id;
 use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
 
@@ -39,6 +39,11 @@ pub(super) enum Ticket {
         slot: u16,
     },
     Ask(oneshot::Sender<Result<Vec<u8>, AskError>>),
+    /// A part of a client's transaction or command.
+    Batch {
+        session: SessionId,
+        sender: oneshot::Sender<Result<Vec<u8>, AskError>>,
+    },
     /// A command that may wait, under the number of its wait.
     Block {
         wait: u64,
@@ -47,7 +52,10 @@ pub(super) enum Ticket {
     /// What a shard is told of subscriptions.
     Told(Box<Told>),
     /// The prefixes that a tracked client is to hear of, which it may have missed until then.
-    Tracking(Id),
+    Tracking {
+        session: SessionId,
+        link: Id,
+    },
 }
 
 impl Core {
@@ -90,6 +98,15 @@ impl Core {
         }
     }
 
+    /// The client for whose job a ticket stands.
+    pub(super) fn client_of(&self, ticket: Id) -> Option<SessionId> {
+        match self.tickets.get(ticket)? {
+            Ticket::Batch { session, .. } => Some(*session),
+            Ticket::Block { wait, .. } => self.client_of_wait(*wait),
+            _ => None,
+        }
+    }
+
     pub(super) fn push_ticket(&mut self, link: Id, ticket: Ticket, frame: &[u8]) {
         let ticket = self.tickets.insert(ticket);
         let entry = Entry {
@@ -113,11 +130,11 @@ impl Core {
         match self.tickets.remove(ticket) {
             // A connection that broke has forgotten its refusals, so it need not be told.
             Some(Ticket::Resume { detention, upstream, slot }) => self.resumed(detention, upstream, slot),
-            Some(Ticket::Ask(sender) | Ticket::Block { sender, .. }) => {
+            Some(Ticket::Ask(sender) | Ticket::Batch { sender, .. } | Ticket::Block { sender, .. }) => {
                 let _ = sender.send(reply);
             }
             Some(Ticket::Told(told)) => self.told(*told, reply),
-            Some(Ticket::Tracking(session)) => self.registered(session, reply),
+            Some(Ticket::Tracking { session, link }) => self.registered(session, link, reply),
             None => {}
         }
     }

@@ -16,9 +16,10 @@ use tokio::sync::oneshot;
 
 use super::ask::Ticket;
 use super::{Action, AskError, Core, Flow, Request, SessionId, UpstreamId};
+use crate::places::Seq;
 use crate::slab::Id;
 use crate::tracking::{Mark, Tracked};
-use crate::upstream::{Purpose, State};
+use crate::upstream::{Owner, Purpose, State};
 
 /// A null in each protocol.
 const NULL: &[u8] = b"_\r\n";
@@ -36,6 +37,7 @@ impl Core {
         command: &'static Command,
         request: &Request<'_>,
     ) -> Flow {
+        self.note_request(id, command);
         self.mark = self.mark_of(id, command);
         let flow = match self.mark {
             Some(mark) if command.has_keys() => {
@@ -66,6 +68,17 @@ impl Core {
             self.end_caching(id, command);
         }
         flow
+    }
+
+    /// Takes note that a client may be about to read something.
+    fn note_request(&mut self, id: SessionId, command: &Command) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let next = session.places.next();
+        if let Some(tracked) = &mut session.tracked
+            && (command.has_keys() || command.name == "exec")
+        {
+            (tracked.has_nothing, tracked.last_request) = (false, Some(next));
+        }
     }
 
     /// What is to be said of a client's request.
@@ -165,7 +178,7 @@ impl Core {
     /// The same later: what the client has kept until then may be old.
     pub(super) fn register_again(&mut self, id: SessionId) {
         for (link, frame) in self.unregistered(id) {
-            self.push_ticket(link, Ticket::Tracking(id), &frame);
+            self.push_ticket(link, Ticket::Tracking { session: id, link }, &frame);
         }
     }
 
@@ -190,6 +203,8 @@ impl Core {
                 && !tracked.told.contains(&link)
             {
                 tracked.told.push(link);
+                // What comes over it is nothing that was told before.
+                tracked.has_nothing = false;
                 new.push((link, registration(tracked.token, Some(&tracked.tracking))));
             }
         }
@@ -197,9 +212,9 @@ impl Core {
     }
 
     /// A shard tells a client of its prefixes from now on.
-    pub(super) fn registered(&mut self, id: SessionId, reply: Result<Vec<u8>, AskError>) {
+    pub(super) fn registered(&mut self, id: SessionId, link: UpstreamId, reply: Result<Vec<u8>, AskError>) {
         if reply.is_ok() && self.tracking(id).broadcast {
-            self.tell_tracked(id, NULL);
+            self.tell_tracked(id, link, NULL, None);
         }
     }
 
@@ -245,7 +260,7 @@ impl Core {
             let was_told = tracked.told.contains(&link);
             tracked.told.retain(|told| *told != link);
             if was_told || tracked.routes.contains(&route) {
-                self.tell_tracked(id, NULL);
+                self.tell_tracked(id, link, NULL, None);
             }
         }
     }
@@ -265,27 +280,48 @@ impl Core {
         })
     }
 
-    /// Takes what a shard tells a client: the number of the client, and the keys, or a null for all.
+    /// The client, and its place, that the next reply of a connection is for.
+    pub(super) fn place_of_front(&self, link: UpstreamId) -> Option<(SessionId, Seq)> {
+        let session = match self.upstreams.get(link)?.front()?.owner {
+            Owner::Client { session, seq } | Owner::Part { session, seq, .. } => return Some((session, seq)),
+            Owner::Ticket(ticket) => self.client_of(ticket)?,
+        };
+        // A job has the only place of its client.
+        Some((session, self.sessions.get(session)?.places.first()))
+    }
+
+    /// Takes what a shard tells a client: the number of the client, and the keys, or a null for all. `own` is where the
+    /// reply will stand of the command that this is about.
     #[cold]
-    pub(super) fn invalidated(&mut self, push: &[u8]) {
+    pub(super) fn invalidated(&mut self, link: UpstreamId, push: &[u8], own: Option<(SessionId, Seq)>) {
         let Some(mut elements) = Elements::open(push) else { return };
         let token = elements.nth(1).and_then(string).and_then(|text| std::str::from_utf8(text).ok());
         let (Some(token), Some(keys)) = (token.and_then(|text| text.parse().ok()), elements.next()) else {
             return;
         };
         if let Some(id) = self.tracked.get(&token).copied() {
-            self.tell_tracked(id, keys);
+            let place = own.filter(|(session, _)| *session == id).map(|(_, seq)| seq);
+            self.tell_tracked(id, link, keys, place);
         }
     }
 
-    /// Tells a client what to forget, or the one that is told instead.
-    fn tell_tracked(&mut self, id: SessionId, keys: &[u8]) {
+    /// Tells a client what to forget, or the one that is told instead: behind the reply of place `seq` if it is to stand there.
+    fn tell_tracked(&mut self, id: SessionId, link: UpstreamId, keys: &[u8], seq: Option<Seq>) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(tracked) = &session.tracked else { return };
-        let keys = if keys == NULL && session.protocol == Protocol::Resp2 { NULL_RESP2 } else { keys };
+        let Some(tracked) = &mut session.tracked else { return };
         if !tracked.tracking.on {
             return;
         }
+        let all = keys == NULL;
+        if all {
+            // The other shards say the same of one FLUSHALL; what a shard says twice is of two.
+            if tracked.has_nothing && !tracked.emptied.contains(&link) {
+                return tracked.emptied.push(link);
+            }
+            tracked.has_nothing = !tracked.last_request.is_some_and(|seq| session.places.is_open(seq));
+            tracked.emptied = vec![link];
+        }
+        let keys = if all && session.protocol == Protocol::Resp2 { NULL_RESP2 } else { keys };
         if let Some(to) = tracked.tracking.redirect {
             let (token, target) = (tracked.token, tracked.target);
             self.tell_instead(token, target, to, keys);
@@ -295,7 +331,7 @@ impl Core {
         if fault::planted("invalidation-overtakes-reply") {
             session.places.push_as_it_is(&push, &mut session.out);
         } else {
-            session.places.push_behind(&push, &mut session.out);
+            session.places.push_behind(&push, seq, all, &mut session.out);
         }
         self.counters.invalidations.inc();
         self.delivered(id);

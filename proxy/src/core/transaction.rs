@@ -319,7 +319,7 @@ impl Core {
         let slots = batch.slots(watch);
         let owner = self.owner_of_all(&slots, watch)?;
         let (sender, receiver) = oneshot::channel();
-        let ticket = self.add_ticket(Ticket::Ask(sender));
+        let ticket = self.add_ticket(Ticket::Batch { session: job.session, sender });
         let mut entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
         let frame = self.batch_frame(job.session, batch, watch, &slots, job.mark, &mut entry);
         self.ask_on_slots(job, owner, &slots, entry, frame);

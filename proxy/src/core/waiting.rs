@@ -59,6 +59,9 @@ impl Core {
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
         let mut frame = Vec::new();
         request::encode(words.into_iter(), &mut frame);
+        if let Some(mark) = job.mark.filter(|_| !signals) {
+            frame = mark.wrap(&frame).0;
+        }
         let (reply_to, reply) = oneshot::channel();
         let (sender, pushed) = oneshot::channel();
         self.waits.insert(token, Wait { session: job.session, upstream: None, sender });
@@ -85,6 +88,9 @@ impl Core {
     /// A shard has answered the request that began a wait.
     pub(super) fn wait_began(&mut self, token: u64, upstream: UpstreamId, reply: &[u8]) {
         if !reply.starts_with(b"+WAITING") {
+            if let Some(session) = self.client_of_wait(token) {
+                self.begin_reply(session);
+            }
             return;
         }
         match self.waits.get_mut(&token) {
@@ -110,7 +116,21 @@ impl Core {
             return;
         };
         if let Some(wait) = self.end_wait(token) {
+            self.begin_reply(wait.session);
             let _ = wait.sender.send(Ok(reply.to_vec()));
+        }
+    }
+
+    /// The client of a wait.
+    pub(super) fn client_of_wait(&self, token: u64) -> Option<SessionId> {
+        self.waits.get(&token).map(|wait| wait.session)
+    }
+
+    /// A job's reply is here, though its client has yet to get it: what that is to forget from now on comes behind it.
+    fn begin_reply(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id).filter(|session| session.marks) {
+            let seq = session.places.first();
+            session.places.begin(seq);
         }
     }
 

@@ -56,6 +56,19 @@ pub(super) fn end_own(node: &mut Node, session: &mut Session, command: &Command)
     own
 }
 
+/// Tells what a command has to tell over its own connection: to a client behind the reply, which begins at `start`, to a
+/// proxy before it.
+#[cold]
+pub(super) fn tell_own(node: &mut Node, session: &Session, own: Vec<u8>, out: &mut Vec<u8>, start: usize) {
+    if session.internal.is_some() {
+        out.splice(start..start, own);
+    } else if session.scripting {
+        node.scripts.suspended.keep_own(own);
+    } else {
+        out.extend_from_slice(&own);
+    }
+}
+
 /// Tells those who watch, wait for or have read the keys that a command has changed.
 #[cold]
 pub(super) fn settle_touched(engine: &mut Engine, node: &mut Node, session: &Session, changes: u64) {

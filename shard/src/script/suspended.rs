@@ -8,6 +8,7 @@ use slotway_common::error::Error;
 use slotway_common::resp::{Args, Protocol, Reply};
 use tokio::sync::Notify;
 
+use super::lua::Failure;
 use super::run::{Run, Step};
 use crate::engine::Engine;
 use crate::node::Node;
@@ -43,6 +44,8 @@ struct Slow {
     database: usize,
     /// The transaction that the call is part of.
     rest: Option<Rest>,
+    /// What it has to tell its caller, if that is tracked, behind the reply.
+    own: Vec<u8>,
     /// The number of the push that brings the reply, where the connection goes on meanwhile.
     number: Option<u64>,
     killed: bool,
@@ -81,8 +84,16 @@ impl Suspended {
         tracing::warn!("{name} runs for {:.1?} already: others are answered BUSY", run.started.elapsed());
         self.is_function = run.is_function;
         let words = args.iter().map(<[u8]>::to_vec).collect();
-        self.slow =
-            Some(Slow { run, words, session: None, database, rest: None, number: None, killed: false });
+        self.slow = Some(Slow {
+            run,
+            words,
+            session: None,
+            database,
+            rest: None,
+            own: Vec::new(),
+            number: None,
+            killed: false,
+        });
         session.wait_for_script();
     }
 
@@ -90,6 +101,13 @@ impl Suspended {
     pub fn add_rest(&mut self, rest: Rest) {
         if let Some(slow) = &mut self.slow {
             slow.rest = Some(rest);
+        }
+    }
+
+    /// What the caller is to be told behind the reply.
+    pub fn keep_own(&mut self, own: Vec<u8>) {
+        if let Some(slow) = &mut self.slow {
+            slow.own.extend_from_slice(&own);
         }
     }
 
@@ -155,14 +173,25 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
         node.scripts.suspended.slow = Some(slow);
         return true;
     };
+    node.tracking.begin_own(session.client.id, false);
     let outcome = match slow.run.resume(slow.killed, engine, node, session) {
         Step::Slow => {
+            slow.own.append(&mut node.tracking.take_own());
             node.scripts.suspended.slow = Some(slow);
             return true;
         }
         Step::Ended(outcome) => outcome,
     };
-    let Slow { run, session: Some(mut session), database, mut rest, number, .. } = slow else { return false };
+    let goes_on = end(engine, node, slow, outcome);
+    node.tracking.take_own();
+    goes_on
+}
+
+/// Ends a script that was slow, and runs what stands behind it in its transaction; true when there is a slow one in that.
+fn end(engine: &mut Engine, node: &mut Node, slow: Slow, outcome: Result<(), Failure>) -> bool {
+    let Slow { run, session: Some(mut session), database, mut rest, mut own, number, .. } = slow else {
+        return false;
+    };
     session.db = database;
     let mut out = rest.as_mut().map(|rest| std::mem::take(&mut rest.replies)).unwrap_or_default();
     let start = out.len();
@@ -181,13 +210,15 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
             Some(replies) => out = replies,
             None => {
                 // The next one is slow, too.
+                own.append(&mut node.tracking.take_own());
                 if let Some(slow) = &mut node.scripts.suspended.slow {
-                    (slow.session, slow.number) = (Some(session), number);
+                    (slow.session, slow.own, slow.number) = (Some(session), own, number);
                 }
                 return true;
             }
         }
     }
+    own.append(&mut node.tracking.take_own());
     if number.is_none() {
         session.client.db.set(session.db);
     }
@@ -205,8 +236,10 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
         frame.bulk(b"later");
         frame.bulk(itoa::Buffer::new().format(number).as_bytes());
         push.extend_from_slice(&out);
+        push.extend_from_slice(&own);
         session.client.push(&push);
     } else {
+        out.extend_from_slice(&own);
         let client = session.client.clone();
         node.scripts.suspended.replies.insert(client.id, Ended { reply: out, session });
         client.wake();

@@ -123,6 +123,11 @@ fn no_more_keys_are_remembered_than_may_be_and_who_loses_one_is_told() {
     assert_eq!(place.trackers.totals(), (3, 3, 0));
     assert_eq!(told(&a).matches("invalidate").count(), 7);
     assert_eq!(place.trackers.slots.values().sum::<usize>(), 3);
+    place.trackers.most = 1;
+    let hot = HotSettings::default();
+    place.trackers.keep_to_limit(&mut place.engine, &Around { clients: &place.clients, hot: &hot });
+    assert_eq!(told(&a).matches("invalidate").count(), 2, "a limit that is lowered holds at once");
+    assert_eq!(place.trackers.totals(), (1, 1, 0));
 }
 
 #[test]

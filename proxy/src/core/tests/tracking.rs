@@ -151,3 +151,40 @@ fn prefixes_are_told_to_every_shard_and_again_over_a_new_connection() {
     stage.answer_on(first, &format!("+OK|{}", invalidate(token, "p:1")));
     assert_eq!(stage.got(client), "");
 }
+
+#[test]
+fn what_a_client_changes_itself_it_is_told_behind_the_reply_and_before_the_next() {
+    let mut stage = Stage::new();
+    let (client, token) = registered(&mut stage, Tracking::default());
+    let (other, _) = registered(&mut stage, Tracking::default());
+    let (a, b) = (key(0, 0), key(0, 1));
+    stage.send(client, &format!("SET {a} v|PING"));
+    stage.send(other, &format!("SET {b} v"));
+    let first = link(&stage, 0);
+    let behind = |key: &str| invalidate(token, key).replace("$10|invalidate", "$17|invalidate-behind");
+    stage.answer_on(first, &format!("{}+OK|", behind(&a)));
+    let told = |key: &str| format!(">2|$10|invalidate|*1|${}|{key}|", key.len());
+    assert_eq!(stage.got(client), format!("+OK|{}+PONG|", told(&a)));
+    // What another client of this proxy changes waits for nothing.
+    stage.answer_on(first, &format!("{}+OK|", behind(&b)));
+    assert_eq!((stage.got(client), stage.got(other)), (told(&b), "+OK|".to_owned()));
+}
+
+#[test]
+fn what_all_shards_say_of_one_flush_is_told_once_and_of_two_twice() {
+    let mut stage = Stage::new();
+    let (client, token) = registered(&mut stage, Tracking::default());
+    let length = token.to_string().len();
+    let all = format!(">3|$10|invalidate|${length}|{token}|_|");
+    let told = ">2|$10|invalidate|_|";
+    let links = [0, 1, 2].map(|shard| link(&stage, shard));
+    for _ in 0..2 {
+        links.iter().for_each(|link| stage.answer_on(*link, &all));
+        assert_eq!(stage.got(client), told);
+    }
+    // It has asked one of them for something in between.
+    stage.answer_on(links[0], &all);
+    stage.send(client, &format!("GET {}", key(1, 0)));
+    stage.answer_on(links[1], &format!("$1|b|{all}"));
+    assert_eq!(stage.got(client), format!("{told}$1|b|{told}"));
+}
