@@ -7,6 +7,7 @@ use slotway_common::handshake;
 use slotway_common::pubsub::Subscriptions;
 use slotway_common::resp::{Parser, Protocol};
 
+use crate::owned::OwnedArgs;
 use crate::places::{Places, Seq};
 use crate::tracking::Tracked;
 use crate::transaction::{Transaction, Watch};
@@ -67,6 +68,10 @@ pub enum Closing {
 pub struct Details {
     pub name: Vec<u8>,
     pub no_evict: bool,
+    /// The EXEC that is being run, which MONITOR shows once what it runs has been shown.
+    pub(crate) exec: Option<OwnedArgs>,
+    /// What the last command runs is shown as it runs: the next one waits for its reply.
+    pub(crate) shows_later: bool,
     /// Since when more replies wait than the soft limit allows, in microseconds of the worker's clock.
     pub(crate) over_soft_limit: Option<u64>,
     /// What connected said that it is a process of the cluster, and has yet to prove it.
@@ -191,6 +196,12 @@ impl Session {
     #[inline]
     pub fn output_bytes(&self) -> usize {
         self.out.len() - self.sent + self.places.held_bytes()
+    }
+
+    /// It waits for data, or for the end of CLIENT PAUSE.
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked || self.stall == Stall::Pause
     }
 
     /// Bytes of requests that were read and have not gone on.

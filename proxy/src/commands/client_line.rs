@@ -15,7 +15,7 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     let mut flags = String::new();
     flags.extend(session.monitor.then_some('O'));
     flags.extend(session.subscriptions.is_some().then_some('P'));
-    flags.extend(session.blocked.then_some('b'));
+    flags.extend(session.is_blocked().then_some('b'));
     flags.extend(session.transaction.is_some().then_some('x'));
     let tracking = session.tracked.as_ref().map(|tracked| &tracked.tracking);
     flags.push_str(tracking.map_or("", |tracking| tracking.letters()));

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use super::subscriptions::Told;
 use super::{Core, link};
 use crate::slab::Id;
+use crate::tracking::quiet;
 use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
 
 /// Which connection a request goes over. Requests over the connection that a client uses too keep their order with
@@ -39,6 +40,11 @@ pub(super) enum Ticket {
         slot: u16,
     },
     Ask(oneshot::Sender<Result<Vec<u8>, AskError>>),
+    /// Commands of a client's transaction.
+    Batch {
+        session: Id,
+        sender: oneshot::Sender<Result<Vec<u8>, AskError>>,
+    },
     /// A command that may wait, under the number of its wait.
     Block {
         wait: u64,
@@ -51,14 +57,15 @@ pub(super) enum Ticket {
 }
 
 impl Core {
-    /// Sends a request (a whole multibulk frame) to a shard. The reply is given whole, an error reply too.
+    /// Sends a request (a whole multibulk frame) to a shard, where it counts for nothing. The reply is given whole, an error
+    /// reply too.
     pub fn ask(&mut self, target: Target, frame: &[u8]) -> oneshot::Receiver<Result<Vec<u8>, AskError>> {
         let (sender, receiver) = oneshot::channel();
         let route = self.route(target.protocol, target.database);
         let link = self.link_of_route(route, target.shard);
         match self.upstreams.get(link) {
             Some(upstream) if upstream.state != State::Down => {
-                self.push_ticket(link, Ticket::Ask(sender), frame);
+                self.push_ticket(link, Ticket::Ask(sender), &quiet(frame));
             }
             _ => {
                 let _ = sender.send(Err(AskError::Down));
@@ -113,7 +120,7 @@ impl Core {
         match self.tickets.remove(ticket) {
             // A connection that broke has forgotten its refusals, so it need not be told.
             Some(Ticket::Resume { detention, upstream, slot }) => self.resumed(detention, upstream, slot),
-            Some(Ticket::Ask(sender) | Ticket::Block { sender, .. }) => {
+            Some(Ticket::Ask(sender) | Ticket::Batch { sender, .. } | Ticket::Block { sender, .. }) => {
                 let _ = sender.send(reply);
             }
             Some(Ticket::Told(told)) => self.told(*told, reply),

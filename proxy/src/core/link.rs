@@ -97,6 +97,9 @@ impl Core {
         if let Some(shard) = self.view.shards.get_mut(shard) {
             shard.down = None;
         }
+        if self.monitored {
+            self.tell_whether_monitored_over(id);
+        }
         self.subscriptions_opened(id);
         self.review_tracking();
         self.touch_upstream(id);
@@ -168,6 +171,7 @@ impl Core {
         why: AskError,
     ) {
         self.counters.error(Source::Internal);
+        self.count_lost(entry, line);
         match entry.owner {
             Owner::Client { session: id, seq } => {
                 let Some(session) = self.sessions.get_mut(id) else { return };

@@ -13,6 +13,9 @@ impl Core {
             Some(kind) => self.message(id, kind, push),
             None if word == Some(b"invalidate") => self.invalidated(push),
             None if word == Some(b"later") => self.came_later(id, push),
+            None if word == Some(b"slow") => self.told_slow(id, push),
+            None if word == Some(b"monitor") => self.told_monitor(id, push),
+            None if word == Some(b"monitored") => self.told_monitored(id, push),
             None => self.take_push(push),
         }
     }

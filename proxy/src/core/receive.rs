@@ -1,6 +1,6 @@
 //! From a client's bytes to requests, and from a request to who answers it.
 
-use slotway_common::command::{self, Command, Flags, Route};
+use slotway_common::command::{self, Command, Route, TABLE};
 use slotway_common::error::Error;
 use slotway_common::pubsub;
 use slotway_common::resp::request::{Limits, Parsed, Span};
@@ -10,7 +10,7 @@ use super::acting::runs_script;
 use super::{Action, Core, SessionId, transaction};
 use crate::commands;
 use crate::counters::Source;
-use crate::session::{Closing, Partial, Stall};
+use crate::session::{Closing, Partial, Session, Stall};
 
 /// What becomes of the requests behind the one that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Core {
     /// Takes bytes that a client sent.
     pub fn received(&mut self, id: SessionId, bytes: &[u8]) {
         self.counters.client_input_bytes.add(bytes.len() as u64);
+        self.transfers[0] += 1;
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.last_active = self.now;
         if session.closing != Closing::No {
@@ -210,13 +211,19 @@ impl Core {
             }
             Err(error) => {
                 self.abort_transaction(id);
-                self.refuse(id, &error);
+                // Of a command that there is, the number of arguments is wrong.
+                match command::find(&request.args).filter(|row| row.route != Route::Internal) {
+                    Some(row) => {
+                        self.run.rejected(row);
+                        self.refuse_unknown(id, &error);
+                    }
+                    None => self.refuse_unknown(id, &error),
+                }
                 return Flow::Next;
             }
         };
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         session.last_command = command.id;
-        let only_listens = session.only_listens();
         if (self.attention || !session.login.is_free())
             && let Some(flow) = self.inspect(id, command, request)
         {
@@ -225,6 +232,21 @@ impl Core {
             }
             return flow;
         }
+        if self.attention && self.monitored {
+            return self.dispatch_shown(id, command, request);
+        }
+        self.dispatch_allowed(id, command, request)
+    }
+
+    /// Dispatches a request that its client may make now.
+    #[inline]
+    pub(super) fn dispatch_allowed(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Flow {
+        let only_listens = self.sessions.get(id).is_some_and(Session::only_listens);
         if only_listens && let Err(error) = pubsub::check_allowed(command) {
             self.abort_transaction(id);
             self.refuse_denied(id, command, &error);
@@ -260,7 +282,7 @@ impl Core {
                 Flow::Next
             }
             Route::Internal => {
-                self.refuse(id, &command::unknown_command(&request.args));
+                self.refuse_unknown(id, &command::unknown_command(&request.args));
                 Flow::Next
             }
         }
@@ -297,12 +319,6 @@ impl Core {
         {
             return Some(Flow::Wait(Stall::Pause));
         }
-        // What is queued is shown when it is executed.
-        let queued = session.transaction.is_some() && transaction::is_queued(command);
-        if self.monitored && !queued && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
-            let line = commands::monitor::line(session, command, &request.args);
-            self.actions.push(Action::Monitor(line));
-        }
         None
     }
 
@@ -312,8 +328,27 @@ impl Core {
         self.reply_error(id, error);
     }
 
-    /// Answers a request with an error, whoever is the reason.
+    /// Answers a request that no command stands for with an error.
+    #[cold]
+    pub(crate) fn refuse_unknown(&mut self, id: SessionId, error: &Error) {
+        self.counters.error(Source::Client);
+        self.reply_error_line(id, error);
+    }
+
+    /// Answers a request that did not run with an error, whoever is the reason.
+    #[cold]
     pub(crate) fn reply_error(&mut self, id: SessionId, error: &Error) {
+        if let Some(row) =
+            self.sessions.get(id).and_then(|session| TABLE.get(usize::from(session.last_command)))
+        {
+            self.run.rejected(row);
+        }
+        self.reply_error_line(id, error);
+    }
+
+    fn reply_error_line(&mut self, id: SessionId, error: &Error) {
+        self.refused += 1;
+        self.run.error(error);
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mut line = Vec::new();
         slotway_common::resp::Reply::new(&mut line, session.protocol).error(error);

@@ -114,6 +114,11 @@ impl Core {
         }
     }
 
+    /// The client of a wait.
+    pub(super) fn session_of_wait(&self, token: u64) -> Option<SessionId> {
+        self.waits.get(&token).map(|wait| wait.session)
+    }
+
     fn end_wait(&mut self, token: u64) -> Option<Wait> {
         let wait = self.waits.remove(&token)?;
         if let Some(session) = self.sessions.get_mut(wait.session) {

@@ -6,12 +6,13 @@
 use std::rc::Rc;
 
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::resp::Reply;
 
 use super::asking::successful;
 use crate::commands;
 use crate::core::{Job, Unsent};
-use crate::transaction::{Batch, Step, Watch};
+use crate::transaction::{Batch, How, Step, Watch};
 use crate::worker::Worker;
 
 pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
@@ -52,17 +53,26 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                     args: args.clone(),
                     database: *database,
                     transaction: None,
+                    accounted: Rc::default(),
                     ..job.clone()
                 };
                 let mut out = Vec::new();
+                let started = clock::monotonic();
                 let allowed = worker.with(|core| core.check_queued(job.session, command, &own.args.args()));
                 if let Err(error) = allowed {
+                    worker.with(|core| core.run.error(&error));
                     reply.error(&error);
                     continue;
                 }
                 if !worker.with(|core| commands::answer_into(core, &own, &mut out)) {
                     run_own(worker, &own, &mut out).await;
                 }
+                worker.with(|core| {
+                    if !own.accounted.get() {
+                        core.ran(own.session, command, &own.args.args(), clock::since(started), &out);
+                    }
+                    core.show_own(own.session, command, &own.args.args());
+                });
                 reply.buffer().extend_from_slice(&out);
             }
             Step::Batch(batch) => match run_batch(worker, job, batch, watch.take()).await {
@@ -104,7 +114,7 @@ async fn run_batch(
     batch: &Batch,
     watch: Option<&Watch>,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let (shard, receiver) = match worker.with(|core| core.ask_batch(job, batch, watch)) {
+    let (shard, receiver) = match worker.with(|core| core.ask_batch(job, batch, watch, How::Part)) {
         Ok(asked) => asked,
         Err(Unsent::Refused(error)) => return Err(error),
         Err(Unsent::Broken | Unsent::Wait(_)) => return Ok(None),

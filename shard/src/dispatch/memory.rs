@@ -35,9 +35,12 @@ fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(),
     made
 }
 
-fn evict_until_under(engine: &mut Engine, node: &Node, needs_memory: bool) -> Result<(), Error> {
+fn evict_until_under(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
     while engine.memory.is_over() {
-        if !engine.evict_one(node.hot.maxmemory_samples) {
+        let started = clock::monotonic();
+        let evicted = engine.evict_one(node.hot.maxmemory_samples);
+        node.latency.event("eviction-del", clock::since(started), engine.now());
+        if !evicted {
             if engine.lazy_free_pending() > 0 {
                 // What is on its way to be freed is not counted yet: look again.
                 engine.memory.refresh();

@@ -4,7 +4,7 @@ use slotway_common::command::{self, Command, Flags, Group};
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::{FirstKey, account, admit, check_busy, make_room, perform, refuse};
+use super::{FirstKey, Outcome, account, admit, check_busy, make_room, perform, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
@@ -19,10 +19,34 @@ pub fn marked(
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
+    session.mark = Some(Box::new(mark));
+    within(engine, node, session, args, out);
+    // A script that is slow goes on as it began.
+    if !session.scripting {
+        session.mark = None;
+    }
+}
+
+/// Runs a command that is a part of what a client asked, or that a proxy asks for itself, and appends its reply, which may be
+/// an error: the whole counts, and the proxy sees to that.
+pub fn quietly(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    let before = std::mem::replace(&mut session.quiet, true);
+    within(engine, node, session, args, out);
+    session.quiet = before;
+}
+
+/// Runs a command that came within another request.
+fn within(engine: &mut Engine, node: &mut Node, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) {
     let started = clock::monotonic();
     let command = match command::resolve(&args, true) {
         Ok(command) => command,
-        Err(error) => return refuse(node, session, None, &error, out),
+        Err(error) => return refuse(node, session, command::find(&args), &error, out),
     };
     let first_key = FirstKey::find(command, &args);
     let result = check_busy(node, command)
@@ -30,13 +54,10 @@ pub fn marked(
         .and_then(|handler| {
             make_room(engine, node, command.flags.contains(Flags::DENYOOM)).map(|()| handler)
         });
-    session.mark = Some(Box::new(mark));
-    perform(engine, node, session, command, first_key, args, out, result);
-    // A script that is slow goes on as it began.
-    if !session.scripting {
-        session.mark = None;
+    let outcome = perform(engine, node, session, command, first_key, args, out, result);
+    if outcome != Outcome::Refused {
+        account(engine, node, session, command, &args, clock::since(started), false);
     }
-    account(engine, node, session, command, &args, clock::since(started));
 }
 
 /// Ends a command while there are tracked clients: gives what is to be told over the command's own connection, behind the
