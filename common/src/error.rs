@@ -53,6 +53,8 @@ pub enum Error {
     Line(Cow<'static, str>),
     /// As [`Error::Line`], with bytes of the client.
     Whole(Vec<u8>),
+    /// As [`Error::Whole`]: the error of a command that a script has called, which was counted when that failed.
+    Counted(Vec<u8>),
 }
 
 impl Error {
@@ -71,7 +73,7 @@ impl Error {
                 line.extend_from_slice(text);
                 Cow::Owned(line)
             }
-            Self::Whole(line) => Cow::Borrowed(line),
+            Self::Whole(line) | Self::Counted(line) => Cow::Borrowed(line),
             other => match other.text() {
                 Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
@@ -117,7 +119,7 @@ impl Error {
             Self::NoReplicas(text) => with("NOREPLICAS", text),
             Self::ExecAbort(text) => with("EXECABORT", text),
             Self::Line(text) => Cow::Borrowed(text),
-            Self::Whole(line) => line.escape_ascii().to_string().into(),
+            Self::Whole(line) | Self::Counted(line) => line.escape_ascii().to_string().into(),
         }
     }
 }

@@ -10,15 +10,19 @@ pub(crate) mod connection;
 pub(crate) mod monitor;
 mod transactions;
 
+use std::rc::Rc;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use slotway_common::alone;
 use slotway_common::command::{self, COUNT, Command, Flags, Group, TABLE};
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::{Args, Reply};
 
 use crate::core::{Action, Core, Flow, Job, Request, SessionId, Work};
+use crate::counters::Source;
 use crate::owned::OwnedArgs;
 use crate::session::{Session, Stall};
 
@@ -109,12 +113,15 @@ fn answer_now(
     let protocol = session.protocol;
     let mut buffer = core.take_reply_buffer();
     let reply = Reply::new(&mut buffer, protocol);
+    let started = clock::monotonic();
     let mut call = Call { core, id, command, args: request.args, reply };
-    let result = answer(&mut call);
-    match result {
-        Ok(()) => core.reply(id, &buffer),
-        Err(error) => core.refuse(id, &error),
+    if let Err(error) = answer(&mut call) {
+        core.counters.error(Source::Client);
+        buffer.clear();
+        Reply::new(&mut buffer, protocol).error(&error);
     }
+    core.ran(id, command, &request.args, clock::since(started), &buffer);
+    core.reply(id, &buffer);
     core.counters.requests.at(command.group as usize).inc();
     core.give_back_reply_buffer(buffer);
     Flow::Next
@@ -133,9 +140,10 @@ fn reset(core: &mut Core, id: SessionId, command: &'static Command, request: &Re
     let reply = Reply::new(&mut line, session.protocol);
     let mut call = Call { core, id, command, args: request.args, reply };
     if let Err(error) = connection::reset(&mut call) {
-        core.refuse(id, &error);
+        core.fail(id, command, &request.args, &error);
         return Flow::Next;
     }
+    core.ran(id, command, &request.args, Duration::ZERO, b"");
     core.counters.requests.at(command.group as usize).inc();
     core.reset_subscriptions(id, line);
     Flow::Next
@@ -196,6 +204,7 @@ pub(crate) fn start_job(
         protocol: session.protocol,
         database: session.database,
         mark: core.mark,
+        accounted: Rc::default(),
         work,
     };
     core.counters.requests.at(command.group as usize).inc();

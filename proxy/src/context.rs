@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::core::Budgets;
 use crate::counters::Counters;
 use crate::fleet::Fleet;
+use crate::slow_log::MergedSlowLog;
 use crate::users::KnownUsers;
 
 /// Shared by all threads.
@@ -36,6 +37,8 @@ pub struct Context {
     pub users: Locked<KnownUsers>,
     /// What this process has denied to clients.
     pub acl_log: Arc<Locked<AclLog>>,
+    /// What was slow of its clients.
+    pub slow_log: Arc<Locked<MergedSlowLog>>,
     /// The newest topology that a shard has told, or the file's.
     pub topology: Locked<Arc<Topology>>,
     /// Held while the settings or users are being changed.
@@ -44,8 +47,42 @@ pub struct Context {
     pub refresh: Notify,
     /// Tells it that clients entered or left MONITOR mode.
     pub monitors: Notify,
+    /// What of the counters came before CONFIG RESETSTAT.
+    pub connections_before: Locked<[u64; 2]>,
+    pub denied_before: Locked<[u64; 4]>,
     /// Asks the process to stop.
     pub stop: Notify,
+}
+
+impl Context {
+    /// Clients that were accepted and turned away since the start or CONFIG RESETSTAT.
+    pub fn connections(&self) -> [u64; 2] {
+        let before = *self.connections_before.lock();
+        let all = self.all_connections();
+        [0, 1].map(|index| all[index].saturating_sub(before[index]))
+    }
+
+    fn all_connections(&self) -> [u64; 2] {
+        let accepted = self.counters.iter().map(|counters| counters.connections_accepted.get()).sum();
+        [accepted, self.fleet.rejected()]
+    }
+
+    /// Sets what is counted of the process back to zero (CONFIG RESETSTAT). Metrics go on counting.
+    pub fn reset_statistics(&self) {
+        *self.connections_before.lock() = self.all_connections();
+        *self.denied_before.lock() = self.all_denied();
+    }
+
+    /// What was denied to clients, by reason, since the start or CONFIG RESETSTAT.
+    pub fn denied(&self) -> [u64; 4] {
+        let before = *self.denied_before.lock();
+        let all = self.all_denied();
+        [0, 1, 2, 3].map(|reason| all[reason].saturating_sub(before[reason]))
+    }
+
+    fn all_denied(&self) -> [u64; 4] {
+        [0, 1, 2, 3].map(|reason| self.counters.iter().map(|counters| counters.denied.at(reason).get()).sum())
+    }
 }
 
 /// The cluster's settings as this process knows them.

@@ -7,6 +7,7 @@
 //! Within a turn of the event loop bytes only collect in buffers. At its end the driver calls [`Core::settle`] and
 //! then writes what [`Core::next_upstream`] and [`Core::next_session`] name, so that many clients share one write.
 
+mod accounting;
 mod acting;
 mod answer;
 mod ask;
@@ -31,14 +32,17 @@ mod waiting;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rand::Rng;
 use slotway_common::acl::{AclLog, Users};
 use slotway_common::command::Command;
+use slotway_common::latency::Latency;
 use slotway_common::platform::random;
 use slotway_common::resp::{Parser, Protocol};
+use slotway_common::statistics::Statistics;
 
 pub use ask::{AskError, Target};
 pub use budget::Budgets;
@@ -58,6 +62,7 @@ use crate::policy::Policy;
 use crate::pubsub::Topics;
 use crate::session::Session;
 use crate::slab::{Id, Slab};
+use crate::slow_log::MergedSlowLog;
 use crate::tracking::Mark;
 use crate::transaction::{Transaction, Watch};
 use crate::upstream::Upstream;
@@ -110,6 +115,8 @@ pub struct Job {
     pub database: u32,
     /// What its requests on keys are marked with.
     pub(crate) mark: Option<Mark>,
+    /// Its shard counts it, or it has been counted.
+    pub(crate) accounted: Rc<Cell<bool>>,
     pub(crate) work: Work,
 }
 
@@ -145,6 +152,16 @@ pub struct Core {
     /// What this process has denied.
     pub acl_log: Arc<Locked<AclLog>>,
     pub counters: Arc<Counters>,
+    /// What was run here for clients.
+    pub run: Statistics,
+    /// How long that took.
+    pub latency: Latency,
+    /// Reads of clients' sockets that brought something, and writes.
+    pub transfers: [u64; 2],
+    /// Commands that were refused before they ran, however often.
+    refused: u64,
+    /// What was slow of all clients of the process.
+    pub slow_log: Arc<Locked<MergedSlowLog>>,
     pub sessions: Slab<Session>,
     pub(crate) upstreams: Slab<Upstream>,
     budgets: Budgets,
@@ -209,6 +226,11 @@ impl Core {
             users_known: false,
             acl_log: Arc::default(),
             counters: Arc::default(),
+            run: Statistics::default(),
+            latency: Latency::default(),
+            transfers: [0; 2],
+            refused: 0,
+            slow_log: Arc::default(),
             sessions: Slab::default(),
             upstreams: Slab::default(),
             budgets,
@@ -350,6 +372,7 @@ impl Core {
         let left = !session.unsent().is_empty();
         let goes_on = session.stall == crate::session::Stall::Output && session.output_bytes() <= low;
         self.counters.client_output_bytes.add(count as u64);
+        self.transfers[1] += 1;
         if goes_on {
             self.call_back(id);
         }

@@ -26,6 +26,7 @@ use std::rc::Rc;
 
 use slotway_common::command;
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::Reply;
 
@@ -41,17 +42,27 @@ pub(crate) use tracking::redirect;
 pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
     let mut out = Vec::new();
     let mut reply = Reply::new(&mut out, job.protocol);
+    let started = clock::monotonic();
     let result = match job.work {
         Work::Run => execute(&worker, &job, &mut reply).await,
         Work::Exec(..) => transaction::exec(&worker, &job, &mut reply).await,
         Work::Queue => transaction::queue(&worker, &job, &mut reply).await,
     };
+    let failed = result.is_err();
     if let Err(error) = result {
         out.clear();
         Reply::new(&mut out, job.protocol).error(&error);
-        worker.with(|core| core.counters.error(crate::counters::Source::Internal));
     }
-    worker.with(|core| core.finish(job.session, job.seq, &out));
+    worker.with(|core| {
+        if failed {
+            core.counters.error(crate::counters::Source::Internal);
+        }
+        if !job.accounted.get() {
+            core.ran(job.session, job.command, &job.args.args(), clock::since(started), &out);
+        }
+        core.show_exec(job.session);
+        core.finish(job.session, job.seq, &out);
+    });
 }
 
 async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {

@@ -20,6 +20,7 @@ mod pubsub;
 pub mod server;
 mod session;
 pub mod slab;
+pub mod slow_log;
 mod tracking;
 pub mod transaction;
 mod upstream;

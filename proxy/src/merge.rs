@@ -47,6 +47,8 @@ pub struct Gather {
     writes: bool,
     /// The merged reply is dropped (CLIENT REPLY OFF or SKIP).
     pub muted: bool,
+    /// The beginning of the request, until one of its parts was slow.
+    pub request: Option<Box<[u8]>>,
     /// The part of each item, in the order of the request. Only kept where the order matters.
     items: Vec<u16>,
     parts: Vec<Part>,
@@ -57,7 +59,16 @@ pub struct Gather {
 impl Gather {
     /// A request of which no part has been named yet. `writes`: it changes data, so a failure says what was applied.
     pub fn new(merging: Merging, writes: bool) -> Self {
-        Self { merging, writes, muted: false, items: Vec::new(), parts: Vec::new(), open: 0, bytes: 0 }
+        Self {
+            merging,
+            writes,
+            muted: false,
+            request: None,
+            items: Vec::new(),
+            parts: Vec::new(),
+            open: 0,
+            bytes: 0,
+        }
     }
 
     /// Names the next part: `items` of the request go to `shard`.

@@ -1,5 +1,7 @@
 //! The settings that each request may need, in the form that it needs them.
 
+use std::time::Duration;
+
 use slotway_common::settings::{Name, OutputLimit, Settings};
 
 use crate::session::Session;
@@ -11,6 +13,12 @@ pub struct Policy {
     pub known: bool,
     /// `acllog-max-len`.
     pub acl_log: usize,
+    /// `slowlog-log-slower-than`: commands that take so long are noted; `None`: none are.
+    pub slow_from: Option<Duration>,
+    /// `slowlog-max-len`.
+    pub slow_log: usize,
+    /// `latency-tracking`.
+    pub latency_tracking: bool,
     /// `databases`.
     pub databases: u32,
     /// `proto-max-bulk-len`, in bytes.
@@ -76,6 +84,11 @@ impl Policy {
         Self {
             known: true,
             acl_log: settings.size(Name::AcllogMaxLen),
+            slow_from: u64::try_from(settings.number(Name::SlowlogLogSlowerThan))
+                .ok()
+                .map(Duration::from_micros),
+            slow_log: settings.size(Name::SlowlogMaxLen),
+            latency_tracking: settings.is(Name::LatencyTracking),
             databases: u32::try_from(settings.number(Name::Databases)).unwrap_or(16),
             max_bulk: settings.size(Name::ProtoMaxBulkLen),
             max_request: settings.size(Name::ClientQueryBufferLimit),

@@ -8,6 +8,7 @@ use slotway_common::pubsub::Subscriptions;
 use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::{Parser, Protocol};
 
+use crate::owned::OwnedArgs;
 use crate::places::{Places, Seq};
 use crate::tracking::Tracked;
 use crate::transaction::{Transaction, Watch};
@@ -56,6 +57,10 @@ pub enum Closing {
 pub struct Details {
     pub name: Vec<u8>,
     pub no_evict: bool,
+    /// The EXEC that is being run, which MONITOR shows once what it runs has been shown.
+    pub(crate) exec: Option<OwnedArgs>,
+    /// What the last command runs is shown as it runs: the next one waits for its reply.
+    pub(crate) shows_later: bool,
     /// Since when more replies wait than the soft limit allows, in microseconds of the worker's clock.
     pub(crate) over_soft_limit: Option<u64>,
     /// What connected said that it is a process of the cluster, and has yet to prove it.

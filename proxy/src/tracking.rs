@@ -37,7 +37,7 @@ pub(crate) struct Mark {
 }
 
 /// Words before a marked request.
-const WORDS: usize = 3;
+pub(crate) const WORDS: usize = 3;
 const NAME: &str = "SLOTWAY-TRACK";
 
 impl Mark {
@@ -45,23 +45,23 @@ impl Mark {
         let mut digits = itoa::Buffer::new();
         out.push(b'*');
         out.extend_from_slice(digits.format(arguments + WORDS).as_bytes());
-        let mode = u8::from(self.remembers) | u8::from(self.no_loop) << 1;
-        let token = digits.format(self.token);
-        let (name, mode) = (NAME, char::from(b'0' + mode));
-        let words = format!("\r\n$13\r\n{name}\r\n$1\r\n{mode}\r\n${}\r\n{token}\r\n", token.len());
-        out.extend_from_slice(words.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        self.words(out);
     }
 
-    /// Writes the head of a marked request of so many words.
-    pub(crate) fn head(self, out: &mut Vec<u8>, words: usize) {
-        self.put(out, words);
+    /// Writes the words before the words of a marked request; its head is written already.
+    pub(crate) fn words(self, out: &mut Vec<u8>) {
+        let mode = u8::from(self.remembers) | u8::from(self.no_loop) << 1;
+        let mut digits = itoa::Buffer::new();
+        let token = digits.format(self.token);
+        let (name, mode) = (NAME, char::from(b'0' + mode));
+        let words = format!("$13\r\n{name}\r\n$1\r\n{mode}\r\n${}\r\n{token}\r\n", token.len());
+        out.extend_from_slice(words.as_bytes());
     }
 
     /// A request as it is sent when it is marked. The second value is how much further back its arguments lie.
     pub(crate) fn wrap(self, frame: &[u8]) -> (Vec<u8>, usize) {
-        let head = frame.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let number = frame.get(1..head.saturating_sub(2)).and_then(|text| std::str::from_utf8(text).ok());
-        let words = number.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let (head, words) = head_of(frame);
         let mut out = Vec::with_capacity(frame.len() + 64);
         self.put(&mut out, words);
         let moved = out.len().saturating_sub(head);
@@ -70,8 +70,38 @@ impl Mark {
     }
 }
 
+/// The word before a request that counts for nothing.
+const QUIET: &str = "SLOTWAY-QUIET";
+
+/// Writes the head of a request of so many words that counts for nothing: a part of another one.
+pub(crate) fn quiet_head(out: &mut Vec<u8>, words: usize) {
+    let mut digits = itoa::Buffer::new();
+    out.push(b'*');
+    out.extend_from_slice(digits.format(words + 1).as_bytes());
+    out.extend_from_slice(b"\r\n$13\r\n");
+    out.extend_from_slice(QUIET.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A request as one that counts for nothing.
+pub(crate) fn quiet(frame: &[u8]) -> Vec<u8> {
+    let (head, words) = head_of(frame);
+    let mut out = Vec::with_capacity(frame.len() + 32);
+    quiet_head(&mut out, words);
+    out.extend_from_slice(frame.get(head..).unwrap_or_default());
+    out
+}
+
+/// The length of a request's first line, and the number of words that it tells.
+fn head_of(frame: &[u8]) -> (usize, usize) {
+    let head = frame.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let number = frame.get(1..head.saturating_sub(2)).and_then(|text| std::str::from_utf8(text).ok());
+    (head, number.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
 /// A request without its mark, and the mark.
 pub(crate) fn unmarked<'a>(args: Args<'a>) -> (Args<'a>, Option<Mark>) {
+    let args = if args.is(0, QUIET) { args.rest(1) } else { args };
     if args.len() <= WORDS || !args.is(0, NAME) {
         return (args, None);
     }

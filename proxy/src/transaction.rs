@@ -58,6 +58,31 @@ pub(crate) struct Batch {
     pub(crate) ends_in: u32,
 }
 
+/// What a batch counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// An EXEC and its commands.
+    Whole,
+    /// Its commands: an EXEC of several batches counts by itself.
+    Part,
+    /// Nothing.
+    Quiet,
+}
+
+impl How {
+    /// What the shard is told. `known`: nothing is to run if it does not know all scripts.
+    fn words(self, known: bool) -> &'static [u8] {
+        match (self, known) {
+            (Self::Whole, false) => b"",
+            (Self::Whole, true) => b"known",
+            (Self::Part, false) => b"part",
+            (Self::Part, true) => b"known part",
+            (Self::Quiet, false) => b"quiet",
+            (Self::Quiet, true) => b"known quiet",
+        }
+    }
+}
+
 /// Keys that a client watches, all on one shard.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -238,7 +263,7 @@ impl Batch {
     }
 
     /// Appends the request that has a shard run the batch, on these slots.
-    pub(crate) fn encode(&self, watch: Option<&Watch>, slots: &[(u16, &[u8])], out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, watch: Option<&Watch>, slots: &[(u16, &[u8])], how: How, out: &mut Vec<u8>) {
         let mut token = itoa::Buffer::new();
         let token = watch.map_or("", |watch| token.format(watch.token));
         let mut database = itoa::Buffer::new();
@@ -249,7 +274,7 @@ impl Batch {
             database.format(self.database).as_bytes(),
             &self.frames,
             number.format(self.count).as_bytes(),
-            if self.calls_digests { b"known" } else { b"" },
+            how.words(self.calls_digests),
         ];
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
         request::encode(words.into_iter(), out);
@@ -267,11 +292,6 @@ impl Batch {
             }
             rest = rest.get(length..).unwrap_or_default();
         }
-    }
-
-    /// The requests, one after the other.
-    pub(crate) fn frames(&self) -> &[u8] {
-        &self.frames
     }
 }
 
@@ -293,7 +313,7 @@ pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
         let named = words.is(0, "slotway-as").then(|| with_unknown_scripts(words.at(4)));
         let words = words.iter().enumerate().map(|(at, word)| match &named {
             Some(inner) if at == 4 => inner.as_slice(),
-            None if at == 5 => &b""[..],
+            None if at == 5 => without_known(word),
             _ => word,
         });
         request::encode(words.collect::<Vec<_>>().into_iter(), &mut changed);
@@ -302,6 +322,10 @@ pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
         }
     }
     changed
+}
+
+fn without_known(word: &[u8]) -> &[u8] {
+    word.strip_prefix(b"known").unwrap_or(word)
 }
 
 /// Takes note of the slot of a key.

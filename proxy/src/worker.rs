@@ -55,6 +55,7 @@ impl Worker {
     fn new(index: usize, context: Arc<Context>) -> Self {
         let mut core = Core::new(context.budgets);
         core.acl_log = Arc::clone(&context.acl_log);
+        core.slow_log = Arc::clone(&context.slow_log);
         core.counters = Arc::clone(&context.counters[index]);
         core.membership = Some(Arc::new(Membership::new(context.identity.clone(), context.secret.clone())));
         Self {

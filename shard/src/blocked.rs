@@ -13,14 +13,15 @@ use std::rc::Rc;
 
 use slotway_common::command::Command;
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::resp::{Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
 use tokio::sync::Notify;
 
-use crate::dispatch;
+use crate::dispatch::{self, OwnedWords};
 use crate::engine::{DbIndex, Engine, Key, Record};
 use crate::node::Node;
-use crate::session::{Client, Session};
+use crate::session::{Client, Session, ToldOf};
 use crate::types::{Kind, List, Object, Stream, ZSet};
 
 /// What a command waits for.
@@ -386,16 +387,24 @@ fn serve(engine: &mut Engine, node: &mut Node, id: u64, key: &[u8]) {
     (session.db, session.protocol, session.may_wait) = (waiter.db, waiter.protocol, true);
     // It was allowed when it began to wait.
     session.exempt = true;
+    // Whom a proxy waits for is told in its name.
+    session.internal = waiter.client.internal.borrow().clone();
+    session.told_of = token(waiter.route).map(ToldOf::Wait);
     let by_group = waiter.awaited == Awaited::Group;
     let mut out = Vec::new();
-    dispatch::served(engine, node, &mut session, waiter.command, &words, &mut out);
+    let started = clock::monotonic();
+    let command = waiter.command;
+    dispatch::served(engine, node, &mut session, command, &words, &mut out);
     if session.wants.is_some() {
         return;
     }
+    let took = clock::since(started);
     if by_group && out.starts_with(b"-NOGROUP") {
         out = b"-NOGROUP the consumer group this client was blocked on no longer exists\r\n".to_vec();
     }
     if let Some(waiter) = remove(engine, node, id) {
+        let words = OwnedWords::new(&waiter.args);
+        dispatch::account_served(engine, node, &session, command, &words.args(), took);
         waiter.tell(&out);
     }
 }

@@ -1,5 +1,6 @@
 //! From a framed request to its reply: the checks that come before every command, in Redis's order.
 
+mod accounting;
 mod effects;
 mod memory;
 mod pause;
@@ -7,9 +8,8 @@ mod slots;
 mod tracked;
 mod users;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use slotway_common::acl::is_secret;
 use slotway_common::command::{self, Command, Flags, Group, Route, Support};
 use slotway_common::cross_protocol;
 use slotway_common::error::{Error, QUOTED};
@@ -29,13 +29,15 @@ use crate::pubsub::{self as channels, Publisher};
 use crate::session::Session;
 use crate::transaction;
 
+pub use accounting::{account, account_exec, account_served, count, write_error};
 pub use effects::effects;
 pub use memory::{make_room, make_room_for, note_full};
 pub use pause::is_paused;
 pub use slots::check_slot;
-pub use tracked::marked;
+pub use tracked::{marked, quietly};
 pub use users::{check_script, note_denied};
 
+use accounting::{fail, is_refusal, refuse, show};
 use slots::check_other_slots;
 use tracked::{end_own, note_script, remember, settle_touched, tell_own};
 use users::{check_user, deny};
@@ -130,7 +132,8 @@ pub fn execute_on(
                 session.end_transaction();
                 session.unwatch(engine);
             }
-            refuse(node, session, None, error, out);
+            let row = command::find(&args).filter(|row| row.route != Route::Internal);
+            refuse(node, session, row, error, out);
             end_reply(session, mode, out, start);
             return started;
         }
@@ -179,22 +182,30 @@ pub fn execute_on(
     if may_tell {
         node.tracking.begin_own(session.client.id, session.internal.is_some());
     }
-    perform(engine, node, session, command, prepared.first_key, args, out, result);
+    let outcome = perform(engine, node, session, command, prepared.first_key, args, out, result);
     if command.group == Group::Scripting && admitted {
         quote_refusal(session, out, start);
     }
     let own = if may_tell { end_own(node, session, command) } else { Vec::new() };
-    if let Some(mut want) = session.wants.take() {
+    let wants = session.wants.take();
+    let waits = wants.is_some();
+    if let Some(mut want) = wants {
         let words = want.args.take().unwrap_or_else(|| args.iter().map(<[u8]>::to_vec).collect());
         blocked::add(engine, node, session, blocked::Route::Direct, command, words, want);
+    }
+    let ended = clock::monotonic();
+    if outcome != Outcome::Refused {
+        account(engine, node, session, command, &args, ended.duration_since(started), waits);
     }
     // Who waits sees a script's changes when it has ended.
     if node.blocked.has_ready() && !node.scripts.suspended.is_any() {
         blocked::serve_ready(engine, node);
     }
     note_full(engine, node);
-    let ended = clock::monotonic();
-    account(engine, node, session, command, &args, ended.duration_since(started));
+    if !node.told.is_empty() {
+        let told = std::mem::take(&mut node.told);
+        out.splice(start..start, told);
+    }
     end_reply(session, mode, out, start);
     if !own.is_empty() {
         tell_own(node, session, own, out, start);
@@ -223,10 +234,23 @@ pub fn nested(
     match command::resolve(&args, false) {
         Ok(command) => nested_command(engine, node, session, command, args, out),
         Err(error) => {
-            refuse(node, session, None, &error, out);
+            refuse(node, session, command::find(&args), &error, out);
             false
         }
     }
+}
+
+/// Refuses a command that a script has called, before it runs.
+#[cold]
+pub fn refuse_in_script(
+    node: &mut Node,
+    session: &Session,
+    args: &Args<'_>,
+    error: &Error,
+    out: &mut Vec<u8>,
+) {
+    let row = command::find(args).filter(|row| row.route != Route::Internal);
+    refuse(node, session, row, error, out);
 }
 
 /// As [`nested`], of a command that has been found.
@@ -243,11 +267,13 @@ pub fn nested_command(
     let may_wait = std::mem::take(&mut session.may_wait);
     let first_key = FirstKey::find(command, &args);
     let handler = admit(engine, node, session, command, first_key, &args);
-    let succeeded = perform(engine, node, session, command, first_key, args, out, handler);
-    account(engine, node, session, command, &args, clock::since(started));
+    let outcome = perform(engine, node, session, command, first_key, args, out, handler);
+    if outcome != Outcome::Refused {
+        account(engine, node, session, command, &args, clock::since(started), false);
+    }
     session.may_wait = may_wait;
     session.nested = outer;
-    succeeded
+    outcome == Outcome::Done
 }
 
 /// Checks that no script is slow, or that the command runs all the same.
@@ -290,7 +316,8 @@ impl OwnedWords {
     }
 }
 
-/// Runs a command for a client that has waited, or will if there is nothing, and appends its reply.
+/// Runs a command for a client that has waited, or will if there is nothing, and appends its reply. Gives false when it was
+/// refused.
 pub fn served(
     engine: &mut Engine,
     node: &mut Node,
@@ -298,15 +325,25 @@ pub fn served(
     command: &'static Command,
     words: &[Vec<u8>],
     out: &mut Vec<u8>,
-) {
+) -> bool {
     let words = OwnedWords::new(words);
     let args = words.args();
     let Prepared { first_key, .. } = Prepared::new(&args, false);
     let handler = admit(engine, node, session, command, first_key, &args);
-    perform(engine, node, session, command, first_key, args, out, handler);
+    perform(engine, node, session, command, first_key, args, out, handler) != Outcome::Refused
 }
 
-/// Has a command that was admitted or refused run, pass on what it has changed, and reply. Gives false for an error.
+/// How a command has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// With an error.
+    Failed,
+    /// It did not run, or its proxy sends it once more: it is no call.
+    Refused,
+}
+
+/// Has a command that was admitted or refused run, pass on what it has changed, and reply.
 fn perform(
     engine: &mut Engine,
     node: &mut Node,
@@ -316,7 +353,7 @@ fn perform(
     args: Args<'_>,
     out: &mut Vec<u8>,
     handler: Result<Handler, Error>,
-) -> bool {
+) -> Outcome {
     let start = out.len();
     let changes = engine.changes();
     let admitted = handler.is_ok();
@@ -346,14 +383,25 @@ fn perform(
     if session.mark.is_some() && admitted {
         remember(engine, node, session, command, &args);
     }
+    let mut outcome = Outcome::Done;
     if let Err(error) = &result {
         out.truncate(start);
-        fail(node, session, command, error, out);
+        outcome = Outcome::Refused;
+        if admitted {
+            if !is_refusal(session, error) {
+                outcome = Outcome::Failed;
+            }
+            fail(node, session, command, error, out);
+        } else {
+            // What a transaction may not run any more does not count as refused, as in Redis.
+            let counts = !session.nested || session.in_script;
+            refuse(node, session, counts.then_some(command), error, out);
+        }
     }
     if engine.has_events() {
         announce(engine, node, session, out, start);
     }
-    result.is_ok()
+    outcome
 }
 
 /// The last change that a command's reply can tell of: the last one of its keys' slots. Without keys that is the node's.
@@ -398,6 +446,10 @@ fn invoke(
         engine.count_operation(slot);
         (position, Key { bytes: args.at(position), slot, hash })
     });
+    if command.flags.contains(Flags::SKIP_MONITOR) && !node.monitors.is_empty() | session.shows {
+        // What a script calls is shown behind it.
+        show_script(node, session, command, &args);
+    }
     let reply = Reply::new(out, session.protocol).with_budget(node.hot.reply_budget());
     let mut call = Call { engine, node, session, args, reply, command, first_key };
     handler(&mut call)?;
@@ -411,6 +463,13 @@ fn invoke(
         );
     }
     Ok(())
+}
+
+#[cold]
+fn show_script(node: &mut Node, session: &Session, command: &Command, args: &Args<'_>) {
+    if command.group == Group::Scripting {
+        show(node, session, command, args);
+    }
 }
 
 /// The checks that come before a command, whether it runs now or is queued.
@@ -469,64 +528,6 @@ fn queue(
             refuse(node, session, Some(command), &error, out);
         }
     }
-}
-
-#[cold]
-fn refuse(node: &mut Node, session: &Session, command: Option<&Command>, error: &Error, out: &mut Vec<u8>) {
-    if let Some(stats) = command.and_then(|command| node.stats.by_command.get_mut(usize::from(command.id))) {
-        stats.rejected += 1;
-    }
-    write_error(node, error, &mut Reply::new(out, session.protocol));
-}
-
-#[cold]
-fn fail(node: &mut Node, session: &Session, command: &Command, error: &Error, out: &mut Vec<u8>) {
-    if let Some(stats) = node.stats.by_command.get_mut(usize::from(command.id)) {
-        stats.failed += 1;
-    }
-    write_error(node, error, &mut Reply::new(out, session.protocol));
-}
-
-/// Counts an error and writes it as a reply.
-pub fn write_error(node: &mut Node, error: &Error, reply: &mut Reply<'_>) {
-    let stats = &mut node.stats;
-    stats.errors += 1;
-    let line = error.wire();
-    let prefix = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-    *stats.by_error.entry(String::from_utf8_lossy(prefix).into_owned()).or_default() += 1;
-    reply.error(error);
-}
-
-#[inline]
-fn account(
-    engine: &Engine,
-    node: &mut Node,
-    session: &mut Session,
-    command: &Command,
-    args: &Args<'_>,
-    took: Duration,
-) {
-    node.stats.commands += 1;
-    if let Some(stats) = node.stats.by_command.get_mut(usize::from(command.id)) {
-        stats.calls += 1;
-        stats.microseconds += took.as_micros() as u64;
-    }
-    node.observe(command, took, engine.now());
-    if node.slow_log.is_slow(took) && !command.flags.contains(Flags::SKIP_SLOWLOG) {
-        let client = &session.client;
-        node.slow_log.add(
-            engine.now() / 1000,
-            took,
-            args,
-            |index| is_secret(command, args, index),
-            &client.address,
-            &client.name.borrow(),
-        );
-    }
-    if !node.monitors.is_empty() && command.route != Route::Internal {
-        node.monitors.feed(clock::now_us(), session, command, args, session.db);
-    }
-    session.client.db.set(session.db);
 }
 
 /// Ends a command for CLIENT REPLY, whose `mode` was this when it began.

@@ -81,6 +81,8 @@ fn main() {
     }
     let arguments: Arguments = command_line::parse();
     logs::start();
+    // What is freed goes back to the system within seconds, also while nothing runs. Where that is not to be had it stays longer.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let file = ClusterFile::read(&arguments.cluster).unwrap_or_else(|error| refuse(error));
     if file.node(&arguments.node).is_none() {
         refuse(format!("{}: there is no node {}", arguments.cluster.display(), arguments.node));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use slotway_common::acl::is_secret;
-use slotway_common::command::{Command, Flags};
+use slotway_common::command::Command;
 use slotway_common::resp::Args;
 
 use crate::session::{Client, Session};
@@ -40,13 +40,14 @@ impl Monitors {
         self.watching.retain(|watcher| watcher.client.id != id);
     }
 
-    /// Shows a command that has just run. Administrative commands are not shown.
-    pub fn feed(&mut self, at_us: i64, session: &Session, command: &Command, args: &Args<'_>, db: usize) {
-        if command.flags.contains(Flags::ADMIN) || command.flags.contains(Flags::SKIP_MONITOR) {
-            return;
+    /// Shows a command, and gives what was shown.
+    pub fn feed(&mut self, at_us: i64, session: &Session, command: &Command, args: &Args<'_>) -> Line {
+        let line = Line::new(at_us, session.db, command, args);
+        if self.watching.is_empty() {
+            return line;
         }
         let address = if session.in_script { "lua" } else { &session.client.address };
-        let line = line(at_us, db, address, command, args);
+        let text = [line.before_address.as_bytes(), address.as_bytes(), &line.after_address].concat();
         for Watcher { client, without } in &self.watching {
             if client.muted.get() || without.is_some() && *without == session.internal {
                 continue;
@@ -54,21 +55,32 @@ impl Monitors {
             if client.pushed.borrow().len() > MAX_PENDING {
                 client.kill();
             } else {
-                client.push(&line);
+                client.push(&text);
             }
         }
+        line
     }
 }
 
-/// The status line of a command: time, database, client, and the arguments quoted.
-fn line(at_us: i64, db: usize, address: &str, command: &Command, args: &Args<'_>) -> Vec<u8> {
-    let mut line = format!("+{}.{:06} [{db} {address}]", at_us / 1_000_000, at_us % 1_000_000).into_bytes();
-    for (index, arg) in args.iter().enumerate() {
-        line.push(b' ');
-        quote(if is_secret(command, args, index) { b"(redacted)" } else { arg }, &mut line);
+/// The status line of a command, around the client's address.
+pub struct Line {
+    /// Time and database.
+    pub before_address: String,
+    /// The arguments, quoted.
+    pub after_address: Vec<u8>,
+}
+
+impl Line {
+    fn new(at_us: i64, db: usize, command: &Command, args: &Args<'_>) -> Self {
+        let before_address = format!("+{}.{:06} [{db} ", at_us / 1_000_000, at_us % 1_000_000);
+        let mut after_address = vec![b']'];
+        for (index, arg) in args.iter().enumerate() {
+            after_address.push(b' ');
+            quote(if is_secret(command, args, index) { b"(redacted)" } else { arg }, &mut after_address);
+        }
+        after_address.extend_from_slice(b"\r\n");
+        Self { before_address, after_address }
     }
-    line.extend_from_slice(b"\r\n");
-    line
 }
 
 /// Appends `text` in double quotes, with the escapes that redis-cli reads.

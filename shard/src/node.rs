@@ -10,20 +10,22 @@ use std::time::{Duration, Instant};
 
 use slotway_common::acl::{AclLog, Users};
 use slotway_common::cluster_state::ClusterState;
-use slotway_common::command::{COUNT, Command};
+use slotway_common::command::Command;
 use slotway_common::error::Error;
 use slotway_common::fault;
 use slotway_common::handshake::Identity;
+use slotway_common::latency::Latency;
 use slotway_common::platform::{clock, random};
 use slotway_common::secret::Secret;
 use slotway_common::slot::Slot;
+use slotway_common::slow_log::SlowLog;
+use slotway_common::statistics::Statistics;
 use slotway_common::topology::{SlotMap, Topology};
 
 use crate::blocked::Blocked;
 use crate::changes::{Changes, Executed};
 use crate::commands::Handlers;
 use crate::engine::Engine;
-use crate::latency::Latency;
 use crate::log::{Fsync, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
@@ -33,7 +35,6 @@ use crate::role::{Durability, Standing};
 use crate::script::Scripts;
 use crate::session::{Client, Clients};
 use crate::settings::NodeSettings;
-use crate::slow_log::SlowLog;
 use crate::tracking::Trackers;
 
 /// The data and everything around it, owned by the data thread.
@@ -134,27 +135,16 @@ pub struct Pause {
     pub scope: PauseScope,
 }
 
-/// Calls of one command.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CommandStats {
-    pub calls: u64,
-    pub microseconds: u64,
-    /// Refused before they ran.
-    pub rejected: u64,
-    /// Ended with an error.
-    pub failed: u64,
-}
-
 /// Counters of the server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServerStats {
-    pub commands: u64,
+    /// What was run for clients, those of proxies included.
+    pub run: Statistics,
     pub input_bytes: u64,
     pub output_bytes: u64,
-    pub errors: u64,
-    pub by_command: Box<[CommandStats]>,
-    /// Error replies by their prefix (`ERR`, `WRONGTYPE`, …).
-    pub by_error: std::collections::BTreeMap<String, u64>,
+    /// Reads of sockets that brought something, and writes.
+    pub reads: u64,
+    pub writes: u64,
     /// Clients that were closed because a budget was used up.
     pub closed_for_output: u64,
     pub closed_for_input: u64,
@@ -166,25 +156,6 @@ pub struct ServerStats {
     pub denied: [u64; 4],
     /// Commands, input and output bytes a second, over the last 16 samples of 100 ms.
     pub rates: Rates,
-}
-
-impl Default for ServerStats {
-    fn default() -> Self {
-        Self {
-            commands: 0,
-            input_bytes: 0,
-            output_bytes: 0,
-            errors: 0,
-            by_command: vec![CommandStats::default(); COUNT].into_boxed_slice(),
-            by_error: std::collections::BTreeMap::new(),
-            closed_for_output: 0,
-            closed_for_input: 0,
-            messages: 0,
-            redirects: 0,
-            denied: [0; 4],
-            rates: Rates::default(),
-        }
-    }
 }
 
 /// Moving averages of what happens a second.
@@ -269,6 +240,8 @@ pub struct Node {
     pub slow_log: SlowLog,
     pub latency: Latency,
     pub monitors: Monitors,
+    /// What a proxy is told before the reply to what it has just sent.
+    pub told: Vec<u8>,
     pub blocked: Blocked,
     pub pubsub: PubSub,
     pub tracking: Trackers,
@@ -324,6 +297,7 @@ impl Node {
             slow_log: SlowLog::default(),
             latency: Latency::default(),
             monitors: Monitors::default(),
+            told: Vec::new(),
             blocked: Blocked::default(),
             pubsub: PubSub::default(),
             tracking: Trackers::default(),
@@ -394,11 +368,10 @@ impl Node {
         shard.primary().map(|node| node.address.as_str())
     }
 
-    /// Notes for the metrics and LATENCY how long a command took; `now` is in milliseconds since 1970.
+    /// Notes for the metrics how long a command took, whoever it was for.
     #[inline]
-    pub fn observe(&mut self, command: &Command, took: Duration, now: i64) {
+    pub fn observe(&mut self, command: &Command, took: Duration) {
         self.cells.observe(command, took.as_nanos() as u64);
-        self.latency.observe(command, took, now);
     }
 
     /// Notes for the metrics how long so many slots were parked.

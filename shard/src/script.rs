@@ -151,6 +151,12 @@ impl Scripts {
         }
     }
 
+    /// How many scripts are known, and bytes of their texts.
+    #[must_use]
+    pub fn cached(&self) -> (usize, usize) {
+        (self.cache.len(), self.cache.bytes())
+    }
+
     /// How many scripts are known, and bytes of their texts and of Lua.
     #[must_use]
     pub fn usage(&mut self) -> (usize, usize, usize) {

@@ -57,6 +57,12 @@ pub struct Session {
     pub pushes: Vec<u8>,
     /// It is tracked, or what runs is a command of a proxy's client that is.
     pub mark: Option<Box<Mark>>,
+    /// Nothing of what runs counts, or is shown: it is a part of what does, or serves a proxy only.
+    pub quiet: bool,
+    /// The proxy at the other end has clients in MONITOR mode: it is told what its transactions and scripts run.
+    pub shows: bool,
+    /// What the proxy is told is about the script or the wait of this number, not about the request whose reply comes next.
+    pub told_of: Option<ToldOf>,
     /// What runs is called by a script.
     pub in_script: bool,
     /// What runs is part of another command, which cannot wait.
@@ -100,6 +106,9 @@ impl Session {
             muted: false,
             pushes: Vec::new(),
             mark: None,
+            quiet: false,
+            shows: false,
+            told_of: None,
             in_script: false,
             nested: false,
             scripting: false,
@@ -148,6 +157,16 @@ impl Session {
         }
     }
 
+    /// What the proxy is told is about: nothing for the request whose reply comes next.
+    #[must_use]
+    pub fn told_of(&self) -> String {
+        match self.told_of {
+            None => String::new(),
+            Some(ToldOf::Script(number)) => format!("script {number}"),
+            Some(ToldOf::Wait(number)) => format!("wait {number}"),
+        }
+    }
+
     /// Nothing has to be asked before a command.
     #[inline]
     #[must_use]
@@ -179,11 +198,12 @@ impl Session {
     /// What a slow script of a proxy's client goes on with, while this connection goes on with other requests, in the database
     /// that it was in before.
     #[must_use]
-    pub fn set_apart(&mut self, database: usize) -> Self {
+    pub fn set_apart(&mut self, database: usize, number: u64) -> Self {
         (self.scripting, self.suspended) = (false, false);
         let mut apart = Self::new(self.client.clone());
         (apart.protocol, apart.exempt) = (self.protocol, self.exempt);
         apart.internal.clone_from(&self.internal);
+        (apart.quiet, apart.shows, apart.told_of) = (self.quiet, self.shows, Some(ToldOf::Script(number)));
         apart.db = std::mem::replace(&mut self.db, database);
         (apart.acting, apart.mark) = (self.acting.take(), self.mark.take());
         apart.wait_for_script();
@@ -195,6 +215,15 @@ impl Session {
         self.saving = Some(bases);
         self.suspended = true;
     }
+}
+
+/// Whose commands a proxy is told of behind the reply of their request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldOf {
+    /// A script that is slow.
+    Script(u64),
+    /// A client that waited for data.
+    Wait(u64),
 }
 
 /// A client of a proxy.

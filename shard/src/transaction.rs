@@ -5,8 +5,11 @@
 //! runs, nothing else runs in between, and the log takes all of it or nothing. A script that is slow suspends the whole; while
 //! others are answered BUSY nothing of them runs in between either.
 
+use std::time::Instant;
+
 use slotway_common::command::{self, Command, Effects};
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Args, Limits, Parser, Reply};
 use slotway_common::slot::{Slot, slot_of};
@@ -189,10 +192,12 @@ pub struct Rest {
     pub replies: Vec<u8>,
     /// The database to go back to at the end.
     pub after: Option<usize>,
+    /// An EXEC that counts when all has run, and when it began.
+    pub exec: Option<Instant>,
 }
 
 /// Runs commands as one and appends the array of their replies. With `database` they begin in that one, and it is left again
-/// at the end. If one of them is a script that is slow, what is left goes on when that has ended (see [`go_on`]).
+/// at the end. `counts` tells whether they are the whole of an EXEC. If one of them is a script that is slow, what is left goes on when that has ended (see [`go_on`]).
 ///
 /// # Errors
 /// When there is no memory for them; none has run then.
@@ -202,6 +207,7 @@ pub fn run(
     session: &mut Session,
     batch: Batch<'_>,
     database: Option<usize>,
+    counts: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     dispatch::make_room(engine, node, batch.needs_memory)
@@ -215,10 +221,11 @@ pub fn run(
         Reply::new(out, session.protocol).array(batch.count);
     }
     node.changes.begin_group();
+    let exec = counts.then(clock::monotonic);
     let after = database.map(|database| std::mem::replace(&mut session.db, database));
     match run_each(engine, node, session, batch.frames, out) {
         Some(left) => {
-            let rest = Rest { frames: left.to_vec(), replies: out.split_off(start), after };
+            let rest = Rest { frames: left.to_vec(), replies: out.split_off(start), after, exec };
             node.scripts.suspended.add_rest(rest);
         }
         None => end(node, session, after),
@@ -229,12 +236,15 @@ pub fn run(
 /// Runs what is left of a batch once its slow script has ended, whose reply is the last. Gives the array of replies, or nothing
 /// when another script of it is slow.
 pub fn go_on(engine: &mut Engine, node: &mut Node, session: &mut Session, rest: Rest) -> Option<Vec<u8>> {
-    let Rest { frames, mut replies, after } = rest;
+    let Rest { frames, mut replies, after, exec } = rest;
     if let Some(left) = run_each(engine, node, session, &frames, &mut replies) {
-        node.scripts.suspended.add_rest(Rest { frames: left.to_vec(), replies, after });
+        node.scripts.suspended.add_rest(Rest { frames: left.to_vec(), replies, after, exec });
         return None;
     }
     end(node, session, after);
+    if let Some(began) = exec {
+        dispatch::account_exec(engine, node, session, clock::since(began), None);
+    }
     Some(replies)
 }
 

@@ -13,6 +13,7 @@ pub mod generate;
 mod pair;
 pub mod pubsub;
 pub mod scripts;
+pub mod statistics;
 pub mod touched;
 pub mod tracking;
 pub mod transactions;

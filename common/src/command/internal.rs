@@ -22,6 +22,9 @@ rows! { Internal:
         "watch database:int commands count:int scripts [key#0*]",
         "Runs the commands of a transaction as one; there is one key for each of their slots.";
         keys(&[keys(6, -1, 1, RO)]) internal();
+    "slotway-quiet", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "Depends on the command",
+        "command argument*",
+        "Runs a command that counts for nothing: a part of one, or what a proxy asks for itself."; internal();
     "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(N), N names",
         "kind item{name clients:int}*",
         "Says how many clients of a proxy listen to channels or patterns."; internal();
@@ -35,6 +38,6 @@ rows! { Internal:
         "Ends the wait of a client of a proxy."; internal();
     "slotway-unwatch", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING ALLOW_BUSY], "7.0.0", "O(N), N watched keys", "watch",
         "Ends the watch of a client of a proxy."; internal();
-    "slotway-watch", -3, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "O(N), N keys", "watch key#0*",
-        "Watches keys for a client of a proxy."; keys(&[keys(2, -1, 1, RO)]) internal();
+    "slotway-watch", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "O(N), N keys", "watch name key#0*",
+        "Watches keys for a client of a proxy, whose word for it is the name."; keys(&[keys(3, -1, 1, RO)]) internal();
 }

@@ -108,6 +108,7 @@ impl Core {
     /// Takes a complete reply that is no refusal.
     fn take_reply(&mut self, id: UpstreamId, reply: &[u8]) {
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
+        let unknown_script = reply.starts_with(b"-NOSCRIPT").then(|| upstream.front_frame().to_vec());
         let Some((entry, sent_at)) = upstream.take() else { return };
         match entry.owner {
             Owner::Ticket(ticket) => {
@@ -118,6 +119,9 @@ impl Core {
             }
             owner => {
                 self.counters.error(Source::Upstream);
+                if let Some(frame) = unknown_script {
+                    self.count_unknown_script(&entry, &frame, reply);
+                }
                 self.count(&entry, sent_at);
                 self.pass_on(owner, reply, true);
             }

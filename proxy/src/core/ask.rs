@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use super::subscriptions::Told;
 use super::{Core, SessionId, link};
 use crate::slab::Id;
+use crate::tracking::quiet;
 use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
 
 /// Which connection a request goes over. Requests over the connection that a client uses too keep their order with
@@ -59,14 +60,15 @@ pub(super) enum Ticket {
 }
 
 impl Core {
-    /// Sends a request (a whole multibulk frame) to a shard. The reply is given whole, an error reply too.
+    /// Sends a request (a whole multibulk frame) to a shard, where it counts for nothing. The reply is given whole, an error
+    /// reply too.
     pub fn ask(&mut self, target: Target, frame: &[u8]) -> oneshot::Receiver<Result<Vec<u8>, AskError>> {
         let (sender, receiver) = oneshot::channel();
         let route = self.route(target.protocol, target.database);
         let link = self.link_of_route(route, target.shard);
         match self.upstreams.get(link) {
             Some(upstream) if upstream.state != State::Down => {
-                self.push_ticket(link, Ticket::Ask(sender), frame);
+                self.push_ticket(link, Ticket::Ask(sender), &quiet(frame));
             }
             _ => {
                 let _ = sender.send(Err(AskError::Down));

@@ -96,6 +96,11 @@ impl Core {
         lost
     }
 
+    /// Who waits for the reply of this number.
+    pub(super) fn later_owner(&self, id: UpstreamId, number: u64) -> Option<Owner> {
+        self.later.get(&(id, number)).map(|later| later.entry.owner)
+    }
+
     /// Whether replies are to come over a connection.
     pub(super) fn awaits_later(&self, id: UpstreamId) -> bool {
         self.later.keys().any(|key| key.0 == id)

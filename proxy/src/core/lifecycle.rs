@@ -116,6 +116,8 @@ impl Core {
     pub fn apply_policy(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
         self.doubt_room();
+        self.latency.set_tracking(self.policy.latency_tracking);
+        self.slow_log.lock().set_max_len(self.policy.slow_log);
         self.update_serving();
     }
 
@@ -155,8 +157,11 @@ impl Core {
 
     /// Tells whether some client of this process is in MONITOR mode.
     pub fn set_monitored(&mut self, monitored: bool) {
-        self.monitored = monitored;
+        let changed = std::mem::replace(&mut self.monitored, monitored) != monitored;
         self.update_attention();
+        if changed {
+            self.tell_whether_monitored();
+        }
     }
 
     /// Holds clients back until a time. A pause under way is only ever made longer, and stricter.

@@ -98,6 +98,9 @@ impl Core {
             shard.down = None;
         }
         self.doubt_room();
+        if self.monitored {
+            self.tell_whether_monitored_over(id);
+        }
         self.subscriptions_opened(id);
         self.review_tracking();
         self.touch_upstream(id);
@@ -169,6 +172,7 @@ impl Core {
         why: AskError,
     ) {
         self.counters.error(Source::Internal);
+        self.count_lost(entry, line);
         match entry.owner {
             Owner::Client { session: id, seq } => {
                 let Some(session) = self.sessions.get_mut(id) else { return };

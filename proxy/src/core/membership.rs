@@ -39,9 +39,9 @@ impl Core {
         match result {
             Some(Ok(reply)) => self.reply(id, &reply),
             Some(Err(error)) => {
-                self.refuse(id, &Error::Line(format!("{REFUSAL}{error}").into()));
+                self.refuse_unknown(id, &Error::Line(format!("{REFUSAL}{error}").into()));
             }
-            None => self.refuse(id, &command::unknown_command(args)),
+            None => self.refuse_unknown(id, &command::unknown_command(args)),
         }
     }
 

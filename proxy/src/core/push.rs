@@ -16,6 +16,9 @@ impl Core {
             None if word == Some(INVALIDATE_BEHIND) => self.invalidated(id, push, self.place_of_front(id)),
             None if word == Some(b"full") => self.doubt_room(),
             None if word == Some(b"later") => self.came_later(id, push),
+            None if word == Some(b"slow") => self.told_slow(id, push),
+            None if word == Some(b"monitor") => self.told_monitor(id, push),
+            None if word == Some(b"monitored") => self.told_monitored(id, push),
             None => self.take_push(push),
         }
     }

@@ -1,6 +1,6 @@
 //! From a client's bytes to requests, and from a request to who answers it.
 
-use slotway_common::command::{self, Command, Effects, Flags, Route};
+use slotway_common::command::{self, Command, Effects, Flags, Route, TABLE};
 use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::pubsub;
@@ -50,6 +50,7 @@ impl Core {
     /// Takes bytes that a client sent.
     pub fn received(&mut self, id: SessionId, bytes: &[u8]) {
         self.counters.client_input_bytes.add(bytes.len() as u64);
+        self.transfers[0] += 1;
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.last_active = self.now;
         if session.closing != Closing::No {
@@ -223,7 +224,11 @@ impl Core {
                 } else {
                     self.abort_transaction(id);
                 }
-                self.refuse(id, &error);
+                // Of a command that there is, the number of arguments is wrong.
+                if let Some(row) = command::find(&request.args).filter(|row| row.route != Route::Internal) {
+                    self.run.rejected(row);
+                }
+                self.refuse_unknown(id, &error);
                 return Flow::Next;
             }
         };
@@ -237,6 +242,20 @@ impl Core {
             }
             return flow;
         }
+        if self.attention && self.monitored {
+            return self.dispatch_shown(id, command, request);
+        }
+        self.dispatch_allowed(id, command, request)
+    }
+
+    /// Dispatches a request that its client may make now.
+    #[inline]
+    pub(super) fn dispatch_allowed(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        request: &Request<'_>,
+    ) -> Flow {
         let Some(session) = self.sessions.get(id) else { return Flow::Next };
         if session.only_listens()
             && let Err(error) = pubsub::check_allowed(command)
@@ -279,7 +298,7 @@ impl Core {
                 Flow::Next
             }
             Route::Internal => {
-                self.refuse(id, &command::unknown_command(&request.args));
+                self.refuse_unknown(id, &command::unknown_command(&request.args));
                 Flow::Next
             }
         }
@@ -314,12 +333,6 @@ impl Core {
         {
             return Some(Flow::Wait(Stall::Pause));
         }
-        // What is queued is shown when it is executed.
-        let queued = session.transaction.is_some() && transaction::is_queued(command);
-        if self.monitored && !queued && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
-            let line = commands::monitor::line(session, command, &request.args);
-            self.actions.push(Action::Monitor(line));
-        }
         None
     }
 
@@ -329,8 +342,27 @@ impl Core {
         self.reply_error(id, error);
     }
 
-    /// Answers a request with an error, whoever is the reason.
+    /// Answers a request that no command stands for with an error.
+    #[cold]
+    pub(crate) fn refuse_unknown(&mut self, id: SessionId, error: &Error) {
+        self.counters.error(Source::Client);
+        self.reply_error_line(id, error);
+    }
+
+    /// Answers a request that did not run with an error, whoever is the reason.
+    #[cold]
     pub(crate) fn reply_error(&mut self, id: SessionId, error: &Error) {
+        if let Some(row) =
+            self.sessions.get(id).and_then(|session| TABLE.get(usize::from(session.last_command)))
+        {
+            self.run.rejected(row);
+        }
+        self.reply_error_line(id, error);
+    }
+
+    fn reply_error_line(&mut self, id: SessionId, error: &Error) {
+        self.refused += 1;
+        self.run.error(error);
         let Some(session) = self.sessions.get_mut(id) else { return };
         let mut line = Vec::new();
         slotway_common::resp::Reply::new(&mut line, session.protocol).error(error);

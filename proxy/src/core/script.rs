@@ -77,6 +77,7 @@ impl Core {
         let is_transaction = caller(&entry, &frame) == Some(Caller::Transaction);
         if entry.searched && !is_transaction {
             self.counters.error(Source::Upstream);
+            self.count_unknown_script(&entry, &frame, reply);
             self.count(&entry, sent_at);
             self.pass_on(entry.owner, reply, true);
             self.forgive(upstream_id, entry.slot);

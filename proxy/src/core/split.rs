@@ -6,11 +6,12 @@ use slotway_common::command::{self, Command, Merge, TABLE};
 use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
+use super::accounting::kept;
 use super::{Core, Flow, Request, SessionId, UpstreamId};
 use crate::merge::{Gather, Merging};
 use crate::session::Stall;
 use crate::slab::Id;
-use crate::tracking::Mark;
+use crate::tracking::{Mark, WORDS, quiet_head};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// Buffers of the splitting of one request, kept for the next one.
@@ -71,7 +72,7 @@ impl Core {
         let args = &request.args;
         // A key without its value.
         let Some(items) = Items::of(command, args) else {
-            self.refuse(id, &command::wrong_arity(command));
+            self.fail(id, command, args, &command::wrong_arity(command));
             return Flow::Next;
         };
         if items.count == 1 {
@@ -148,7 +149,13 @@ impl Core {
             share.part = gather.add_part(self.shard_name(shard), share.items);
             if let Some(upstream) = self.upstreams.get_mut(share.upstream) {
                 share.from = upstream.buffer().len();
-                write_head(upstream.buffer(), self.mark, args.at(0), share.items as usize * items.step);
+                write_head(
+                    upstream.buffer(),
+                    share.part,
+                    self.mark,
+                    args.at(0),
+                    share.items as usize * items.step,
+                );
             }
         }
         if gather.needs_items() {
@@ -166,6 +173,7 @@ impl Core {
         }
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         gather.muted = session.mute_next();
+        gather.request = self.policy.slow_from.is_some().then(|| kept(request));
         let seq = session.places.open_gather(gather);
         session.in_flight_route = route;
         self.counters.split_requests.inc();
@@ -228,11 +236,14 @@ impl Core {
                 gather.split_part(part, &places);
             }
         }
+        // Of the part that counts the first part counts.
+        let mut counts = part == 0;
         for (shard, share) in shares.iter().enumerate().filter(|(_, share)| share.items > 0) {
+            let head = u16::from(!std::mem::take(&mut counts));
             let entry = Entry { owner: Owner::Part { session: id, seq, part: share.part }, ..*entry };
             let mut own = Vec::new();
             if !single {
-                write_head(&mut own, mark, args.at(0), share.items as usize * items.step);
+                write_head(&mut own, head, mark, args.at(0), share.items as usize * items.step);
                 for item in (0..items.count).filter(|item| owners[*item] == shard) {
                     items.arguments(item).for_each(|index| write_bulk(&mut own, args.at(index)));
                 }
@@ -242,17 +253,20 @@ impl Core {
     }
 }
 
-/// Begins a request of `arguments` arguments besides its name.
-fn write_head(out: &mut Vec<u8>, mark: Option<Mark>, name: &[u8], arguments: usize) {
-    if let Some(mark) = mark {
-        mark.head(out, arguments + 1);
-        write_bulk(out, name);
-        return;
+/// Begins part `part` of a request, of `arguments` arguments besides its name. The first one counts, the others are quiet.
+fn write_head(out: &mut Vec<u8>, part: u16, mark: Option<Mark>, name: &[u8], arguments: usize) {
+    let words = arguments + 1 + if mark.is_some() { WORDS } else { 0 };
+    if part == 0 {
+        let mut digits = itoa::Buffer::new();
+        out.push(b'*');
+        out.extend_from_slice(digits.format(words).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    } else {
+        quiet_head(out, words);
     }
-    let mut digits = itoa::Buffer::new();
-    out.push(b'*');
-    out.extend_from_slice(digits.format(arguments + 1).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    if let Some(mark) = mark {
+        mark.words(out);
+    }
     write_bulk(out, name);
 }
 

@@ -7,6 +7,8 @@
 
 use std::rc::Rc;
 
+use std::time::Duration;
+
 use slotway_common::command::Command;
 use slotway_common::error::Error;
 use slotway_common::pubsub::{Kind, Subscriptions, is_everywhere, subscription};
@@ -22,6 +24,7 @@ use crate::places::Seq;
 use crate::pubsub::{Draining, Share, Topic};
 use crate::session::{Closing, Stall};
 use crate::slab::Id;
+use crate::tracking::quiet;
 use crate::upstream::{Entry, Owner, Purpose, State};
 
 /// A SUBSCRIBE or UNSUBSCRIBE that shards are told of.
@@ -87,8 +90,9 @@ impl Core {
         }
         self.counters.requests.at(command.group as usize).inc();
         match self.change_subscriptions(id, command, &request.args.rest(1)) {
-            Err(error) => self.refuse(id, &error),
+            Err(error) => self.fail(id, command, &request.args, &error),
             Ok((reply, told)) => {
+                self.ran(id, command, &request.args, Duration::ZERO, b"");
                 let begins = subscription(command).is_some_and(|(_, begins)| begins);
                 let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
                 // CLIENT REPLY does not concern confirmations.
@@ -564,6 +568,8 @@ impl Core {
         let ticket = self.add_ticket(Ticket::Ask(sender));
         let mut frame = Vec::new();
         args.encode(&mut frame);
+        // The job counts.
+        let frame = quiet(&frame);
         let entry = Entry {
             owner: Owner::Ticket(ticket),
             length: 0,

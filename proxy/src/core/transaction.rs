@@ -6,19 +6,20 @@
 //! Watches are kept by the shard, under a number, for as long as the connection that they came over; a shard that does not
 //! know the number of an EXEC answers nil.
 
+use std::time::Duration;
+
 use slotway_common::command::{Command, Flags, Route, find_by_full_name, unknown_command, unsupported};
 use slotway_common::error::Error;
-use slotway_common::resp::request::Parsed;
-use slotway_common::resp::{Args, Limits, Parser, Reply, request};
+use slotway_common::resp::{Args, Reply, request};
 use tokio::sync::oneshot;
 
 use super::ask::Ticket;
-use super::{Action, AskError, Core, Flow, Job, Request, SessionId, Work};
+use super::{AskError, Core, Flow, Job, Request, SessionId, Work};
 use crate::commands;
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
 use crate::tracking::Mark;
-use crate::transaction::{Batch, Transaction, Watch, add_slot};
+use crate::transaction::{Batch, How, Watch, add_slot};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// What the error of EXEC says after a command was refused.
@@ -117,19 +118,20 @@ impl Core {
     }
 
     /// Runs what was queued.
-    pub(crate) fn exec(&mut self, id: SessionId, command: &'static Command, _: &Request<'_>) -> Flow {
+    pub(crate) fn exec(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         let Some(transaction) = &session.transaction else {
-            self.refuse(id, &Error::err("EXEC without MULTI"));
+            self.fail(id, command, &request.args, &Error::err("EXEC without MULTI"));
             return Flow::Next;
         };
         if transaction.aborted {
             self.end_transaction(id);
-            self.refuse(id, &Error::ExecAbort(ABORTED.into()));
+            self.fail(id, command, &request.args, &Error::ExecAbort(ABORTED.into()));
             return Flow::Next;
         }
         if transaction.len() == 0 && session.watch.is_none() {
             self.end_transaction(id);
+            self.ran(id, command, &request.args, Duration::ZERO, b"");
             self.reply(id, b"*0\r\n");
             return Flow::Next;
         }
@@ -144,7 +146,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         let Some(transaction) = &session.transaction else { return Flow::Next };
         if transaction.len() > 0 && transaction.single_batch().is_none() {
-            return self.exec_in_steps(id, command);
+            return self.exec_in_steps(id, command, request);
         }
         // Taken for as long as it takes to send it; put back if the client has to wait first.
         let Some(transaction) = session.transaction.take() else { return Flow::Next };
@@ -158,7 +160,7 @@ impl Core {
         };
         match self.send_batch(id, command, batch) {
             Ok(()) => {
-                self.show_queued(id, &transaction);
+                self.show_exec_later(id);
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.watch = None;
                     // What was answered while it was queued is written together with its reply.
@@ -174,10 +176,11 @@ impl Core {
             }
             Err(Unsent::Refused(error)) => {
                 self.end_transaction(id);
-                self.refuse(id, &error);
+                self.fail(id, command, &request.args, &error);
             }
             Err(Unsent::Broken) => {
                 self.end_transaction(id);
+                self.ran(id, command, &request.args, Duration::ZERO, b"");
                 self.reply_null_array(id);
             }
         }
@@ -227,11 +230,11 @@ impl Core {
         if session.login.is_free() && self.mark.is_none() {
             if let Some(upstream) = self.upstreams.get_mut(link) {
                 let from = upstream.buffer().len();
-                batch.encode(watch, &slots, upstream.buffer());
+                batch.encode(watch, &slots, How::Whole, upstream.buffer());
                 upstream.commit(from, entry);
             }
         } else {
-            let frame = self.batch_frame(id, batch, watch, &slots, self.mark, &mut entry);
+            let frame = self.batch_frame(id, batch, watch, &slots, How::Whole, self.mark, &mut entry);
             if let Some(upstream) = self.upstreams.get_mut(link) {
                 upstream.push(&frame, entry);
             }
@@ -249,11 +252,12 @@ impl Core {
         batch: &Batch,
         watch: Option<&Watch>,
         slots: &[(u16, &[u8])],
+        how: How,
         mark: Option<Mark>,
         entry: &mut Entry,
     ) -> Vec<u8> {
         let mut frame = Vec::new();
-        batch.encode(watch, slots, &mut frame);
+        batch.encode(watch, slots, how, &mut frame);
         if let Some((row, named)) = self.in_the_name_of(id, &frame, slots) {
             entry.command = row.id;
             frame = named;
@@ -296,15 +300,15 @@ impl Core {
     }
 
     /// Has a job run a transaction that is more than one batch.
-    fn exec_in_steps(&mut self, id: SessionId, command: &'static Command) -> Flow {
+    fn exec_in_steps(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         if !session.places.is_empty() {
             return Flow::Wait(Stall::Replies);
         }
         let Some(transaction) = session.transaction.take() else { return Flow::Next };
         let watch = session.watch.take();
-        self.show_queued(id, &transaction);
-        let words = OwnedArgs::from_words([&b"EXEC"[..]]);
+        self.show_exec_later(id);
+        let words = OwnedArgs::new(&request.args);
         commands::start_job(self, id, command, words, Work::Exec(transaction, watch));
         Flow::Next
     }
@@ -315,13 +319,14 @@ impl Core {
         job: &Job,
         batch: &Batch,
         watch: Option<&Watch>,
+        how: How,
     ) -> Result<(usize, oneshot::Receiver<Result<Vec<u8>, AskError>>), Unsent> {
         let slots = batch.slots(watch);
         let owner = self.owner_of_all(&slots, watch)?;
         let (sender, receiver) = oneshot::channel();
         let ticket = self.add_ticket(Ticket::Batch { session: job.session, sender });
         let mut entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
-        let frame = self.batch_frame(job.session, batch, watch, &slots, job.mark, &mut entry);
+        let frame = self.batch_frame(job.session, batch, watch, &slots, how, job.mark, &mut entry);
         self.ask_on_slots(job, owner, &slots, entry, frame);
         Ok((owner, receiver))
     }
@@ -354,7 +359,7 @@ impl Core {
     pub(crate) fn watch(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         if session.transaction.is_some() {
-            self.refuse(id, &WATCH_INSIDE);
+            self.fail(id, command, &request.args, &WATCH_INSIDE);
             return Flow::Next;
         }
         let before = session.watch.take();
@@ -381,7 +386,7 @@ impl Core {
             put_back(self);
             let text =
                 "Watched keys are on different shards, and transactions over shards are not supported yet";
-            self.refuse(id, &Error::CrossSlot(text.into()));
+            self.fail(id, command, &request.args, &Error::CrossSlot(text.into()));
             return Flow::Next;
         }
         if moved {
@@ -390,12 +395,13 @@ impl Core {
             if let Some(watch) = self.sessions.get_mut(id).and_then(|session| session.watch.as_mut()) {
                 watch.broken = true;
             }
+            self.ran(id, command, &request.args, Duration::ZERO, b"");
             self.reply(id, b"+OK\r\n");
             return Flow::Next;
         }
         let token = before.as_ref().map_or_else(|| self.next_token(), |watch| watch.token);
         let mut digits = itoa::Buffer::new();
-        let words: Vec<&[u8]> = [&b"SLOTWAY-WATCH"[..], digits.format(token).as_bytes()]
+        let words: Vec<&[u8]> = [&b"SLOTWAY-WATCH"[..], digits.format(token).as_bytes(), request.args.at(0)]
             .into_iter()
             .chain(request.args.rest(1).iter())
             .collect();
@@ -464,37 +470,6 @@ impl Core {
         let mut line = Vec::new();
         Reply::new(&mut line, session.protocol).null_array();
         self.reply(id, &line);
-    }
-
-    /// Shows the commands of a transaction to the clients in MONITOR mode, when it is executed.
-    fn show_queued(&mut self, id: SessionId, transaction: &Transaction) {
-        if !self.monitored {
-            return;
-        }
-        let Some(session) = self.sessions.get(id) else { return };
-        let mut lines = Vec::new();
-        let mut show = |args: &Args<'_>| {
-            if let Ok(command) = slotway_common::command::resolve(args, false)
-                && !command.flags.intersects(Flags::SKIP_MONITOR.with(Flags::ADMIN))
-            {
-                lines.push(commands::monitor::line(session, command, args));
-            }
-        };
-        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
-        for step in &transaction.steps {
-            match step {
-                crate::transaction::Step::Own { args, .. } => show(&args.args()),
-                crate::transaction::Step::Batch(batch) => {
-                    let mut parser = Parser::new();
-                    let mut rest = batch.frames();
-                    while let Ok(Parsed::Frame(length)) = parser.parse(rest, &limits) {
-                        show(&parser.args(rest));
-                        rest = rest.get(length..).unwrap_or_default();
-                    }
-                }
-            }
-        }
-        self.actions.extend(lines.into_iter().map(Action::Monitor));
     }
 }
 

@@ -15,6 +15,7 @@ use slotway_common::alone::Wait;
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
 use slotway_common::fault;
+use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Reply, request};
 use slotway_common::slot::slot_of;
 use slotway_common::timeout;
@@ -23,7 +24,7 @@ use super::asking::{successful, target};
 use super::functions::ask_any;
 use crate::core::{AskError, Asked, Job, Unsent};
 use crate::owned::OwnedArgs;
-use crate::transaction::{Batch, add_slot};
+use crate::transaction::{Batch, How, add_slot};
 use crate::worker::Worker;
 
 /// How long a command may wait still.
@@ -75,7 +76,17 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
     if !matches!(job.command.name, "blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmpop" | "bzmpop") {
         return Err(syntax_or_crossslot(worker, job).await);
     }
-    on_several_shards(worker, job, &positions, reply).await
+    let mut took = Duration::ZERO;
+    let result = on_several_shards(worker, job, &positions, &mut took, reply).await;
+    if let Err(error) = &result {
+        reply.truncate(0);
+        reply.error(error);
+    }
+    // Waiting is no part of how long it took.
+    job.accounted.set(true);
+    let args = job.args.args();
+    worker.with(|core| core.ran(job.session, job.command, &args, took, reply.buffer()));
+    Ok(())
 }
 
 /// What is wrong with a call on keys of several slots besides that.
@@ -137,10 +148,11 @@ async fn on_one_shard(
                 return Ok(());
             }
         };
+        // The shard counts it.
+        job.accounted.set(true);
         let mut frame = Vec::new();
         request::encode(words.args().iter(), &mut frame);
-        // A re-registered wait without an end has no milliseconds left to be told.
-        let left = left.filter(|left| *left > 0);
+        // A wait without an end that is told once more has 0 milliseconds left.
         let asked = worker.with(|core| core.ask_blocking(job, &frame, &borrowed(&slots), left, false));
         let Asked { shard, token, reply: first, pushed } = asked.map_err(|unsent| refusal(unsent, job))?;
         let first = first.await.unwrap_or(Err(AskError::Lost));
@@ -184,6 +196,7 @@ async fn on_several_shards(
     worker: &Rc<Worker>,
     job: &Job,
     positions: &[usize],
+    took: &mut Duration,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let args = job.args.args();
@@ -205,7 +218,10 @@ async fn on_several_shards(
             }
         }
         for (_, keys) in &runs {
-            let served = try_once(worker, job, &words_on(job, positions, keys)).await?;
+            let started = clock::monotonic();
+            let served = try_once(worker, job, &words_on(job, positions, keys)).await;
+            *took += clock::since(started);
+            let served = served?;
             if let Some(served) = served {
                 reply.buffer().extend_from_slice(&served);
                 return Ok(());
@@ -251,7 +267,7 @@ fn words_on(job: &Job, positions: &[usize], keys: &[usize]) -> OwnedArgs {
 async fn try_once(worker: &Rc<Worker>, job: &Job, words: &OwnedArgs) -> Result<Option<Vec<u8>>, Error> {
     let mut batch = Batch::empty(job.database);
     batch.push(job.command, &words.args());
-    let asked = worker.with(|core| core.ask_batch(job, &batch, None));
+    let asked = worker.with(|core| core.ask_batch(job, &batch, None, How::Quiet));
     let (shard, receiver) = asked.map_err(|unsent| refusal(unsent, job))?;
     let answer = receiver.await.unwrap_or(Err(AskError::Lost));
     let answer = answer.map_err(|error| worker.core.borrow().ask_error(shard, error))?;

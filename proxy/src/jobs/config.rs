@@ -157,6 +157,8 @@ pub(crate) async fn changed_settings(context: &Arc<Context>) {
 
 pub(super) async fn resetstat(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     ask_all(worker, &[b"CONFIG", b"RESETSTAT"]).await?;
+    worker.context.fleet.each(|worker| worker.with(|core| core.reset_statistics())).await;
+    worker.context.reset_statistics();
     reply.ok();
     Ok(())
 }

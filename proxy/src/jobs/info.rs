@@ -31,14 +31,12 @@ pub(super) async fn info(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                 texts.push(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned());
             }
         }
+        texts.extend(sections::statistics(worker).await);
         let mut merged = merge::merge(&texts);
         let own = sections::own(worker).await;
         merge::override_with(&mut merged, own);
         merge::add_cpu(&mut merged, process::cpu_times());
-        let denied = |reason: usize| {
-            worker.context.counters.iter().map(|counters| counters.denied.at(reason).get()).sum()
-        };
-        merge::add_denied(&mut merged, [0, 1, 2, 3].map(denied));
+        merge::add_denied(&mut merged, worker.context.denied());
         text = merge::write(&merged, &wanted);
     }
     if wanted.shards {

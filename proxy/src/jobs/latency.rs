@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use slotway_common::error::Error;
-use slotway_common::resp::{Reply, Value};
+use slotway_common::resp::{Protocol, Reply, Value};
 
 use super::asking::{ask_all_reachable, decode, name, successful, values};
 use crate::core::Job;
@@ -96,7 +96,8 @@ pub(super) async fn text(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
 /// Calls of each command, and how many took at most so long, added up.
 pub(super) async fn histogram(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let mut commands: BTreeMap<Vec<u8>, (i64, Vec<BTreeMap<i64, i64>>)> = BTreeMap::new();
-    for (_, answer) in as_sent(worker, job).await? {
+    let shards = as_sent(worker, job).await?.into_iter().map(|(_, answer)| answer);
+    for answer in shards.chain(own_histograms(worker, job).await) {
         for pair in answer.as_array().unwrap_or_default().chunks_exact(2) {
             let (Some(name), Some(fields)) = (pair[0].as_bytes(), pair[1].as_array()) else { continue };
             let entry = commands.entry(name.to_vec()).or_default();
@@ -122,6 +123,19 @@ pub(super) async fn histogram(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<
         }
     }
     Ok(())
+}
+
+/// Those of the commands that this proxy has answered.
+async fn own_histograms(worker: &Rc<Worker>, job: &Job) -> Vec<Value> {
+    let words = job.args.clone();
+    let of_worker = move |worker: &Rc<Worker>| {
+        let mut out = Vec::new();
+        let latency = &worker.core.borrow().latency;
+        latency.write_histograms(&words.args().rest(2), &mut Reply::new(&mut out, Protocol::Resp2));
+        out
+    };
+    let replies = worker.context.fleet.each(of_worker).await;
+    replies.iter().filter_map(|reply| decode(reply).ok()).collect()
 }
 
 /// Adds cumulative counts whose bounds differ: at each bound every histogram counts with what it had up to there.

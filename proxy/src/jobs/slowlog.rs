@@ -1,7 +1,4 @@
-//! SLOWLOG: the shards' slow commands, as one log.
-//!
-//! An entry's number is made of the shard's number for it and the shard, so that no two are the same and the numbers of
-//! one shard still grow. The client of an entry is the connection that the shard was sent it over.
+//! SLOWLOG: the log of this proxy, with what the shards have noted of clients that speak to them directly.
 
 use std::rc::Rc;
 
@@ -9,9 +6,8 @@ use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::resp::Reply;
-use slotway_common::resp::frame::{Elements, integer};
 
-use super::asking::{ask_all, shards, values};
+use super::asking::{ask_all, ask_each, decode, frame, plain, shards, successful};
 use crate::core::Job;
 use crate::worker::Worker;
 
@@ -27,42 +23,42 @@ pub(super) async fn get(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
             .ok_or(Error::err("count should be greater than or equal to -1"))?,
         _ => return Err(bad_subcommand_call(&args)),
     };
-    let text = count.to_string();
-    let answers = ask_all(worker, &[b"SLOWLOG", b"GET", text.as_bytes()]).await?;
-    let stride = shards(worker).len().max(1) as i64;
-    let mut entries: Vec<(i64, i64, &[u8])> = Vec::new();
-    for (position, answer) in answers.iter().enumerate() {
-        for entry in Elements::open(&answer.reply).into_iter().flatten() {
-            let Some(mut fields) = Elements::open(entry) else { continue };
-            let (Some(id), Some(at)) =
-                (fields.next().and_then(integer), fields.clone().next().and_then(integer))
-            else {
-                continue;
-            };
-            entries.push((at, id * stride + position as i64, fields.rest()));
-        }
-    }
-    entries.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
-    if count >= 0 {
-        entries.truncate(count as usize);
-    }
-    reply.array(entries.len());
-    for (_, id, rest) in entries {
-        reply.array(6);
-        reply.int(id);
-        reply.raw(rest);
-    }
+    fetch(worker).await;
+    worker.context.slow_log.lock().write(usize::try_from(count).unwrap_or(usize::MAX), reply);
     Ok(())
 }
 
 pub(super) async fn len(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
-    let lengths = values(worker, &[b"SLOWLOG", b"LEN"]).await?;
-    reply.int(lengths.iter().filter_map(|(_, length)| length.as_int()).sum());
+    fetch(worker).await;
+    reply.len(worker.context.slow_log.lock().len());
     Ok(())
 }
 
 pub(super) async fn reset(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     ask_all(worker, &[b"SLOWLOG", b"RESET"]).await?;
+    fetch(worker).await;
+    worker.context.slow_log.lock().reset();
     reply.ok();
     Ok(())
+}
+
+/// Takes what the shards have noted since they were asked last. One that does not answer is asked again next time.
+async fn fetch(worker: &Rc<Worker>) {
+    let shards = shards(worker);
+    let requests: Vec<_> = {
+        let log = worker.context.slow_log.lock();
+        let request = |shard: &usize| {
+            let (process, from) = log.known(*shard);
+            (plain(*shard), frame(&[b"SLOTWAY", b"SLOWLOG", &process, from.to_string().as_bytes()]))
+        };
+        shards.iter().map(request).collect()
+    };
+    let answers = ask_each(worker, &requests).await.into_iter();
+    let answers: Vec<_> = answers
+        .filter_map(|(shard, answer)| {
+            let value = answer.and_then(successful).and_then(|reply| decode(&reply));
+            Some((shard, value.ok()?))
+        })
+        .collect();
+    worker.context.slow_log.lock().merge(&answers);
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use slotway_common::alone::Wait;
 use slotway_common::command::Effects;
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::pubsub::subscription;
 use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::Reply;
@@ -16,7 +17,7 @@ use super::asking::successful;
 use super::room;
 use crate::commands;
 use crate::core::{Job, Unsent, Work};
-use crate::transaction::{Batch, Step, Transaction, Watch};
+use crate::transaction::{Batch, How, Step, Transaction, Watch};
 use crate::worker::Worker;
 
 /// Queues a command where a shard may have no memory left.
@@ -102,15 +103,31 @@ async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<()
     for (index, step) in transaction.steps.iter().enumerate() {
         match step {
             Step::Own { command, args, database } => {
-                let own =
-                    Job { command, args: args.clone(), database: *database, work: Work::Run, ..job.clone() };
+                let own = Job {
+                    command,
+                    args: args.clone(),
+                    database: *database,
+                    work: Work::Run,
+                    accounted: Rc::default(),
+                    ..job.clone()
+                };
                 let mode = reply_mode(worker, job);
                 let mut out = Vec::new();
+                let started = clock::monotonic();
                 let allowed = worker.with(|core| core.check_queued(job.session, command, &own.args.args()));
                 if let Err(error) = allowed {
+                    worker.with(|core| core.run.error(&error));
                     Reply::new(&mut out, job.protocol).error(&error);
-                } else if !worker.with(|core| commands::answer_into(core, &own, &mut out)) {
-                    run_own(worker, &own, &mut out).await;
+                } else {
+                    if !worker.with(|core| commands::answer_into(core, &own, &mut out)) {
+                        run_own(worker, &own, &mut out).await;
+                    }
+                    worker.with(|core| {
+                        if !own.accounted.get() {
+                            core.ran(own.session, command, &own.args.args(), clock::since(started), &out);
+                        }
+                        core.show_own(own.session, command, &own.args.args());
+                    });
                 }
                 // Confirmations are no replies.
                 let confirms = subscription(command).is_some() && !out.starts_with(b"-");
@@ -163,7 +180,7 @@ async fn run_batch(
     batch: &Batch,
     watch: Option<&Watch>,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let (shard, receiver) = match worker.with(|core| core.ask_batch(job, batch, watch)) {
+    let (shard, receiver) = match worker.with(|core| core.ask_batch(job, batch, watch, How::Part)) {
         Ok(asked) => asked,
         Err(Unsent::Refused(error)) => return Err(error),
         Err(Unsent::Broken | Unsent::Wait(_)) => return Ok(None),

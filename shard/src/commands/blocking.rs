@@ -3,6 +3,7 @@
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::platform::clock;
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
 use slotway_common::timeout;
@@ -114,7 +115,7 @@ fn client_unblock(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// `SLOTWAY-BLOCK <wait> <command> <left> <signal> <key>…`: runs a command that may wait, for a client of a proxy. The
 /// reply is the command's, or `+WAITING`, and then the command's comes as a push with the number of the wait. `left` are the
-/// milliseconds that it may wait still, if it does not begin to wait now. With a signal nothing is run: the reply or push
+/// milliseconds that it may wait still, if it does not begin to wait now (0: for ever). With a signal nothing is run: the reply or push
 /// `+READY` says that there may be something. There is a key of each slot.
 fn block_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let token = token(call.args.at(1))?;
@@ -126,17 +127,25 @@ fn block_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let args = parser.args(frame);
     let command = command::resolve(&args, false)?;
     let words: Vec<Vec<u8>> = args.iter().map(<[u8]>::to_vec).collect();
+    let started = clock::monotonic();
     let want = if signals {
         look(call, command, &words)?
     } else {
         dispatch::make_room_for(call.engine, call.node, call.session, command, &args)?;
         call.session.may_wait = true;
-        dispatch::served(call.engine, call.node, call.session, command, &words, call.reply.buffer());
+        let admitted =
+            dispatch::served(call.engine, call.node, call.session, command, &words, call.reply.buffer());
         call.session.may_wait = false;
-        call.session.wants.take()
+        let want = call.session.wants.take();
+        // Who waits still was counted where it began to.
+        if admitted && left.is_none() {
+            let (took, waits) = (clock::since(started), want.is_some());
+            dispatch::account(call.engine, call.node, call.session, command, &args, took, waits);
+        }
+        want
     };
     let Some(mut want) = want else { return Ok(()) };
-    if let Some(left) = left {
+    if let Some(left @ 1..) = left {
         want.deadline = Some(call.now().saturating_add(left));
     }
     // Where a `$` was put in ids the proxy must know them, should it have to ask another shard.

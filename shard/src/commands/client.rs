@@ -32,6 +32,7 @@ pub(super) fn handler(name: &str) -> Option<Handler> {
         "client|caching" => caching,
         "client|trackinginfo" => trackinginfo,
         "client|getredir" => getredir,
+        "slotway-quiet" => run_quietly,
         "slotway-track" => run_marked,
         "slotway-tracking" => broadcast_for_proxy,
         _ => return None,
@@ -325,6 +326,13 @@ fn run_marked(call: &mut Call<'_>) -> Result<(), Error> {
     let mark = Mark::new(TrackerId::Token(token), mode & 1 != 0);
     let args = call.args.rest(3);
     dispatch::marked(call.engine, call.node, call.session, mark, args, call.reply.buffer());
+    Ok(())
+}
+
+/// `SLOTWAY-QUIET <command> …`: runs a command, whose reply is the reply, that counts for nothing and is shown to nobody.
+fn run_quietly(call: &mut Call<'_>) -> Result<(), Error> {
+    let args = call.args.rest(1);
+    dispatch::quietly(call.engine, call.node, call.session, args, call.reply.buffer());
     Ok(())
 }
 

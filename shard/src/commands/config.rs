@@ -32,7 +32,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), Error> {
-    call.engine.stats = Stats::default();
+    call.engine.stats = Stats { lazy_freed_before: call.engine.lazy_freed(), ..Stats::default() };
     call.node.stats = ServerStats::default();
     call.node.clients.total_received = 0;
     call.node.clients.rejected = 0;

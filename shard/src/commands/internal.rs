@@ -50,6 +50,11 @@ fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
             call.reply.bulk(json.as_bytes());
         }
         b"MONITOR" => monitor(call),
+        b"SHOW" => {
+            call.session.shows = call.args.is(2, "1");
+            call.reply.ok();
+        }
+        b"SLOWLOG" => super::slowlog::tell(call),
         b"PATTERNS" => {
             let names = call.node.pubsub.names(Kind::Pattern);
             call.reply.array(names.len());

@@ -1,10 +1,9 @@
 //! LATENCY: what was slow.
 
-use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
+use slotway_common::latency::{Event, Latency};
 
 use super::{Call, Handler};
-use crate::latency::{Event, Latency};
 
 pub(super) fn handler(name: &str) -> Option<Handler> {
     Some(match name {
@@ -145,42 +144,7 @@ fn findings(latency: &Latency) -> String {
 }
 
 fn histogram(call: &mut Call<'_>) -> Result<(), Error> {
-    let latency = &call.node.latency;
-    let ran = |row: &&'static Command| latency.histogram(row).is_some();
-    let with_subcommands = |row: &'static Command| std::iter::once(row).chain(row.subcommands());
-    let rows: Vec<&'static Command> = if call.args.len() == 2 {
-        command::TABLE.iter().filter(|row| !row.hidden).filter(ran).collect()
-    } else {
-        let named = call.args.rest(2);
-        named.iter().filter_map(command::find_by_full_name).flat_map(with_subcommands).filter(ran).collect()
-    };
-    call.reply.map(rows.len());
-    for row in rows {
-        let Some(histogram) = latency.histogram(row) else { continue };
-        call.reply.bulk(row.name.as_bytes());
-        call.reply.map(2);
-        call.reply.bulk(b"calls");
-        call.reply.int(histogram.len() as i64);
-        call.reply.bulk(b"histogram_usec");
-        // Bounds double from 1024 ns on. Those between which nothing was counted are left out.
-        let mut counts: Vec<(u64, u64)> = Vec::new();
-        let mut total = 0;
-        let mut bound = 1024;
-        while total < histogram.len() && bound < u64::MAX / 4 {
-            let upper = histogram.highest_equivalent(bound);
-            let below = histogram.count_between(0, upper);
-            if below > total {
-                counts.push((upper / 1000, below));
-                total = below;
-            }
-            bound *= 2;
-        }
-        call.reply.map(counts.len());
-        for (microseconds, count) in counts {
-            call.reply.int(microseconds as i64);
-            call.reply.int(count as i64);
-        }
-    }
+    call.node.latency.write_histograms(&call.args.rest(2), &mut call.reply);
     Ok(())
 }
 

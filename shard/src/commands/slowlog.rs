@@ -3,6 +3,7 @@
 use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::slow_log::Entry;
 
 use super::{Call, Handler};
 
@@ -28,19 +29,29 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
         },
         _ => return Err(bad_subcommand_call(&call.args)),
     };
+    call.node.slow_log.write(count, &mut call.reply);
+    Ok(())
+}
+
+/// `SLOTWAY SLOWLOG <process> <from>`: the entries from that number on, oldest first, for a proxy that has those before them
+/// from this process; all where that was another one. The reply begins with this process, and the number of the next entry.
+pub(super) fn tell(call: &mut Call<'_>) {
     let log = &call.node.slow_log;
-    call.reply.array(log.len().min(count));
-    for entry in log.iter().take(count) {
-        call.reply.array(6);
-        call.reply.int(entry.id as i64);
-        call.reply.int(entry.at);
+    let is_same = call.args.at(2) == call.node.run_id.as_bytes();
+    let from = parse_i64(call.args.at(3)).and_then(|from| u64::try_from(from).ok()).filter(|_| is_same);
+    let new: Vec<&Entry> = log.iter().filter(|entry| entry.id >= from.unwrap_or(0)).collect();
+    call.reply.array(2 + new.len());
+    call.reply.bulk(call.node.run_id.as_bytes());
+    call.reply.int(log.next_id() as i64);
+    for entry in new.into_iter().rev() {
+        call.reply.array(5);
+        call.reply.int(entry.at_us);
         call.reply.int(entry.duration.as_micros() as i64);
         call.reply.array(entry.args.len());
         entry.args.iter().for_each(|arg| call.reply.bulk(arg));
         call.reply.bulk(entry.address.as_bytes());
         call.reply.bulk(&entry.name);
     }
-    Ok(())
 }
 
 fn len(call: &mut Call<'_>) -> Result<(), Error> {

@@ -1,9 +1,12 @@
 //! MULTI, EXEC, WATCH and what belongs to them.
 
+use slotway_common::command;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::platform::clock;
 
 use super::{Call, Handler};
+use crate::dispatch::{self, OwnedWords};
 use crate::engine::{DATABASES, WatchId, WatchState};
 use crate::transaction::{self, Batch};
 
@@ -60,7 +63,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Moved { slot: *slot, address: address.ok_or_else(down)? });
         }
     }
-    transaction::run(call.engine, call.node, call.session, queued.batch(), None, call.reply.buffer())
+    transaction::run(call.engine, call.node, call.session, queued.batch(), None, true, call.reply.buffer())
 }
 
 fn watch(call: &mut Call<'_>) -> Result<(), Error> {
@@ -91,25 +94,48 @@ pub(super) fn token(bytes: &[u8]) -> Result<u64, Error> {
     parse_i64(bytes).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)
 }
 
-/// `SLOTWAY-EXEC <watch> <database> <commands> <count> <scripts> <key>…`: the commands as requests that lie one after the
-/// other, their number, and a key of each of their slots, so that all are checked before
-/// anything runs. The watch is empty where there is none. Where `scripts` is not empty, nothing runs either if a script is
-/// called that is not here: the reply is `NOSCRIPT` with the digests, and the slots stay refused (see
-/// [`super::script::refuse_slots`]).
+/// `SLOTWAY-EXEC <watch> <database> <commands> <count> <how> <key>…`: the commands as requests that lie one after the
+/// other, their number, and a key of each of their slots, so that all are checked before anything runs. The watch is empty
+/// where there is none. How it is run is said by words:
+///
+/// - `known`: nothing runs if a script is called that is not here; the reply is `NOSCRIPT` with the digests, and the slots stay
+///   refused (see [`super::script::refuse_slots`]).
+/// - `part`: it is a part of an EXEC, which counts as a whole.
+/// - `quiet`: it is no EXEC of a client, and nothing of it counts.
 fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let args = call.args;
-    let db = super::generic::database(args.at(2)).ok().filter(|db| *db < DATABASES);
+    let has = |wanted: &[u8]| args.at(5).split(|byte| *byte == b' ').any(|word| word == wanted);
+    let (is_part, is_quiet) = (has(b"part"), has(b"quiet"));
     let count = parse_i64(args.at(4)).ok_or(Error::NotInteger)?;
     let count = usize::try_from(count).map_err(|_| Error::NotPositive)?;
     let mut batch = Batch { frames: args.at(3), count, needs_memory: false };
     batch.needs_memory = call.engine.memory.is_over() && batch.effects(call.node).needs_memory;
-    if !args.at(5).is_empty() {
+    if has(b"known") {
         let unknown = batch.unknown_scripts(&call.node.scripts);
         if !unknown.is_empty() {
             super::script::refuse_slots(call.session, args.rest(6));
             return Err(Error::Line(format!("NOSCRIPT {}", unknown.join(" ")).into()));
         }
     }
+    let started = clock::monotonic();
+    let before = std::mem::replace(&mut call.session.quiet, is_quiet);
+    let result = run_for_proxy(call, batch, !is_part && !is_quiet);
+    call.session.quiet = before;
+    if !is_part && !is_quiet {
+        dispatch::account_exec(
+            call.engine,
+            call.node,
+            call.session,
+            clock::since(started),
+            result.as_ref().err(),
+        );
+    }
+    result
+}
+
+fn run_for_proxy(call: &mut Call<'_>, batch: Batch<'_>, counts: bool) -> Result<(), Error> {
+    let args = call.args;
+    let db = super::generic::database(args.at(2)).ok().filter(|db| *db < DATABASES);
     if !args.at(1).is_empty() {
         let token = token(args.at(1))?;
         call.session.tokens.remove(&token);
@@ -119,15 +145,22 @@ fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
         }
     }
     let database = Some(db.ok_or(Error::Syntax)?);
-    transaction::run(call.engine, call.node, call.session, batch, database, call.reply.buffer())
+    transaction::run(call.engine, call.node, call.session, batch, database, counts, call.reply.buffer())
 }
 
-/// `SLOTWAY-WATCH <watch> <key>…`
+/// `SLOTWAY-WATCH <watch> <name> <key>…`: the name is the client's word for WATCH.
 fn watch_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     let token = token(call.args.at(1))?;
     call.session.tokens.insert(token);
-    watch_keys(call, WatchId::Token(token), 2);
+    let started = clock::monotonic();
+    watch_keys(call, WatchId::Token(token), 3);
     call.reply.ok();
+    let took = clock::since(started);
+    if let Some(row) = command::find_by_full_name(b"watch") {
+        let words: Vec<Vec<u8>> = call.args.rest(2).iter().map(<[u8]>::to_vec).collect();
+        let words = OwnedWords::new(&words);
+        dispatch::account(call.engine, call.node, call.session, row, &words.args(), took, false);
+    }
     Ok(())
 }
 

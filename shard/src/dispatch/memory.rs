@@ -72,7 +72,10 @@ fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(),
 fn evict_until_under(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
     // As in Redis, nothing goes while clients are paused, and nothing is refused for that.
     while engine.memory.is_over() && node.pause.is_none() {
-        if !engine.evict_one(node.hot.maxmemory_samples) {
+        let started = clock::monotonic();
+        let evicted = engine.evict_one(node.hot.maxmemory_samples);
+        node.latency.event("eviction-del", clock::since(started), engine.now());
+        if !evicted {
             if engine.lazy_free_pending() > 0 {
                 // What is on its way to be freed is not counted yet: look again.
                 engine.memory.refresh();

@@ -4,7 +4,7 @@ use slotway_common::command::{self, Command, Flags, Group};
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::{FirstKey, account, admit, check_busy, make_room_for, perform, quote_refusal, refuse};
+use super::{FirstKey, Outcome, account, admit, check_busy, make_room_for, perform, quote_refusal, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
@@ -19,26 +19,47 @@ pub fn marked(
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
+    session.mark = Some(Box::new(mark));
+    within(engine, node, session, args, out);
+    // A script that is slow goes on as it began.
+    if !session.scripting {
+        session.mark = None;
+    }
+}
+
+/// Runs a command that is a part of what a client asked, or that a proxy asks for itself, and appends its reply, which may be
+/// an error: the whole counts, and the proxy sees to that.
+pub fn quietly(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    let before = std::mem::replace(&mut session.quiet, true);
+    within(engine, node, session, args, out);
+    session.quiet = before;
+}
+
+/// Runs a command that came within another request.
+fn within(engine: &mut Engine, node: &mut Node, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) {
     let started = clock::monotonic();
     let command = match command::resolve(&args, true) {
         Ok(command) => command,
-        Err(error) => return refuse(node, session, None, &error, out),
+        Err(error) => return refuse(node, session, command::find(&args), &error, out),
     };
     let first_key = FirstKey::find(command, &args);
     let result = check_busy(node, command)
         .and_then(|()| admit(engine, node, session, command, first_key, &args))
         .and_then(|handler| make_room_for(engine, node, session, command, &args).map(|()| handler));
-    session.mark = Some(Box::new(mark));
     let (admitted, start) = (result.is_ok(), out.len());
-    perform(engine, node, session, command, first_key, args, out, result);
+    let outcome = perform(engine, node, session, command, first_key, args, out, result);
     if command.group == Group::Scripting && admitted {
         quote_refusal(session, out, start);
     }
-    // A script that is slow goes on as it began.
-    if !session.scripting {
-        session.mark = None;
+    if outcome != Outcome::Refused {
+        account(engine, node, session, command, &args, clock::since(started), false);
     }
-    account(engine, node, session, command, &args, clock::since(started));
 }
 
 /// Ends a command while there are tracked clients: gives what is to be told over the command's own connection, behind the

@@ -7,4 +7,6 @@ pub struct Stats {
     pub misses: u64,
     pub expired_keys: u64,
     pub evicted_keys: u64,
+    /// Objects that the other thread had freed by then.
+    pub lazy_freed_before: u64,
 }

@@ -152,6 +152,13 @@ pub fn push_command_error(frame: &mut Frame<'_>, line: &[u8]) {
     frame.set_field(-2, b"ignore_error_stats_update");
 }
 
+/// Whether the error at `index` is that of a command.
+fn is_counted(frame: &mut Frame<'_>, index: i32) -> bool {
+    let counted = frame.push_field(index, b"ignore_error_stats_update") == Kind::Boolean && frame.truth(-1);
+    frame.pop(1);
+    counted
+}
+
 /// Writes the value at the top of the stack, which goes, as a reply. `protocol` is the one that the script has chosen.
 ///
 /// # Errors
@@ -160,8 +167,10 @@ pub fn write_result(frame: &mut Frame<'_>, protocol: Protocol, reply: &mut Reply
     if frame.kind(-1) == Kind::Table {
         if frame.push_field(-1, b"err") == Kind::String {
             let line = error_line(frame.bytes(-1).unwrap_or_default());
-            frame.pop(2);
-            return Err(Error::Whole(line));
+            frame.pop(1);
+            let counted = is_counted(frame, -1);
+            frame.pop(1);
+            return Err(if counted { Error::Counted(line) } else { Error::Whole(line) });
         }
         frame.pop(1);
     }
@@ -336,6 +345,8 @@ pub fn script_error(frame: &mut Frame<'_>, name: &[u8]) -> Error {
     if let (Some(source), Some(number)) = (part(b"source"), part(b"line")) {
         line.extend_from_slice(&[b" script: ", name, b", on ", &*source, b":", &*number, b"."].concat());
     }
+    let counted = is_counted(frame, table);
     frame.pop(1);
-    Error::Whole(error_line(&line))
+    let line = error_line(&line);
+    if counted { Error::Counted(line) } else { Error::Whole(line) }
 }

@@ -227,7 +227,7 @@ impl Run {
             Ok(command) => {
                 dispatch::nested_command(engine, node, session, command, args, &mut exchange.reply);
             }
-            Err(error) => Reply::new(&mut exchange.reply, protocol).error(&error),
+            Err(error) => dispatch::refuse_in_script(node, session, &args, &error, &mut exchange.reply),
         }
         session.in_script = in_script;
         session.protocol = before;

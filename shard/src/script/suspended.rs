@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use slotway_common::command;
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Protocol, Reply};
 use tokio::sync::Notify;
 
 use super::lua::Failure;
 use super::run::{Run, Step};
+use crate::dispatch::{self, OwnedWords};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
@@ -118,7 +121,8 @@ impl Suspended {
         if session.internal.is_some() {
             self.last_number += 1;
             let before = slow.rest.as_ref().and_then(|rest| rest.after).unwrap_or(slow.database);
-            (slow.number, slow.session) = (Some(self.last_number), Some(session.set_apart(before)));
+            let apart = session.set_apart(before, self.last_number);
+            (slow.number, slow.session) = (Some(self.last_number), Some(apart));
             Reply::new(out, session.protocol).error(&Error::Later(self.last_number));
             self.news.notify_one();
             return;
@@ -166,6 +170,26 @@ impl Suspended {
     }
 }
 
+/// The script has ended: it counts.
+fn account(
+    engine: &Engine,
+    node: &mut Node,
+    session: &mut Session,
+    words: &[Vec<u8>],
+    took: Duration,
+    failed: Option<&Error>,
+) {
+    let words = OwnedWords::new(words);
+    let args = words.args();
+    let Some(command) = command::find(&args) else { return };
+    if let Some(error) = failed {
+        dispatch::count(node, session, Some(command), error, true);
+    }
+    let waiting = std::mem::take(&mut session.scripting);
+    dispatch::account(engine, node, session, command, &args, took, false);
+    session.scripting = waiting;
+}
+
 /// Goes on with the slow script for a slice; true when there is still one.
 pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
     let Some(mut slow) = node.scripts.suspended.slow.take() else { return false };
@@ -189,10 +213,12 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
 
 /// Ends a script that was slow, and runs what stands behind it in its transaction; true when there is a slow one in that.
 fn end(engine: &mut Engine, node: &mut Node, slow: Slow, outcome: Result<(), Failure>) -> bool {
-    let Slow { run, session: Some(mut session), database, mut rest, mut own, number, .. } = slow else {
+    let Slow { run, words, session: Some(mut session), database, mut rest, mut own, number, .. } = slow
+    else {
         return false;
     };
     session.db = database;
+    let took = clock::since(run.started);
     let mut out = rest.as_mut().map(|rest| std::mem::take(&mut rest.replies)).unwrap_or_default();
     let start = out.len();
     let is_function = run.is_function;
@@ -200,12 +226,16 @@ fn end(engine: &mut Engine, node: &mut Node, slow: Slow, outcome: Result<(), Fai
     let (result, machine) = run.finish(outcome, node, &mut reply);
     let exceeded = reply.is_exceeded();
     node.scripts.give_back(machine, is_function);
-    if let Err(error) = result {
+    let failed = result.err();
+    if let Some(error) = &failed {
         out.truncate(start);
-        crate::dispatch::write_error(node, &error, &mut Reply::new(&mut out, session.protocol));
+        Reply::new(&mut out, session.protocol).error(error);
     }
+    account(engine, node, &mut session, &words, took, failed.as_ref());
     if let Some(mut rest) = rest {
         rest.replies = out;
+        // The commands behind it count, and EXEC itself.
+        session.scripting = false;
         match transaction::go_on(engine, node, &mut session, rest) {
             Some(replies) => out = replies,
             None => {

@@ -199,7 +199,9 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
                     self.written += count;
-                    self.server.shard.borrow_mut().node.stats.output_bytes += count as u64;
+                    let stats = &mut self.server.shard.borrow_mut().node.stats;
+                    stats.output_bytes += count as u64;
+                    stats.writes += 1;
                     let client = &self.session.client;
                     client.total_output.set(client.total_output.get() + count as u64);
                 }
@@ -357,6 +359,7 @@ impl Connection {
     fn note_read(&mut self, count: usize) -> bool {
         let node = &mut self.server.shard.borrow_mut().node;
         node.stats.input_bytes += count as u64;
+        node.stats.reads += 1;
         let client = &self.session.client;
         client.total_input.set(client.total_input.get() + count as u64);
         if self.input.len() > node.hot.query_limit {

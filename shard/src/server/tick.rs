@@ -40,12 +40,18 @@ pub(super) async fn run(server: Rc<Server>, cells: Arc<ShardCells>, pulse: Pulse
             let shard = server.shard.borrow();
             shard.node.busy_slots.publish(&shard.engine);
         }
+        let mut took = Duration::ZERO;
         for _ in 0..MOST_SLICES {
-            if !server.expire_slice() {
+            let (unfinished, slice) = server.expire_slice();
+            took += slice;
+            if !unfinished {
                 break;
             }
             tokio::task::yield_now().await;
         }
+        // As in Redis all of a cycle is one event, though clients were served in between.
+        let node = &mut server.shard.borrow_mut().node;
+        node.latency.event("expire-cycle", took, clock::now_ms());
     }
 }
 
@@ -57,7 +63,7 @@ impl Server {
         shard.engine.memory.refresh();
         note_full(&shard.engine, &mut shard.node);
         let stats = &mut shard.node.stats;
-        stats.rates.sample(clock::monotonic(), [stats.commands, stats.input_bytes, stats.output_bytes]);
+        stats.rates.sample(clock::monotonic(), [stats.run.calls, stats.input_bytes, stats.output_bytes]);
         if shard.node.pause.is_some_and(|pause| pause.until <= now) {
             shard.node.pause = None;
             shard.node.clients.wake_all();
@@ -80,11 +86,11 @@ impl Server {
         cells.publish(&shard.engine, &shard.node);
     }
 
-    /// One slice of active expiry; true when more may be due.
-    fn expire_slice(&self) -> bool {
+    /// One slice of active expiry: whether more may be due, and how long it took.
+    fn expire_slice(&self) -> (bool, Duration) {
         let shard = &mut *self.shard.borrow_mut();
         if !shard.node.active_expire || shard.node.pause.is_some() || shard.node.scripts.suspended.is_any() {
-            return false;
+            return (false, Duration::ZERO);
         }
         let (now, started) = (clock::now_ms(), clock::monotonic());
         shard.engine.set_now(now);
@@ -101,8 +107,7 @@ impl Server {
             let Shard { engine, node } = &mut *shard;
             tracking::settle_gone(engine, node);
         }
-        shard.node.latency.event("expire-cycle", clock::since(started), now);
-        unfinished
+        (unfinished, clock::since(started))
     }
 }
 

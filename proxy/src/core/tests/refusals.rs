@@ -147,7 +147,7 @@ fn a_refused_part_is_split_again() {
     assert!(resumes.contains(&resume(&first)) && resumes.contains(&resume(&second)), "{resumes}");
     stage.answer(0, "+OK|+OK|");
     assert_eq!(stage.sent(0), format!("MGET {second}"));
-    assert_eq!(stage.sent(2), format!("MGET {first} {first}"));
+    assert_eq!(stage.sent(2), format!("SLOTWAY-QUIET MGET {first} {first}"));
     stage.answer(2, "*2|$1|1|$1|1|");
     stage.answer(0, "*1|$1|2|");
     assert_eq!(stage.got(client), "*4|$1|1|$1|e|$1|2|$1|1|");

@@ -54,7 +54,7 @@ fn reads_are_marked_and_writes_only_where_the_writer_is_not_to_hear_of_them() {
         stage.sent_on(first),
         format!("SLOTWAY-TRACK 1 {token} GET {a}|SET {a} v|SLOTWAY-TRACK 1 {token} MGET {a}")
     );
-    assert_eq!(stage.sent_on(second), format!("SLOTWAY-TRACK 1 {token} MGET {b}"));
+    assert_eq!(stage.sent_on(second), format!("SLOTWAY-QUIET SLOTWAY-TRACK 1 {token} MGET {b}"));
     let (quiet, number) = registered(&mut stage, Tracking { no_loop: true, ..Tracking::default() });
     stage.send(quiet, &format!("SET {a} v|GET {a}|MULTI|GET {a}|EXEC"));
     let sent = stage.sent_on(first);

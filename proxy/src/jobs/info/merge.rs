@@ -1,8 +1,8 @@
 //! Merges the INFO texts of several shards into one.
 //!
-//! Nearly every field is a number that adds up. The others have a rule each: quotients and texts for people are made
-//! anew from the sums, points in time are the latest, and what is the same everywhere is taken once.
+//! Which rule a field has says the table in `slotway_common::info`.
 
+use slotway_common::info::{self, Merge};
 use slotway_common::platform::process::CpuTimes;
 
 use super::sections::Sections;
@@ -28,41 +28,6 @@ impl Section {
 
     fn number(&self, field: &str) -> f64 {
         self.get(field).and_then(|value| value.parse().ok()).unwrap_or(0.0)
-    }
-}
-
-/// How the values of a field become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
-    Sum,
-    Largest,
-    First,
-}
-
-fn rule(field: &str) -> Rule {
-    match field {
-        "total_system_memory"
-        | "lru_clock"
-        | "server_time_usec"
-        | "configured_hz"
-        | "hz"
-        | "arch_bits"
-        | "databases" => Rule::First,
-        "uptime_in_seconds"
-        | "uptime_in_days"
-        | "rdb_last_save_time"
-        | "rdb_last_bgsave_time_sec"
-        | "rdb_current_bgsave_time_sec"
-        | "aof_last_rewrite_time_sec"
-        | "aof_current_rewrite_time_sec"
-        | "latest_fork_usec"
-        | "master_repl_offset"
-        | "second_repl_offset"
-        | "repl_backlog_size"
-        | "expired_stale_perc"
-        | "pubsub_patterns"
-        | "current_cow_size_age" => Rule::Largest,
-        _ => Rule::Sum,
     }
 }
 
@@ -106,24 +71,35 @@ pub(super) fn merge(texts: &[String]) -> Vec<Section> {
 }
 
 fn merge_value(field: &str, mine: &str, theirs: &str) -> String {
-    if mine.contains('=') {
-        return merge_group(field, mine, theirs);
+    // What shards have beyond Redis's fields is counted.
+    match info::merge(field).unwrap_or(Merge::Sum) {
+        Merge::Pairs => merge_group(field, mine, theirs),
+        Merge::First | Merge::Own | Merge::Derived => mine.to_owned(),
+        Merge::AllOk if mine == "ok" => theirs.to_owned(),
+        Merge::AllOk => mine.to_owned(),
+        Merge::Any => u8::from(mine != "0" || theirs != "0").to_string(),
+        Merge::Sum => merge_numbers(mine, theirs, i64::saturating_add, |mine, theirs| mine + theirs),
+        Merge::Largest => merge_numbers(mine, theirs, Ord::max, f64::max),
+        Merge::Smallest => merge_numbers(mine, theirs, Ord::min, f64::min),
     }
-    let rule = rule(field);
-    if rule == Rule::First {
-        return mine.to_owned();
+}
+
+/// Fractions keep their digits.
+fn merge_numbers(
+    mine: &str,
+    theirs: &str,
+    whole: impl Fn(i64, i64) -> i64,
+    fraction: impl Fn(f64, f64) -> f64,
+) -> String {
+    if let (Ok(mine), Ok(theirs)) = (mine.parse(), theirs.parse()) {
+        return whole(mine, theirs).to_string();
     }
-    match (mine.parse::<i64>(), theirs.parse::<i64>()) {
-        (Ok(mine), Ok(theirs)) if rule == Rule::Largest => mine.max(theirs).to_string(),
-        (Ok(mine), Ok(theirs)) => mine.saturating_add(theirs).to_string(),
-        _ => match (mine.parse::<f64>(), theirs.parse::<f64>()) {
-            (Ok(left), Ok(right)) => {
-                let digits = mine.split_once('.').map_or(0, |(_, digits)| digits.len());
-                let value = if rule == Rule::Largest { left.max(right) } else { left + right };
-                format!("{value:.digits$}")
-            }
-            _ => mine.to_owned(),
-        },
+    match (mine.parse(), theirs.parse()) {
+        (Ok(left), Ok(right)) => {
+            let digits = mine.split_once('.').map_or(0, |(_, digits)| digits.len());
+            format!("{:.digits$}", fraction(left, right))
+        }
+        _ => mine.to_owned(),
     }
 }
 
@@ -191,6 +167,13 @@ fn derive(section: &mut Section) {
         ("allocator_rss_ratio", format!("{:.2}", ratio(resident, active))),
         ("rss_overhead_ratio", format!("{:.2}", ratio(rss, resident))),
         ("mem_fragmentation_ratio", format!("{:.2}", ratio(rss, used))),
+        (
+            "loading_loaded_perc",
+            format!(
+                "{:.2}",
+                ratio(section.number("loading_loaded_bytes"), section.number("loading_total_bytes")) * 100.0
+            ),
+        ),
     ] {
         if section.get(name).is_some() {
             section.set(name, value);
@@ -290,13 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn fractions_keep_their_digits_and_times_are_the_latest() {
+    fn fractions_keep_their_digits_flags_stay_flags_and_a_save_is_over_when_the_last_is() {
         let sections = merged(&[
-            "# Stats|instantaneous_input_kbps:1.25|# Persistence|rdb_last_save_time:5|",
-            "# Stats|instantaneous_input_kbps:0.50|# Persistence|rdb_last_save_time:7|",
+            "# Stats|instantaneous_input_kbps:1.25|# Persistence|rdb_last_save_time:5|aof_enabled:1|aof_last_write_status:ok|",
+            "# Stats|instantaneous_input_kbps:0.50|# Persistence|rdb_last_save_time:7|aof_enabled:1|aof_last_write_status:err|",
         ]);
         assert_eq!(sections[0].get("instantaneous_input_kbps"), Some("1.75"));
-        assert_eq!(sections[1].get("rdb_last_save_time"), Some("7"));
+        let values: Vec<&str> = sections[1].fields.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, ["5", "1", "err"]);
     }
 
     #[test]

@@ -92,6 +92,25 @@ impl Sections {
     }
 }
 
+/// What each worker has run itself, in sections that are merged with those of the shards.
+pub(super) async fn statistics(worker: &Rc<Worker>) -> Vec<String> {
+    let percentiles = worker.context.settings.lock().values.percentiles().to_vec();
+    let of_worker = move |worker: &Rc<Worker>| {
+        let core = worker.core.borrow();
+        let run = &core.run;
+        format!(
+            "# Stats\r\ntotal_commands_processed:{}\r\ntotal_error_replies:{}\r\n# Commandstats\r\n{}# Errorstats\r\n{}\
+             # Latencystats\r\n{}",
+            run.calls,
+            run.errors,
+            run.command_lines(),
+            run.error_lines(),
+            core.latency.percentile_lines(&percentiles),
+        )
+    };
+    worker.context.fleet.each(of_worker).await
+}
+
 /// The proxy's own sections, and whether each is the whole one or only some fields of it.
 pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
     let each = worker.context.fleet.each(|worker| {
@@ -105,16 +124,19 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
             largest(crate::session::Session::output_bytes),
             core.sessions.iter().filter(|(_, session)| session.waits()).count(),
             core.tracked_clients(),
+            core.transfers,
         )
     });
     let each = each.await;
     let clients: usize = each.iter().map(|(clients, ..)| clients).sum();
     let input = each.iter().map(|(_, input, ..)| *input).max().unwrap_or(0);
     let output = each.iter().map(|(_, _, output, ..)| *output).max().unwrap_or(0);
-    let blocked: usize = each.iter().map(|(.., blocked, _)| blocked).sum();
-    let tracking: usize = each.iter().map(|(.., tracking)| tracking).sum();
+    let blocked: usize = each.iter().map(|(.., blocked, _, _)| blocked).sum();
+    let tracking: usize = each.iter().map(|(.., tracking, _)| tracking).sum();
+    let [reads, writes] =
+        [0, 1].map(|index| each.iter().map(|(.., transfers)| transfers[index]).sum::<u64>());
     let context = &worker.context;
-    let accepted: u64 = context.counters.iter().map(|counters| counters.connections_accepted.get()).sum();
+    let [accepted, rejected] = context.connections();
     let (max_clients, hz) = {
         let settings = context.settings.lock();
         (settings.values.number(Name::Maxclients), settings.values.number(Name::Hz))
@@ -179,7 +201,9 @@ pub(super) async fn own(worker: &Rc<Worker>) -> Vec<(Section, bool)> {
             "Stats",
             &[
                 ("total_connections_received", accepted.to_string()),
-                ("rejected_connections", context.fleet.rejected().to_string()),
+                ("rejected_connections", rejected.to_string()),
+                ("total_reads_processed", reads.to_string()),
+                ("total_writes_processed", writes.to_string()),
             ],
             false,
         ),

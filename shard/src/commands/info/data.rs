@@ -24,16 +24,16 @@ pub(super) fn memory(facts: &Facts<'_>, section: &mut Section) {
     section.add_bytes("total_system_memory", slotway_common::platform::process::total_memory_bytes());
     section.add_bytes("used_memory_lua", 0);
     section.add("used_memory_vm_eval", 0);
-    section.add_all(&[
-        ("used_memory_scripts_eval", "0"),
-        ("number_of_cached_scripts", "0"),
-        ("number_of_functions", "0"),
-        ("number_of_libraries", "0"),
-        ("used_memory_vm_functions", "0"),
-    ]);
+    let (scripts, script_bytes) = facts.node.scripts.cached();
+    let (libraries, functions) = facts.node.scripts.libraries.count();
+    section.add("used_memory_scripts_eval", script_bytes);
+    section.add("number_of_cached_scripts", scripts);
+    section.add("number_of_functions", functions);
+    section.add("number_of_libraries", libraries);
+    section.add("used_memory_vm_functions", 0);
     section.add_bytes("used_memory_vm_total", 0);
     section.add("used_memory_functions", 0);
-    section.add_bytes("used_memory_scripts", 0);
+    section.add_bytes("used_memory_scripts", script_bytes as u64);
     section.add_bytes("maxmemory", facts.engine.memory.limit);
     section.add("maxmemory_policy", facts.node.settings.values.choice(Name::MaxmemoryPolicy));
     section.add("allocator_frag_ratio", two(ratio(figures.active, figures.allocated)));
@@ -58,7 +58,8 @@ pub(super) fn memory(facts: &Facts<'_>, section: &mut Section) {
         ("active_defrag_running", "0"),
     ]);
     section.add("lazyfree_pending_objects", facts.engine.lazy_free_pending());
-    section.add("lazyfreed_objects", facts.engine.lazy_freed());
+    let freed_before = facts.engine.stats.lazy_freed_before;
+    section.add("lazyfreed_objects", facts.engine.lazy_freed().saturating_sub(freed_before));
 }
 
 pub(super) fn persistence(facts: &Facts<'_>, section: &mut Section) {

@@ -19,7 +19,12 @@ pub(super) fn server(facts: &Facts<'_>, section: &mut Section) {
     ]);
     section.add("os", process::system());
     section.add("arch_bits", usize::BITS);
-    section.add_all(&[("monotonic_clock", "POSIX clock_gettime"), ("multiplexing_api", "epoll")]);
+    section.add_all(&[
+        ("monotonic_clock", "POSIX clock_gettime"),
+        ("multiplexing_api", "epoll"),
+        ("atomicvar_api", "c11-builtin"),
+        ("gcc_version", "0.0.0"),
+    ]);
     section.add("process_id", std::process::id());
     section.add("process_supervised", "no");
     section.add("run_id", &node.run_id);
@@ -56,7 +61,7 @@ pub(super) fn stats(facts: &Facts<'_>, section: &mut Section) {
     let [commands, input, output] = stats.rates.per_second();
     let kibibytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     section.add("total_connections_received", facts.node.clients.total_received);
-    section.add("total_commands_processed", stats.commands);
+    section.add("total_commands_processed", stats.run.calls);
     section.add("instantaneous_ops_per_sec", commands as u64);
     section.add("total_net_input_bytes", stats.input_bytes);
     section.add("total_net_output_bytes", stats.output_bytes);
@@ -103,11 +108,15 @@ pub(super) fn stats(facts: &Facts<'_>, section: &mut Section) {
     section.add("acl_access_denied_cmd", command);
     section.add("acl_access_denied_key", key);
     section.add("acl_access_denied_channel", channel);
-    section.add("total_error_replies", stats.errors);
+    section.add("total_error_replies", stats.run.errors);
     section.add_all(&[
         ("dump_payload_sanitizations", "0"),
+        ("total_reads_processed", &stats.reads.to_string()),
+        ("total_writes_processed", &stats.writes.to_string()),
         ("io_threaded_reads_processed", "0"),
         ("io_threaded_writes_processed", "0"),
+        ("reply_buffer_shrinks", "0"),
+        ("reply_buffer_expands", "0"),
     ]);
     section.add("client_query_buffer_limit_disconnections", stats.closed_for_input);
     section.add("client_output_buffer_limit_disconnections", stats.closed_for_output);

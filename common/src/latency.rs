@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::command::{self, COUNT, Command, Flags, TABLE};
+use crate::resp::{Args, Reply};
+use crate::settings::percentile;
 use hdrhistogram::Histogram;
-use slotway_common::command::{COUNT, Command, Flags};
 
 /// Samples of an event that are kept.
 const SAMPLES: usize = 160;
@@ -44,7 +46,7 @@ impl Event {
     }
 }
 
-/// The latencies of one shard.
+/// The latencies of one process, or of a thread of it.
 #[derive(Clone, Debug)]
 pub struct Latency {
     /// Events at least so long are kept; `None`: none are (`latency-monitor-threshold`).
@@ -63,13 +65,18 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// Notes that `command` took so long, at `now` milliseconds since 1970.
+    /// Notes that `command` took so long, at `now` milliseconds since 1970, if that was too long.
     #[inline]
-    pub fn observe(&mut self, command: &Command, took: Duration, now: i64) {
+    pub fn observe_event(&mut self, command: &Command, took: Duration, now: i64) {
         if self.threshold.is_some_and(|threshold| took >= threshold) {
             let event = if command.flags.contains(Flags::FAST) { "fast-command" } else { "command" };
             self.add(event, took, now);
         }
+    }
+
+    /// Notes in the histogram of `command` that it took so long.
+    #[inline]
+    pub fn observe(&mut self, command: &Command, took: Duration) {
         if self.tracking
             && let Some(place) = self.histograms.get_mut(usize::from(command.id))
         {
@@ -122,6 +129,44 @@ impl Latency {
         self.histograms.get(usize::from(command.id))?.as_deref()
     }
 
+    /// Answers LATENCY HISTOGRAM for the commands of these names, or for all that ran.
+    pub fn write_histograms(&self, names: &Args<'_>, reply: &mut Reply<'_>) {
+        let ran = |row: &&'static Command| self.histogram(row).is_some();
+        let with_subcommands = |row: &'static Command| std::iter::once(row).chain(row.subcommands());
+        let rows: Vec<&'static Command> = if names.is_empty() {
+            TABLE.iter().filter(|row| !row.hidden).filter(ran).collect()
+        } else {
+            let rows = names.iter().filter_map(command::find_by_full_name);
+            rows.flat_map(with_subcommands).filter(ran).collect()
+        };
+        reply.map(rows.len());
+        for row in rows {
+            let Some(histogram) = self.histogram(row) else { continue };
+            reply.bulk(row.name.as_bytes());
+            reply.map(2);
+            reply.bulk(b"calls");
+            reply.int(histogram.len() as i64);
+            reply.bulk(b"histogram_usec");
+            write_counts(histogram, reply);
+        }
+    }
+
+    /// The lines of `INFO latencystats`.
+    #[must_use]
+    pub fn percentile_lines(&self, percentiles: &[f64]) -> String {
+        let mut text = String::new();
+        for row in &TABLE {
+            let Some(histogram) = self.histogram(row) else { continue };
+            let value = |p: &f64| {
+                let microseconds = histogram.value_at_percentile(*p) as f64 / 1000.0;
+                format!("p{}={microseconds:.3}", percentile(*p))
+            };
+            let values: Vec<String> = percentiles.iter().map(value).collect();
+            text.push_str(&format!("latency_percentiles_usec_{}:{}\r\n", row.name, values.join(",")));
+        }
+        text
+    }
+
     /// Switches the histograms; switched off, they are forgotten.
     pub fn set_tracking(&mut self, tracking: bool) {
         self.tracking = tracking;
@@ -132,6 +177,28 @@ impl Latency {
 
     pub fn forget_histograms(&mut self) {
         self.histograms.fill(None);
+    }
+}
+
+/// Writes how many calls took at most so many microseconds. Bounds double from 1024 ns on; those between which nothing was
+/// counted are left out.
+fn write_counts(histogram: &Histogram<u32>, reply: &mut Reply<'_>) {
+    let mut counts: Vec<(u64, u64)> = Vec::new();
+    let mut total = 0;
+    let mut bound = 1024;
+    while total < histogram.len() && bound < u64::MAX / 4 {
+        let upper = histogram.highest_equivalent(bound);
+        let below = histogram.count_between(0, upper);
+        if below > total {
+            counts.push((upper / 1000, below));
+            total = below;
+        }
+        bound *= 2;
+    }
+    reply.map(counts.len());
+    for (microseconds, count) in counts {
+        reply.int(microseconds as i64);
+        reply.int(count as i64);
     }
 }
 
