@@ -1,5 +1,7 @@
 # run    build and start the cluster of config/cluster.yaml; Ctrl-C stops it
 # test   everything that must hold before a change lands
+# test-fast  formatting, lints, unit tests and the proxy's core: what to run while writing
+# memcheck  tests of the modules with unsafe code, every access to memory checked by valgrind
 # check  formatting, lints and generated text; writes nothing but build output
 # fix    mends what `check` finds, where a tool can
 # bench  compares with redis-server and twemproxy; BENCH="--quick" and the like are passed on
@@ -16,7 +18,7 @@ FROM ?=
 COUNT ?=
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: run test check fix bench bench-reshard bench-durability simulate setup clean
+.PHONY: run test test-fast memcheck check fix bench bench-reshard bench-durability simulate setup clean
 
 run:
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
@@ -32,6 +34,16 @@ ifdef NEXTEST
 else
 	SLOTWAY_BINARIES=$(abspath $(TARGET))/debug cargo test --locked --workspace --no-fail-fast
 endif
+	$(MAKE) memcheck
+
+test-fast: check
+	cargo test --locked --workspace --lib
+
+# The system's allocator serves unit tests. Scripts are left out: valgrind cannot follow a change of stacks.
+memcheck:
+	tests/setup.sh memcheck
+	PROPTEST_CASES=8 cargo test --locked --workspace --lib --config 'target."cfg(all())".runner = ["valgrind", \
+	    "--quiet", "--error-exitcode=99", "--leak-check=no"]' -- engine::blob engine::record types::table
 
 check:
 	cargo fmt --all --check

@@ -3,6 +3,7 @@
 #
 #   tests/setup.sh test [TARGET]   servers, Prometheus and client libraries; the libraries go to TARGET/clients
 #   tests/setup.sh bench           servers only
+#   tests/setup.sh memcheck        valgrind
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,10 +16,14 @@ say() { echo "setup: $*" >&2; }
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 
-need redis-server redis-server
-need redis-cli redis-tools
-need redis-benchmark redis-tools
-need nutcracker nutcracker
+if [ "$purpose" = memcheck ]; then
+    need valgrind valgrind
+else
+    need redis-server redis-server
+    need redis-cli redis-tools
+    need redis-benchmark redis-tools
+    need nutcracker nutcracker
+fi
 if [ "$purpose" = test ]; then
     need promtool prometheus
     need prometheus prometheus

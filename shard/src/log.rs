@@ -1,7 +1,7 @@
 //! The log: what makes the data outlive the process.
 //!
 //! A directory per node holds a base, which has all keys as they were, slot by slot, and increments, which have every
-//! change since. The crate's README has the format byte by byte, and why recovery is right.
+//! change since. The README beside it has the format byte by byte, and why recovery is right.
 //!
 //! It follows the node's changes ([`crate::changes`]): what has gathered at the end of a turn goes to a thread that writes
 //! and syncs it ([`writer`]); replies are held until it has. [`load`] reads a directory back, [`base`] writes a new base, [`check`]

@@ -1,4 +1,4 @@
-//! Moves of slots between shards; DESIGN and the steps are in the crate's README.
+//! Moves of slots between shards; the steps are in the README beside this file.
 //!
 //! The source's half is a copy ([`crate::changes::SlotCopy`]), [`target`] is the other without I/O, [`gate`] closes slots while
 //! they change hands, and [`Moves`] is what the data thread keeps of all of it. Owners change by [`Shard::adopt`] alone, which follows the

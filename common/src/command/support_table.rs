@@ -1,4 +1,4 @@
-//! The table of supported commands in the root README, in Markdown.
+//! The table of supported commands in this folder's README, in Markdown.
 
 use super::group::Group;
 use super::route::{Merge, Route, Support};

@@ -1,4 +1,4 @@
-//! The list of settings in the root README, in Markdown.
+//! The list of settings in this folder's README, in Markdown.
 
 use super::parameter::{Parameter, Support};
 use super::table::TABLE;
