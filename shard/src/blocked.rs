@@ -8,11 +8,15 @@
 //! A waiter lives with the connection that it came over. It ends with its time, with CLIENT UNBLOCK, or when its slot goes
 //! to another shard: then its client is sent there.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use slotway_common::command::Command;
 use slotway_common::error::Error;
+use slotway_common::fault;
 use slotway_common::platform::clock;
 use slotway_common::resp::{Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
@@ -355,7 +359,11 @@ pub fn serve_ready(engine: &mut Engine, node: &mut Node) {
         // As long as there is something for one of those who are left: most of many go on waiting.
         while let Some(waiting) = node.blocked.by_key.get(&entry) {
             let found = engine.peek_record(db, &Key::new(key));
-            let next = waiting.after(last).filter(|id| *id <= newest && waiting.concerns(found));
+            let next = match fault::planted("waiter-out-of-order") {
+                true => waiting.ids.last().copied().filter(|_| last == 0),
+                false => waiting.after(last),
+            };
+            let next = next.filter(|id| *id <= newest && waiting.concerns(found));
             let Some(id) = next else { break };
             last = id;
             let Some(waiter) = node.blocked.waiters.get(&id) else { continue };
