@@ -126,15 +126,16 @@ fn an_inline_request_is_sent_as_multibulk() {
 }
 
 #[test]
-fn commands_on_several_slots_that_are_not_split_are_refused() {
+fn a_shard_is_asked_what_is_wrong_with_commands_on_several_slots_that_are_not_split() {
     let mut stage = Stage::new();
     let client = stage.client();
-    stage.send(client, &format!("RENAME {} {}", key(0, 0), key(1, 0)));
-    let reply = stage.got(client);
-    assert!(
-        reply.starts_with("-CROSSSLOT ") && reply.contains("RENAME is not split over slots yet"),
-        "{reply}"
-    );
+    let call = format!("RENAME {} {}", key(0, 0), key(1, 0));
+    stage.send(client, &call);
+    let sent = stage.sent(0);
+    assert!(sent.starts_with("SLOTWAY SYNTAX CROSSSLOT "), "{sent}");
+    assert!(sent.ends_with(&format!("RENAME is not split over slots yet {call}")), "{sent}");
+    stage.answer(0, "-ERR syntax error|");
+    assert_eq!(stage.got(client), "-ERR syntax error|");
 }
 
 #[test]
