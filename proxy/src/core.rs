@@ -44,6 +44,7 @@ use slotway_common::platform::random;
 use slotway_common::resp::{Parser, Protocol};
 use slotway_common::statistics::Statistics;
 
+pub(crate) use accounting::Kept;
 pub use ask::{AskError, Target};
 pub use budget::Budgets;
 pub(crate) use forward::crossslot;

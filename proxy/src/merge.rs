@@ -9,6 +9,8 @@ use std::rc::Rc;
 
 use slotway_common::resp::frame::{Elements, integer};
 
+use crate::core::Kept;
+
 /// How the parts' replies become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merging {
@@ -48,7 +50,7 @@ pub struct Gather {
     /// The merged reply is dropped (CLIENT REPLY OFF or SKIP).
     pub muted: bool,
     /// The beginning of the request, until one of its parts was slow.
-    pub request: Option<Box<[u8]>>,
+    pub(crate) request: Option<Kept>,
     /// The part of each item, in the order of the request. Only kept where the order matters.
     items: Vec<u16>,
     parts: Vec<Part>,

@@ -118,16 +118,12 @@ impl Core {
             None => self.note_slow(id, at, took, words),
             Some(None) => {}
             // A part of a request is one slow command, whichever part it is.
-            Some(Some(request)) => {
-                if let Some(words) = shown_request(&request) {
-                    self.note_slow(id, at, took, words);
-                }
-            }
+            Some(Some(request)) => self.note_slow(id, at, took, request.into_shown()),
         }
     }
 
     /// If the oldest request of an upstream is a part of one: the whole, unless that was noted as slow before.
-    fn whole_of_part(&mut self, upstream: UpstreamId) -> Option<Option<Box<[u8]>>> {
+    fn whole_of_part(&mut self, upstream: UpstreamId) -> Option<Option<Kept>> {
         match self.upstreams.get(upstream)?.front()?.owner {
             Owner::Part { session, seq, .. } => {
                 let gather = self.sessions.get_mut(session)?.places.gather(seq);
@@ -284,28 +280,35 @@ fn error_of(reply: &[u8]) -> Option<&[u8]> {
     Some(line.strip_suffix(b"\r\n").unwrap_or(line))
 }
 
-/// Bytes of a split request that are kept for the slow log.
+/// Bytes of a split request that are kept for the slow log as they came; of a longer one what the log would show.
 const MAX_KEPT: usize = 4096;
 
-/// What is kept of a split request for the slow log, which has to show the whole of it.
-pub(super) fn kept(request: &Request<'_>) -> Box<[u8]> {
-    match request.frame {
-        Some(frame) if frame.len() <= MAX_KEPT => frame.into(),
-        _ => {
-            let words = shown_args(&request.args, |_| false);
-            let mut frame = Vec::new();
-            slotway_common::resp::request::encode(words.iter().map(Vec::as_slice), &mut frame);
-            frame.into()
-        }
-    }
+/// A split request, as far as the slow log needs it: it has to show the whole.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    Frame(Box<[u8]>),
+    Shown(Vec<Vec<u8>>),
 }
 
-/// A kept request as the slow log shows it.
-fn shown_request(frame: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut parser = Parser::new();
-    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
-    match parser.parse(frame, &limits) {
-        Ok(Parsed::Frame(_)) => Some(shown_args(&parser.args(frame), |_| false)),
-        _ => None,
+impl Kept {
+    pub(super) fn new(request: &Request<'_>) -> Self {
+        match request.frame {
+            Some(frame) if frame.len() <= MAX_KEPT => Self::Frame(frame.into()),
+            _ => Self::Shown(shown_args(&request.args, |_| false)),
+        }
+    }
+
+    /// The arguments as the slow log shows them.
+    fn into_shown(self) -> Vec<Vec<u8>> {
+        let frame = match self {
+            Self::Frame(frame) => frame,
+            Self::Shown(shown) => return shown,
+        };
+        let mut parser = Parser::new();
+        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+        match parser.parse(&frame, &limits) {
+            Ok(Parsed::Frame(_)) => shown_args(&parser.args(&frame), |_| false),
+            _ => Vec::new(),
+        }
     }
 }

@@ -6,7 +6,7 @@ use slotway_common::command::{self, Command, Merge, TABLE};
 use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
-use super::accounting::kept;
+use super::accounting::Kept;
 use super::{Core, Flow, Request, SessionId, UpstreamId};
 use crate::merge::{Gather, Merging};
 use crate::session::Stall;
@@ -173,7 +173,7 @@ impl Core {
         }
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         gather.muted = session.mute_next();
-        gather.request = self.policy.slow_from.is_some().then(|| kept(request));
+        gather.request = self.policy.slow_from.is_some().then(|| Kept::new(request));
         let seq = session.places.open_gather(gather);
         session.in_flight_route = route;
         self.counters.split_requests.inc();
