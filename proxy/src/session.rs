@@ -77,6 +77,8 @@ pub struct Session {
     pub client: u64,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// Of its socket.
+    pub descriptor: i32,
     pub protocol: Protocol,
     pub database: u32,
     /// Position of the upstreams for this protocol and database in the worker's list.
@@ -145,6 +147,7 @@ impl Session {
             client,
             peer,
             local,
+            descriptor: -1,
             protocol: Protocol::Resp2,
             database: 0,
             route: 0,
@@ -185,6 +188,11 @@ impl Session {
     #[inline]
     pub fn output_bytes(&self) -> usize {
         self.out.len() - self.sent + self.places.held_bytes()
+    }
+
+    /// Bytes of the buffer of what is written next.
+    pub fn output_capacity(&self) -> usize {
+        self.out.capacity()
     }
 
     /// Bytes of requests that were read and have not gone on.

@@ -88,6 +88,7 @@ pub struct Engine {
     pub clock: AccessClock,
     pub limits: Limits,
     pub stats: Stats,
+    expiry_times: stats::ExpiryTimes,
     pub memory: Memory,
 }
 
@@ -117,6 +118,7 @@ impl Engine {
             clock: AccessClock::default(),
             limits: Limits::default(),
             stats: Stats::default(),
+            expiry_times: stats::ExpiryTimes::default(),
             memory,
         }
     }
@@ -273,12 +275,14 @@ impl Engine {
 
     #[cold]
     fn expire_now(&mut self, db: DbIndex, key: &Key<'_>) {
+        let began = self.expiry_times.begin();
         if let Some(record) = self.take(db, key) {
             self.note_gone(db, key.slot, key.hash, key.bytes);
             self.notify(EventClass::EXPIRED, "expired", db, key.bytes);
             self.stats.expired_keys += 1;
             self.discard(record);
         }
+        self.expiry_times.end(began);
     }
 
     /// The record for a command that reads it: counts a hit or a miss and notes the access.

@@ -129,6 +129,7 @@ pub fn take_effect(engine: &mut Engine, node: &mut Node) {
         .ok()
         .filter(|threshold| *threshold > 0)
         .map(Duration::from_millis);
+    engine.time_expiry(node.latency.threshold.is_some());
     let tracked = values.size(Name::TrackingTableMaxKeys) as u64;
     let remembered = usize::try_from(share(tracked, owned)).unwrap_or(usize::MAX);
     node.slow_log.threshold =

@@ -1,17 +1,12 @@
 //! The line of CLIENT LIST and CLIENT INFO.
 
-use std::os::raw::c_int;
-
 use slotway_common::command::TABLE;
 use slotway_common::pubsub::Kind;
 
 use crate::session::Session;
 
-/// The proxy does not tell descriptors: a client's requests travel over several.
-const DESCRIPTOR: c_int = -1;
-
-/// Describes a client at time `now` of the worker's clock.
-pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
+/// Describes a client at time `now` of the worker's clock; `asks` are the bytes of the arguments of what it runs now.
+pub(crate) fn describe(session: &Session, now: u64, asks: usize) -> Vec<u8> {
     let mut flags = String::new();
     flags.extend(session.monitor.then_some('O'));
     flags.extend(session.subscriptions.is_some().then_some('P'));
@@ -26,17 +21,18 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
     }
     let seconds = |since: u64| now.saturating_sub(since) / 1_000_000;
     let (input, output) = (session.input_bytes(), session.output_bytes());
-    let queued = session.queued_bytes();
+    let (queued, buffer) = (session.queued_bytes(), session.output_capacity());
     let subscriptions = session.subscriptions.as_ref();
     let count = |kind| subscriptions.map_or(0, |subscriptions| subscriptions.names(kind).len());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut line = format!(
-        "id={} addr={} laddr={} fd={DESCRIPTOR} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
-         multi={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll={} omem={output} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
+         multi={} qbuf={input} qbuf-free=0 argv-mem={asks} multi-mem={queued} rbs={buffer} rbp={buffer} obl={output} oll={} omem={output} \
          tot-mem={} events={} cmd={} user={} redir={redirect} resp={}",
         session.client,
         session.peer,
         session.local,
+        session.descriptor,
         text(&session.details.name),
         seconds(session.connected),
         seconds(session.last_active),
@@ -46,7 +42,7 @@ pub(crate) fn describe(session: &Session, now: u64) -> Vec<u8> {
         count(Kind::Shard),
         session.transaction.as_ref().map_or(-1, |transaction| transaction.len() as i64),
         session.places.len(),
-        size_of::<Session>() + input + output + queued + session.subscribed_bytes(),
+        size_of::<Session>() + input + output.max(buffer) + queued + asks + session.subscribed_bytes(),
         if output > 0 { "rw" } else { "r" },
         TABLE.get(usize::from(session.last_command)).map_or("NULL", |command| command.name),
         text(session.login.user().name()),

@@ -223,8 +223,8 @@ fn client_id(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn client_info(call: &mut Call<'_>) -> Result<(), Error> {
-    let now = call.core.now;
-    let line = super::client_line::describe(call.session()?, now);
+    let (now, asks) = (call.core.now, call.args.iter().map(<[u8]>::len).sum());
+    let line = super::client_line::describe(call.session()?, now, asks);
     call.reply.verbatim("txt", &line);
     Ok(())
 }

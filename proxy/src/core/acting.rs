@@ -127,7 +127,7 @@ impl Core {
         let Some(session) = self.sessions.get(id) else { return };
         self.counters.denied.at(reason as usize).inc();
         let name = name.unwrap_or_else(|| session.login.user().name());
-        let line = describe(session, self.now);
+        let line = describe(session, self.now, 0);
         let entry = Entry::new(reason, context, object, name, clock::now_us(), &line);
         self.acl_log.lock().add(entry, self.policy.acl_log);
     }
@@ -170,7 +170,7 @@ impl Core {
         let row = find_by_full_name(b"slotway-as")?;
         let user = session.login.user();
         let mut created = itoa::Buffer::new();
-        let client = describe(session, self.now);
+        let client = describe(session, self.now, 0);
         let words: [&[u8]; 5] =
             [b"SLOTWAY-AS", user.name(), created.format(user.created()).as_bytes(), &client, frame];
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();

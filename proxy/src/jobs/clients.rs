@@ -59,13 +59,18 @@ pub(super) async fn list(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     } else if args.len() != 2 {
         return Err(Error::Syntax);
     }
+    let asking = worker.core.borrow().sessions.get(job.session).map(|session| session.client);
+    let asks = args.iter().map(<[u8]>::len).sum();
     let all = worker.context.fleet.each(move |worker| {
         let core = worker.core.borrow();
         let now = worker.now();
         core.sessions
             .iter()
             .filter(|(_, session)| of_class.is_none_or(|class| class.has(session)))
-            .map(|(_, session)| (session.client, describe(session, now)))
+            .map(|(_, session)| {
+                let asks = if Some(session.client) == asking { asks } else { 0 };
+                (session.client, describe(session, now, asks))
+            })
             .collect::<Vec<_>>()
     });
     let mut lines = all.await.concat();

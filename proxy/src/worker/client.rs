@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,8 +21,15 @@ const READS: usize = 8;
 /// Takes in an accepted client.
 pub(super) fn open(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, client: u64) {
     let local = stream.local_addr().unwrap_or(peer);
+    let descriptor = stream.as_raw_fd();
     let (reader, writer) = stream.into_split();
-    let id = worker.with(|core| core.open_session(client, peer, local));
+    let id = worker.with(|core| {
+        let id = core.open_session(client, peer, local);
+        if let Some(session) = core.sessions.get_mut(id) {
+            session.descriptor = descriptor;
+        }
+        id
+    });
     worker.clients.borrow_mut().insert(id, Rc::new(writer));
     spawn_local(read(Rc::clone(worker), id, reader));
 }

@@ -46,9 +46,13 @@ fn id(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn info(call: &mut Call<'_>) -> Result<(), Error> {
     let mut text = Vec::new();
-    describe(&call.session.client, call.now(), &mut text);
+    describe(&call.session.client, call.now(), argument_bytes(&call.args), &mut text);
     call.reply.verbatim("txt", &text);
     Ok(())
+}
+
+fn argument_bytes(args: &Args<'_>) -> usize {
+    args.iter().map(<[u8]>::len).sum()
 }
 
 /// A class of clients.
@@ -83,21 +87,22 @@ fn class(name: &[u8]) -> Result<Class, Error> {
 }
 
 fn list(call: &mut Call<'_>) -> Result<(), Error> {
-    let (args, now) = (call.args, call.now());
+    let (args, now, me) = (call.args, call.now(), call.session.client.id);
+    let asks = |client: &Client| if client.id == me { argument_bytes(&args) } else { 0 };
     let mut text = Vec::new();
     if args.len() == 4 && args.is(2, "TYPE") {
         let class = class(args.at(3))?;
         let of_class = call.node.clients.iter().filter(|client| class.has(client));
-        of_class.for_each(|client| describe(client, now, &mut text));
+        of_class.for_each(|client| describe(client, now, asks(client), &mut text));
     } else if args.len() > 3 && args.is(2, "ID") {
         for id in args.rest(3).iter() {
             let id = parse_i64(id).ok_or(Error::err("Invalid client ID"))?;
             if let Some(client) = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id)) {
-                describe(client, now, &mut text);
+                describe(client, now, asks(client), &mut text);
             }
         }
     } else if args.len() == 2 {
-        call.node.clients.iter().for_each(|client| describe(client, now, &mut text));
+        call.node.clients.iter().for_each(|client| describe(client, now, asks(client), &mut text));
     } else {
         return Err(Error::Syntax);
     }
@@ -356,7 +361,7 @@ fn broadcast_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Appends the line of CLIENT LIST that tells of a connection.
-pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
+pub fn describe(client: &Client, now: i64, asks: usize, out: &mut Vec<u8>) {
     let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
     let mut flags = String::new();
     flags.extend(client.monitor.get().then_some('O'));
@@ -377,7 +382,7 @@ pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
     let count = |kind| subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.names(kind).len());
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
-         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={queued} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
+         qbuf={input} qbuf-free=0 argv-mem={asks} multi-mem={queued} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
          events={} cmd={} user={} redir={redirect} resp={}",
         client.id,
         client.address,
@@ -391,7 +396,7 @@ pub fn describe(client: &Client, now: i64, out: &mut Vec<u8>) {
         count(Kind::Pattern),
         count(Kind::Shard),
         client.multi.get(),
-        size_of::<Client>() + input + output + queued,
+        size_of::<Client>() + input + output + queued + asks,
         if output > 0 { "rw" } else { "r" },
         client.last_command.get().map_or("NULL", |command| command.name),
         String::from_utf8_lossy(client.login.borrow().user().name()),

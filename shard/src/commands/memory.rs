@@ -109,6 +109,7 @@ pub(super) fn excess(larger: u64, smaller: u64) -> i64 {
 fn stats(call: &mut Call<'_>) -> Result<(), Error> {
     call.engine.memory.refresh();
     let figures = MemoryFigures::of(call.engine, call.node);
+    let log_buffer = call.node.log.waiting_bytes(&call.node.changes);
     let databases: Vec<usize> = (0..DATABASES).filter(|db| call.engine.totals(*db).keys() > 0).collect();
     let reply = &mut call.reply;
     reply.map(27 + databases.len());
@@ -119,7 +120,7 @@ fn stats(call: &mut Call<'_>) -> Result<(), Error> {
     number(reply, "clients.slaves", 0);
     number(reply, "clients.normal", figures.clients as i64);
     number(reply, "cluster.links", 0);
-    number(reply, "aof.buffer", 0);
+    number(reply, "aof.buffer", log_buffer as i64);
     number(reply, "lua.caches", 0);
     number(reply, "functions.caches", 0);
     for db in databases {

@@ -83,7 +83,7 @@ pub fn note_denied(node: &mut Node, session: &Session, reason: Reason, object: &
     let mut line = Vec::new();
     match &session.acting {
         Some(acting) => line.extend_from_slice(&acting.client),
-        None => describe(&session.client, now / 1000, &mut line),
+        None => describe(&session.client, now / 1000, 0, &mut line),
     }
     let user = session.user();
     let name = name.unwrap_or_else(|| user.name());

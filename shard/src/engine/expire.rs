@@ -64,9 +64,11 @@ impl Engine {
         self.totals[db].remove(slot, removed, removed);
         self.stats.expired_keys += removed;
         for record in expired {
+            let began = self.expiry_times.begin();
             self.note_gone(db, slot, record.hash(), record.key());
             self.notify(EventClass::EXPIRED, "expired", db, record.key());
             self.discard(record);
+            self.expiry_times.end(began);
         }
         removed
     }

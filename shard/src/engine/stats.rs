@@ -1,5 +1,11 @@
 //! Counters of the engine.
 
+use std::time::{Duration, Instant};
+
+use slotway_common::platform::clock;
+
+use super::Engine;
+
 /// What has happened since the start or the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -9,4 +15,38 @@ pub struct Stats {
     pub evicted_keys: u64,
     /// Objects that the other thread had freed by then.
     pub lazy_freed_before: u64,
+}
+
+/// How long removing an expired key takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ExpiryTimes {
+    is_kept: bool,
+    slowest: Duration,
+}
+
+impl ExpiryTimes {
+    /// When a removal begins; none while times are not kept.
+    #[inline]
+    pub(super) fn begin(self) -> Option<Instant> {
+        self.is_kept.then(clock::monotonic)
+    }
+
+    #[inline]
+    pub(super) fn end(&mut self, began: Option<Instant>) {
+        if let Some(began) = began {
+            self.slowest = self.slowest.max(clock::since(began));
+        }
+    }
+}
+
+impl Engine {
+    /// Begins or ends keeping how long removing an expired key takes.
+    pub fn time_expiry(&mut self, on: bool) {
+        self.expiry_times.is_kept = on;
+    }
+
+    /// The longest removal of an expired key since the last call.
+    pub fn take_slowest_expiry(&mut self) -> Duration {
+        std::mem::take(&mut self.expiry_times.slowest)
+    }
 }

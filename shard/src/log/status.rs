@@ -135,6 +135,14 @@ impl Log {
         })
     }
 
+    /// The longest write and the longest sync that replies waited for, since the last call.
+    #[must_use]
+    pub fn take_slowest(&self) -> (Duration, Duration) {
+        self.shared().map_or((Duration::ZERO, Duration::ZERO), |shared| {
+            (shared.slowest_write.take(), shared.slowest_sync.take())
+        })
+    }
+
     /// Seconds that the last base took, and that the one under way has taken.
     #[must_use]
     pub fn save_seconds(&self) -> (i64, i64) {

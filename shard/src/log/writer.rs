@@ -95,10 +95,27 @@ pub(super) struct Shared {
     /// Syncs that took too long.
     pub(super) delayed: AtomicU64,
     pub(super) syncing: AtomicBool,
+    /// The longest write since that was last asked for, and the longest sync that replies waited for.
+    pub(super) slowest_write: Slowest,
+    pub(super) slowest_sync: Slowest,
     failure: OnceLock<String>,
     last_given_up: Mutex<Option<String>>,
     /// Something of this has changed.
     pub(super) news: Notify,
+}
+
+/// The longest of some durations, in microseconds.
+#[derive(Default)]
+pub(super) struct Slowest(AtomicU64);
+
+impl Slowest {
+    fn note(&self, took: Duration) {
+        self.0.fetch_max(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn take(&self) -> Duration {
+        Duration::from_micros(self.0.swap(0, Ordering::Relaxed))
+    }
 }
 
 #[derive(Default)]
@@ -126,6 +143,8 @@ impl Shared {
             given_up: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
             syncing: AtomicBool::new(false),
+            slowest_write: Slowest::default(),
+            slowest_sync: Slowest::default(),
             failure: OnceLock::new(),
             last_given_up: Mutex::default(),
             news: Notify::new(),
@@ -462,6 +481,7 @@ impl Open {
     }
 
     fn write(&mut self, mut bytes: Vec<u8>, last: u64) -> io::Result<()> {
+        let began = clock::monotonic();
         frame::seal(&mut bytes);
         let increment = &mut self.increment;
         let on_disk = self.syncer.offset_on_disk();
@@ -485,6 +505,7 @@ impl Open {
         shared.increment_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         shared.queued.fetch_sub(bytes.len(), Ordering::Relaxed);
         shared.give_back(bytes);
+        shared.slowest_write.note(clock::since(began));
         if self.fsync == Fsync::Always && fault::planted("reply-before-fsync") {
             shared.synced.store(last, Ordering::Release);
         }
@@ -497,14 +518,17 @@ impl Open {
     fn sync(&mut self) -> io::Result<()> {
         self.syncer.wait();
         if self.shared.synced.load(Ordering::Acquire) < self.sequence {
+            let began = clock::monotonic();
             fault::point("log-fsync");
             fault::io("log-fsync-error")?;
-            let began = clock::monotonic();
             files::sync_data(&self.increment.file)?;
             fault::point("log-fsynced");
             let synced = self.unsynced();
             let waiting = last_frame(&self.shared.queue().jobs).map_or(0, |last| last - self.sequence);
             self.group.synced(synced, waiting, clock::since(began));
+            if self.fsync == Fsync::Always {
+                self.shared.slowest_sync.note(clock::since(began));
+            }
             self.syncer.set_offset_on_disk(self.increment.offset);
             self.shared.synced.store(self.sequence, Ordering::Release);
             self.last_sync = clock::monotonic();

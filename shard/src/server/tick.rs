@@ -82,6 +82,11 @@ impl Server {
             let closed = close_slow_readers(shard, now);
             shard.node.stats.closed_for_output += closed;
         }
+        let (write, sync) = shard.node.log.take_slowest();
+        let expiry = shard.engine.take_slowest_expiry();
+        for (event, took) in [("aof-write", write), ("aof-fsync-always", sync), ("expire-del", expiry)] {
+            shard.node.latency.event(event, took, now);
+        }
         save_if_due(shard);
         cells.publish(&shard.engine, &shard.node);
     }
