@@ -194,6 +194,8 @@ impl Connection {
     }
 
     fn answer(&mut self, args: &Args<'_>, out: &mut Vec<u8>) {
+        // A part of a request counts for nothing, which is no concern here.
+        let args = &if args.is(0, "SLOTWAY-QUIET") { args.rest(1) } else { *args };
         if args.is(0, "SLOTWAY") {
             return self.internal(args, out);
         }
