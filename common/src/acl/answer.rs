@@ -52,7 +52,7 @@ pub fn answer(
 fn get(users: &Users, name: &[u8], reply: &mut Reply<'_>) -> Result<(), Error> {
     let Some(user) = users.get(name) else {
         // Unlike other unknown names this is no error.
-        reply.null_array();
+        reply.null();
         return Ok(());
     };
     reply.map(6);
