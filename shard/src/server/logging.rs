@@ -225,10 +225,10 @@ pub(super) async fn save(server: Rc<Server>) {
         let mut pace = Pace::new(server.clone());
         loop {
             between_scripts(&server).await;
-            let began = clock::monotonic();
+            let (began, slice) = (clock::monotonic(), pace.slice());
             let progress = {
                 let Shard { engine, node } = &mut *server.shard.borrow_mut();
-                let progress = node.log.copy_base(engine, &mut node.changes, pace.slice());
+                let progress = node.log.copy_base(engine, &mut node.changes, slice);
                 node.latency.event("log-rewrite-slice", clock::since(began), engine.now());
                 progress
             };
