@@ -360,7 +360,7 @@ pub fn serve_ready(engine: &mut Engine, node: &mut Node) {
         while let Some(waiting) = node.blocked.by_key.get(&entry) {
             let found = engine.peek_record(db, &Key::new(key));
             let next = match fault::planted("waiter-out-of-order") {
-                true => waiting.ids.last().copied().filter(|_| last == 0),
+                true => waiting.ids.back().copied().filter(|_| last == 0),
                 false => waiting.after(last),
             };
             let next = next.filter(|id| *id <= newest && waiting.concerns(found));

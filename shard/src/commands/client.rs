@@ -6,6 +6,7 @@ use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::pubsub::Kind;
+use slotway_common::resp::Args;
 use slotway_common::tracking::{Change, Tracking};
 
 use super::connection::valid_name;
