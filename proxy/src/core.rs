@@ -51,7 +51,7 @@ pub(crate) use forward::crossslot;
 pub use membership::Membership;
 pub(crate) use receive::{Flow, Request};
 pub use script::UnknownScripts;
-pub(crate) use transaction::{NESTED, Unsent};
+pub(crate) use transaction::{ABORTED, NESTED, Unsent};
 pub use view::{ShardView, View};
 pub(crate) use waiting::Asked;
 

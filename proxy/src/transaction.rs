@@ -122,11 +122,11 @@ impl Transaction {
 
     /// Adds a command; `databases` is the number of databases.
     pub(crate) fn push(&mut self, command: &'static Command, args: &Args<'_>, databases: u32) {
-        self.commands += 1;
-        self.effects = self.effects.with(Effects::of_call(command, args, |_| None));
         if self.aborted {
             return;
         }
+        self.commands += 1;
+        self.effects = self.effects.with(Effects::of_call(command, args, |_| None));
         self.bytes += args.iter().map(|arg| arg.len() + 16).sum::<usize>() + 64;
         self.subscribes |= subscription(command).is_some();
         if !runs_on_one_shard(command) || self.subscribes && command.name == "ping" {

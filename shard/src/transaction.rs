@@ -43,6 +43,16 @@ pub struct Queued {
 const ABORTED: Error =
     Error::ExecAbort(std::borrow::Cow::Borrowed("Transaction discarded because of previous errors."));
 
+impl Transaction {
+    /// What is to run.
+    ///
+    /// # Errors
+    /// If a command was refused.
+    pub fn into_queued(self) -> Result<Queued, Error> {
+        if self.aborted { Err(ABORTED) } else { Ok(self.queued) }
+    }
+}
+
 impl Queued {
     /// Adds a command.
     pub fn push(&mut self, command: &Command, args: &Args<'_>, effects: Effects) {
@@ -121,11 +131,11 @@ pub fn queue(session: &mut Session, command: &Command, args: &Args<'_>, effects:
     }
 }
 
-/// Ends a transaction for EXEC: what is to run, or the error if a command of it was refused. `None` without a transaction.
-pub fn take(session: &mut Session) -> Option<Result<Queued, Error>> {
+/// Ends a transaction for EXEC. `None` without one.
+pub fn take(session: &mut Session) -> Option<Transaction> {
     let transaction = session.transaction.take()?;
     session.end_transaction();
-    Some(if transaction.aborted { Err(ABORTED) } else { Ok(transaction.queued) })
+    Some(*transaction)
 }
 
 /// Commands that run as one, as requests that lie one after the other.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use slotway_common::resp::Value;
+use slotway_tests::differential::{self, Subject, pause};
 use slotway_tests::wait::wait_for;
 use slotway_tests::{Client, Cluster, Plan, RedisServer};
 
@@ -195,4 +196,17 @@ fn a_pause_ends_by_itself() {
         client.run("CLIENT PAUSE 50 WRITE").unwrap();
         assert_eq!(client.run("PUBLISH c m").unwrap(), Value::Int(0));
     }
+}
+
+/// Requests in a row, in part queued before the pause, that are held back from the first that may not run on.
+const COMMANDS: usize = 1_000;
+
+#[test]
+fn the_proxy_over_three_shards_holds_back_what_is_sent_in_a_row_as_redis_in_resp2() {
+    differential::compare(Subject::Proxy, false, COMMANDS, pause::run).unwrap();
+}
+
+#[test]
+fn the_proxy_over_three_shards_holds_back_what_is_sent_in_a_row_as_redis_in_resp3() {
+    differential::compare(Subject::Proxy, true, COMMANDS, pause::run).unwrap();
 }

@@ -1,6 +1,7 @@
 //! `maxmemory` with every policy, on a cluster, through the proxy.
 
 use slotway_common::resp::Value;
+use slotway_tests::differential::{self, Subject, memory};
 use slotway_tests::wait::wait_until;
 use slotway_tests::{Client, Cluster, RedisServer};
 
@@ -291,4 +292,27 @@ fn assert_same_lines(given: &str, expected: &str, who: &str) {
         .map(|(expected, given)| format!("redis {expected}\nours  {given}"))
         .collect();
     assert!(differences.is_empty(), "{who}:\n{}", differences.join("\n"));
+}
+
+/// Random commands, transactions, scripts and functions, while the limit comes and goes.
+const COMMANDS: usize = 4_000;
+
+#[test]
+fn a_shard_refuses_what_needs_memory_as_redis_in_resp2() {
+    differential::compare(Subject::Shard, false, COMMANDS, memory::run).unwrap();
+}
+
+#[test]
+fn a_shard_refuses_what_needs_memory_as_redis_in_resp3() {
+    differential::compare(Subject::Shard, true, COMMANDS, memory::run).unwrap();
+}
+
+#[test]
+fn the_proxy_over_three_shards_refuses_what_needs_memory_as_redis_in_resp2() {
+    differential::compare(Subject::Proxy, false, COMMANDS, memory::run).unwrap();
+}
+
+#[test]
+fn the_proxy_over_three_shards_refuses_what_needs_memory_as_redis_in_resp3() {
+    differential::compare(Subject::Proxy, true, COMMANDS, memory::run).unwrap();
 }

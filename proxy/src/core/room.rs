@@ -34,6 +34,11 @@ impl Core {
         self.room.is_doubtful && self.policy.limits_memory
     }
 
+    /// Whether there is a limit at all.
+    pub(crate) fn limits_memory(&self) -> bool {
+        self.policy.limits_memory
+    }
+
     /// How often shards have been doubted: to be asked for before they are asked.
     pub(crate) fn doubts(&self) -> u64 {
         self.room.told

@@ -23,7 +23,7 @@ use crate::transaction::{Batch, How, Watch, add_slot};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// What the error of EXEC says after a command was refused.
-const ABORTED: &str = "Transaction discarded because of previous errors.";
+pub(crate) const ABORTED: &str = "Transaction discarded because of previous errors.";
 
 /// What MULTI says within a transaction, and WATCH.
 pub(crate) const NESTED: Error = Error::Generic(std::borrow::Cow::Borrowed("MULTI calls can not be nested"));
@@ -125,6 +125,10 @@ impl Core {
             return Flow::Next;
         };
         if transaction.aborted {
+            if transaction.effects.needs_memory && self.limits_memory() {
+                // Memory is asked for first, as in Redis.
+                return self.exec_in_steps(id, command, request);
+            }
             self.end_transaction(id);
             self.fail(id, command, &request.args, &Error::ExecAbort(ABORTED.into()));
             return Flow::Next;

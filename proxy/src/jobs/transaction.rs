@@ -6,7 +6,6 @@
 use std::rc::Rc;
 
 use slotway_common::alone::Wait;
-use slotway_common::command::Effects;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub::subscription;
@@ -16,7 +15,7 @@ use slotway_common::resp::Reply;
 use super::asking::successful;
 use super::room;
 use crate::commands;
-use crate::core::{Job, Unsent, Work};
+use crate::core::{ABORTED, Job, Unsent, Work};
 use crate::transaction::{Batch, How, Step, Transaction, Watch};
 use crate::worker::Worker;
 
@@ -49,13 +48,13 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     result
 }
 
-/// Refuses a transaction of which some command needs memory on all shards where one has none left. What is for one shard is
-/// refused by that one.
+/// Refuses a transaction that needs memory where a shard has none left, before any step of it runs.
 async fn check_room(worker: &Rc<Worker>, transaction: &Transaction) -> Result<(), Error> {
-    let is_greedy =
-        |step: &Step| matches!(step, Step::Own { command, .. } if Effects::of(command).needs_memory);
-    if transaction.steps.iter().any(is_greedy) {
+    if transaction.effects.needs_memory && worker.core.borrow().limits_memory() {
         room::check_everywhere(worker).await.map_err(|error| error.of_exec())?;
+    }
+    if transaction.aborted {
+        return Err(Error::ExecAbort(ABORTED.into()));
     }
     Ok(())
 }
@@ -69,8 +68,13 @@ fn reply_null(worker: &Worker, job: &Job, reply: &mut Reply<'_>) {
 
 async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let Work::Exec(transaction, watch) = &job.work else { return Err(Error::err("EXEC without MULTI")) };
-    check_room(worker, transaction).await?;
     let mut watch = watch.as_deref();
+    if let Err(error) = check_room(worker, transaction).await {
+        if let Some(watch) = watch {
+            worker.with(|core| core.forget_watch(watch));
+        }
+        return Err(error);
+    }
     let refused = worker.with(|core| {
         let batches = transaction.steps.iter().filter_map(|step| match step {
             Step::Batch(batch) => Some(batch),

@@ -43,14 +43,17 @@ fn discard(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn exec(call: &mut Call<'_>) -> Result<(), Error> {
-    let Some(queued) = transaction::take(call.session) else {
+    let Some(transaction) = transaction::take(call.session) else {
         // What is watched stays watched.
         return Err(Error::err("EXEC without MULTI"));
     };
     let is_watching = call.session.watching;
     let watch = call.engine.end_watch(WatchId::Client(call.session.client.id));
     call.session.watching = false;
-    let queued = queued?;
+    // Redis looks at memory before it looks at what EXEC is to do.
+    let needs_memory = transaction.queued.effects().needs_memory;
+    dispatch::make_room(call.engine, call.node, needs_memory).map_err(|error| error.of_exec())?;
+    let queued = transaction.into_queued()?;
     if is_watching && watch != WatchState::Whole {
         call.reply.null_array();
         return Ok(());

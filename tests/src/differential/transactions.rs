@@ -1,76 +1,16 @@
 //! Random transactions with watched keys, and a second client whose commands come in between, sent to a real redis-server
 //! and to Slotway, their replies compared.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use slotway_common::resp::Value;
 
-use super::compare::{self, Verdict};
-use super::generate::{Generator, Request};
+use super::generate::Generator;
 use super::pair::Pair;
+use super::round::Round;
 use super::{Plan, contents, reset};
-
-/// What one round has done, to be told if something differs.
-struct Round {
-    log: String,
-    differs: bool,
-}
-
-impl Round {
-    fn run(&mut self, who: &str, pair: &mut Pair, request: &Request) -> Result<Value> {
-        let (expected, given) = pair.call(&request.args)?;
-        let same = compare::verdict(request, &expected, &given) != Verdict::Different;
-        self.note(who, request, same, &expected, &given)?;
-        Ok(expected)
-    }
-
-    /// Runs words that are no data command.
-    fn say(&mut self, who: &str, pair: &mut Pair, words: &[&[u8]]) -> Result<(Value, Value)> {
-        let request = Request { args: words.iter().map(|word| word.to_vec()).collect(), command: None };
-        let (expected, given) = pair.call(&request.args)?;
-        self.note(who, &request, expected == given, &expected, &given)?;
-        Ok((expected, given))
-    }
-
-    fn note(
-        &mut self,
-        who: &str,
-        request: &Request,
-        same: bool,
-        expected: &Value,
-        given: &Value,
-    ) -> Result<()> {
-        writeln!(self.log, "  {who}: {request}")?;
-        if !same {
-            self.differs = true;
-            writeln!(self.log, "    redis:   {expected}\n    slotway: {given}")?;
-        }
-        Ok(())
-    }
-
-    /// EXEC: each reply is compared by the rules of its command.
-    fn exec(&mut self, pair: &mut Pair, queued: &[Request]) -> Result<()> {
-        let exec = Request { args: vec![b"EXEC".to_vec()], command: None };
-        let (expected, given) = pair.call(&exec.args)?;
-        match (&expected, &given) {
-            (Value::Array(redis), Value::Array(ours))
-                if redis.len() == queued.len() && ours.len() == queued.len() =>
-            {
-                self.note("A", &exec, true, &expected, &given)?;
-                for ((request, redis), ours) in queued.iter().zip(redis).zip(ours) {
-                    let same = compare::verdict(request, redis, ours) != Verdict::Different;
-                    self.note("A (in EXEC)", request, same, redis, ours)?;
-                }
-            }
-            _ => self.note("A", &exec, expected == given, &expected, &given)?,
-        }
-        Ok(())
-    }
-}
 
 /// Runs rounds until about `plan.commands` commands were sent.
 ///
@@ -87,7 +27,7 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
     let mut sent = 0;
     let mut rounds = 0;
     while sent < plan.commands {
-        let mut round = Round { log: String::new(), differs: false };
+        let mut round = Round::default();
         sent += play(&mut round, &mut generator, &mut a, &mut b)?;
         rounds += 1;
         if round.differs {
@@ -146,7 +86,7 @@ fn play(round: &mut Round, generator: &mut Generator, a: &mut Pair, b: &mut Pair
     if generator.once_in(10) {
         round.say("A", a, &[b"DISCARD"])?;
     } else {
-        round.exec(a, &queued)?;
+        round.exec("A", a, &queued)?;
     }
     Ok(sent)
 }
