@@ -30,13 +30,8 @@ impl Core {
 
     /// Whether shards have to be asked before anything is queued.
     #[inline]
-    pub(super) fn may_be_full(&self) -> bool {
+    pub(crate) fn may_be_full(&self) -> bool {
         self.room.is_doubtful && self.policy.limits_memory
-    }
-
-    /// Whether there is a limit at all.
-    pub(crate) fn limits_memory(&self) -> bool {
-        self.policy.limits_memory
     }
 
     /// How often shards have been doubted: to be asked for before they are asked.

@@ -125,7 +125,7 @@ impl Core {
             return Flow::Next;
         };
         if transaction.aborted {
-            if transaction.effects.needs_memory && self.limits_memory() {
+            if transaction.effects.needs_memory && self.may_be_full() {
                 // Memory is asked for first, as in Redis.
                 return self.exec_in_steps(id, command, request);
             }

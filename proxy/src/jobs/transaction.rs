@@ -50,7 +50,7 @@ pub(super) async fn exec(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
 
 /// Refuses a transaction that needs memory where a shard has none left, before any step of it runs.
 async fn check_room(worker: &Rc<Worker>, transaction: &Transaction) -> Result<(), Error> {
-    if transaction.effects.needs_memory && worker.core.borrow().limits_memory() {
+    if transaction.effects.needs_memory && worker.core.borrow().may_be_full() {
         room::check_everywhere(worker).await.map_err(|error| error.of_exec())?;
     }
     if transaction.aborted {
