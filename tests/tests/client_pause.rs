@@ -202,6 +202,16 @@ fn a_pause_ends_by_itself() {
 const COMMANDS: usize = 1_000;
 
 #[test]
+fn a_shard_holds_back_what_is_sent_in_a_row_as_redis_in_resp2() {
+    differential::compare(Subject::Shard, false, COMMANDS, pause::run).unwrap();
+}
+
+#[test]
+fn a_shard_holds_back_what_is_sent_in_a_row_as_redis_in_resp3() {
+    differential::compare(Subject::Shard, true, COMMANDS, pause::run).unwrap();
+}
+
+#[test]
 fn the_proxy_over_three_shards_holds_back_what_is_sent_in_a_row_as_redis_in_resp2() {
     differential::compare(Subject::Proxy, false, COMMANDS, pause::run).unwrap();
 }

@@ -75,7 +75,6 @@ const CALLS: &[&[&[u8]]] = &[
     &[b"SET", b"{0}s"],
     &[b"NONE", b"x"],
     &[b"TIME", b"x"],
-    &[b"WATCH", b"{0}s"],
     &[b"UNWATCH"],
     &[b"MULTI"],
     &[b"CONFIG", b"GET", b"maxmemory"],

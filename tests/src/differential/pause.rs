@@ -44,7 +44,6 @@ const READS: &[Call] = &[
     &["BITCOUNT", "{p}n"],
     &["GETRANGE", "{p}n", "0", "-1"],
     &["OBJECT", "ENCODING", "{p}n"],
-    &["WATCH", "{p}a"],
     &["UNWATCH"],
     &["SCRIPT", "EXISTS", UNKNOWN],
     &["FUNCTION", "LIST", "LIBRARYNAME", "none"],
