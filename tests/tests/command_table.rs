@@ -114,6 +114,7 @@ fn only_what_redis_does_not_have_is_hidden() {
             "slotway-as",
             "slotway-block",
             "slotway-exec",
+            "slotway-quiet",
             "slotway-subscribe",
             "slotway-track",
             "slotway-tracking",
