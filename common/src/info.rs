@@ -277,7 +277,7 @@ pub fn merge(field: &str) -> Option<Merge> {
         Some(start) => field.starts_with(start),
         None => field == *name,
     };
-    FIELDS.iter().find(|(_, names)| names.iter().any(|name| is(name))).map(|(merge, _)| *merge)
+    FIELDS.iter().find(|(_, names)| names.iter().any(is)).map(|(merge, _)| *merge)
 }
 
 /// All fields that have a rule.
