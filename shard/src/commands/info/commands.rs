@@ -12,5 +12,5 @@ pub(super) fn errors(facts: &Facts<'_>, section: &mut Section) {
 
 pub(super) fn latencies(facts: &Facts<'_>, section: &mut Section) {
     let percentiles = facts.node.settings.values.percentiles();
-    section.text.push_str(&facts.node.latency.percentile_lines(&percentiles));
+    section.text.push_str(&facts.node.latency.percentile_lines(percentiles));
 }
