@@ -46,8 +46,8 @@ endif
 # The system's allocator serves unit tests. Scripts are left out: valgrind cannot follow a change of stacks.
 memcheck:
 	tests/setup.sh memcheck
-	PROPTEST_CASES=8 cargo test --locked --workspace --lib --config 'target."cfg(all())".runner = ["valgrind", \
-	    "--quiet", "--error-exitcode=99", "--leak-check=no"]' -- --test-threads 1 engine::blob engine::record types::table
+	PROPTEST_CASES=8 cargo test --locked --workspace --lib --config 'target."cfg(all())".runner = "valgrind --quiet --error-exitcode=99 --leak-check=no"' \
+	    -- --test-threads 1 engine::blob engine::record types::table
 
 check:
 	cargo fmt --all --check
