@@ -152,7 +152,7 @@ impl Session {
             database: 0,
             route: 0,
             login,
-            reply_mode: ReplyMode::On,
+            reply_mode: ReplyMode::ON,
             monitor: false,
             closing: Closing::No,
             ended: false,

@@ -533,7 +533,7 @@ fn queue(
 /// Ends a command for CLIENT REPLY, whose `mode` was this when it began.
 #[inline]
 fn end_reply(session: &mut Session, mode: ReplyMode, out: &mut Vec<u8>, start: usize) {
-    if mode != ReplyMode::On || session.reply_mode != ReplyMode::On {
+    if mode != ReplyMode::ON || session.reply_mode != ReplyMode::ON {
         mute(session, mode, out, start);
         out.append(&mut session.pushes);
         session.reply_mode.end_command();
@@ -553,7 +553,7 @@ fn mute(session: &Session, mode: ReplyMode, out: &mut Vec<u8>, start: usize) {
 /// The same of a command within EXEC.
 #[inline]
 pub fn end_nested_reply(session: &mut Session, mode: ReplyMode, out: &mut Vec<u8>, start: usize) {
-    if mode != ReplyMode::On || session.reply_mode != ReplyMode::On {
+    if mode != ReplyMode::ON || session.reply_mode != ReplyMode::ON {
         mute(session, mode, out, start);
         if !session.reply_mode.is_muted() {
             out.append(&mut session.pushes);

@@ -102,7 +102,7 @@ impl Session {
             watching: false,
             tokens: HashSet::new(),
             only: None,
-            reply_mode: ReplyMode::On,
+            reply_mode: ReplyMode::ON,
             muted: false,
             pushes: Vec::new(),
             mark: None,

@@ -29,7 +29,7 @@ pub(super) async fn queue(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>)
 
 /// How the client of a job wants to be replied to now; a command of its transaction may have changed that.
 fn reply_mode(worker: &Worker, job: &Job) -> ReplyMode {
-    worker.core.borrow().sessions.get(job.session).map_or(ReplyMode::On, |session| session.reply_mode)
+    worker.core.borrow().sessions.get(job.session).map_or(ReplyMode::ON, |session| session.reply_mode)
 }
 
 /// Runs a transaction, and ends the command for CLIENT REPLY.
