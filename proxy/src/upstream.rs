@@ -160,6 +160,16 @@ impl Upstream {
         self.used = entry.received;
     }
 
+    /// Adds a request before all others, of which nothing must have been written yet.
+    pub fn push_first(&mut self, frame: &[u8], mut entry: Entry) {
+        debug_assert_eq!(self.sent, self.answered, "requests were written");
+        entry.length = frame.len() as u32;
+        self.requests.splice(self.answered..self.answered, frame.iter().copied());
+        self.entries.push_front(entry);
+        self.pushed += 1;
+        self.used = entry.received;
+    }
+
     /// The buffer, for a request that is written into it piece by piece. Follow with [`Upstream::commit`].
     #[inline]
     pub fn buffer(&mut self) -> &mut Vec<u8> {

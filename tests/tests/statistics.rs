@@ -196,3 +196,24 @@ fn what_waits_and_what_is_split_counts_once_and_resetstat_forgets_it() {
     }
     assert_eq!(told[0], told[1]);
 }
+
+/// A connection to a shard is opened by the first request that needs it, here one in each database.
+#[test]
+fn what_the_first_script_over_a_connection_calls_is_shown() {
+    let cluster = cluster();
+    let mut watcher = cluster.client().unwrap();
+    watcher.run("monitor").unwrap();
+    for database in 1..16 {
+        let mut client = Client::connect_resp3(cluster.endpoint()).unwrap();
+        client.run(&format!("select {database}")).unwrap();
+        client.call(&["eval", "return redis.call('get', KEYS[1])", "1", "k"]).unwrap();
+        client.run("echo end").unwrap();
+        let lines = std::iter::repeat_with(|| match watcher.receive().unwrap() {
+            Value::Simple(line) => String::from_utf8_lossy(&line).into_owned(),
+            other => panic!("{other}"),
+        });
+        let shown = format!("[{database} lua] \"get\" \"k\"");
+        let lines: Vec<String> = lines.take_while(|line| !line.ends_with("\"echo\" \"end\"")).collect();
+        assert!(lines.iter().any(|line| line.ends_with(&shown)), "{database}: {lines:#?}");
+    }
+}

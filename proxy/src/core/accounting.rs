@@ -243,21 +243,24 @@ impl Core {
     /// Has all shards tell, or not tell any more, what scripts and transactions run.
     pub(super) fn tell_whether_monitored(&mut self) {
         for link in self.upstreams.ids() {
-            self.tell_whether_monitored_over(link);
+            if self.is_for_requests(link) {
+                let (sender, _) = oneshot::channel();
+                self.push_ticket(link, Ticket::Ask(sender), show(self.monitored));
+            }
         }
     }
 
-    /// The same over one connection.
-    pub(super) fn tell_whether_monitored_over(&mut self, link: UpstreamId) {
-        let Some(upstream) = self.upstreams.get(link) else { return };
-        if upstream.state == State::Ready && upstream.purpose == Purpose::Requests {
-            let frame: &[u8] = match self.monitored {
-                true => b"*3\r\n$7\r\nSLOTWAY\r\n$4\r\nSHOW\r\n$1\r\n1\r\n",
-                false => b"*3\r\n$7\r\nSLOTWAY\r\n$4\r\nSHOW\r\n$1\r\n0\r\n",
-            };
+    /// Has a shard tell it over a connection which has just been opened, of what has been waiting for that too.
+    pub(super) fn tell_that_monitored(&mut self, link: UpstreamId) {
+        if self.is_for_requests(link) {
             let (sender, _) = oneshot::channel();
-            self.push_ticket(link, Ticket::Ask(sender), frame);
+            self.push_first_ticket(link, Ticket::Ask(sender), show(true));
         }
+    }
+
+    fn is_for_requests(&self, link: UpstreamId) -> bool {
+        let upstream = self.upstreams.get(link);
+        upstream.is_some_and(|it| it.state == State::Ready && it.purpose == Purpose::Requests)
     }
 
     /// Sets what is counted back to zero (CONFIG RESETSTAT).
@@ -265,6 +268,14 @@ impl Core {
         self.run = slotway_common::statistics::Statistics::default();
         self.latency.forget_histograms();
         self.transfers = [0; 2];
+    }
+}
+
+/// The request that has a shard tell what scripts and transactions run, or not.
+const fn show(shows: bool) -> &'static [u8] {
+    match shows {
+        true => b"*3\r\n$7\r\nSLOTWAY\r\n$4\r\nSHOW\r\n$1\r\n1\r\n",
+        false => b"*3\r\n$7\r\nSLOTWAY\r\n$4\r\nSHOW\r\n$1\r\n0\r\n",
     }
 }
 

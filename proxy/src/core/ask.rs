@@ -110,9 +110,25 @@ impl Core {
     }
 
     pub(super) fn push_ticket(&mut self, link: Id, ticket: Ticket, frame: &[u8]) {
-        let ticket = self.tickets.insert(ticket);
-        let entry = Entry {
-            owner: Owner::Ticket(ticket),
+        let entry = self.ticket_entry(ticket);
+        if let Some(upstream) = self.upstreams.get_mut(link) {
+            upstream.push(frame, entry);
+            self.touch_upstream(link);
+        }
+    }
+
+    /// Sends what has to run before all that waits for a connection which has just been opened.
+    pub(super) fn push_first_ticket(&mut self, link: Id, ticket: Ticket, frame: &[u8]) {
+        let entry = self.ticket_entry(ticket);
+        if let Some(upstream) = self.upstreams.get_mut(link) {
+            upstream.push_first(frame, entry);
+            self.touch_upstream(link);
+        }
+    }
+
+    fn ticket_entry(&mut self, ticket: Ticket) -> Entry {
+        Entry {
+            owner: Owner::Ticket(self.tickets.insert(ticket)),
             length: 0,
             slot: MANY_SLOTS,
             command: NO_COMMAND,
@@ -121,10 +137,6 @@ impl Core {
             refusals: 0,
             searched: false,
             received: self.now,
-        };
-        if let Some(upstream) = self.upstreams.get_mut(link) {
-            upstream.push(frame, entry);
-            self.touch_upstream(link);
         }
     }
 

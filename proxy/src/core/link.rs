@@ -99,7 +99,7 @@ impl Core {
         }
         self.doubt_room();
         if self.monitored {
-            self.tell_whether_monitored_over(id);
+            self.tell_that_monitored(id);
         }
         self.subscriptions_opened(id);
         self.review_tracking();
