@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod tests;
+pub mod want;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
@@ -17,56 +18,14 @@ use std::rc::Rc;
 use slotway_common::command::Command;
 use slotway_common::error::Error;
 use slotway_common::fault;
-use slotway_common::platform::clock;
 use slotway_common::resp::{Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
 use tokio::sync::Notify;
 
-use crate::dispatch::{self, OwnedWords};
-use crate::engine::{DbIndex, Engine, Key, Record};
-use crate::node::Node;
-use crate::session::{Client, Session, ToldOf};
-use crate::types::{Kind, List, Object, Stream, ZSet};
-
-/// What a command waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Awaited {
-    List,
-    SortedSet,
-    Stream,
-    /// New entries for this group.
-    Group,
-    /// Replicas, which never come: no key, only time.
-    Replicas,
-}
-
-impl Awaited {
-    /// What is waited for at a key.
-    const ALL: [Self; 4] = [Self::List, Self::SortedSet, Self::Stream, Self::Group];
-
-    /// Whether a value is of the type that is waited for.
-    fn fits(self, record: &Record) -> bool {
-        let is = |wanted: fn(&Object) -> bool| record.value().is_some_and(wanted);
-        match self {
-            Self::List => is(|value| List::of(value).is_some()),
-            Self::SortedSet => is(|value| ZSet::of(value).is_some()),
-            Self::Stream | Self::Group => is(|value| Stream::of(value).is_some()),
-            Self::Replicas => false,
-        }
-    }
-}
-
-/// What a command says when it has found nothing and may wait.
-#[derive(Clone, Debug)]
-pub struct Want {
-    pub awaited: Awaited,
-    /// Positions of the keys among the arguments.
-    pub keys: Vec<usize>,
-    /// Milliseconds since 1970; forever if there is none.
-    pub deadline: Option<i64>,
-    /// The arguments, if they are to be others than the command's own.
-    pub args: Option<Vec<Vec<u8>>>,
-}
+use crate::client::Client;
+use crate::engine::{DbIndex, Engine, Record};
+use crate::session::Session;
+use want::{Awaited, Want};
 
 /// How the client of a waiter is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +38,27 @@ pub enum Route {
     Signal(u64),
 }
 
-struct Waiter {
-    client: Rc<Client>,
-    route: Route,
-    db: DbIndex,
-    protocol: Protocol,
-    command: &'static Command,
-    args: Vec<Vec<u8>>,
+impl Route {
+    /// The number of a wait of a proxy's client.
+    #[must_use]
+    pub fn token(self) -> Option<u64> {
+        match self {
+            Self::Direct => None,
+            Self::Token(token) | Self::Signal(token) => Some(token),
+        }
+    }
+}
+
+/// A client that waits.
+pub struct Waiter {
+    pub client: Rc<Client>,
+    pub route: Route,
+    pub db: DbIndex,
+    pub protocol: Protocol,
+    pub command: &'static Command,
+    pub args: Vec<Vec<u8>>,
     keys: Vec<usize>,
-    awaited: Awaited,
+    pub awaited: Awaited,
     deadline: Option<i64>,
     /// It is not told (CLIENT REPLY).
     muted: bool,
@@ -207,90 +178,148 @@ impl Blocked {
     }
 }
 
-fn token(route: Route) -> Option<u64> {
-    match route {
-        Route::Direct => None,
-        Route::Token(token) | Route::Signal(token) => Some(token),
+impl Blocked {
+    /// Has a client wait.
+    pub fn add(
+        &mut self,
+        engine: &mut Engine,
+        session: &Session,
+        route: Route,
+        command: &'static Command,
+        args: Vec<Vec<u8>>,
+        want: Want,
+    ) {
+        self.last += 1;
+        let id = self.last;
+        for key in want.keys.iter().filter_map(|index| args.get(*index)) {
+            let waiting = self.by_key.entry((session.db, key.as_slice().into())).or_default();
+            if waiting.add(id, want.awaited) {
+                engine.add_interest(slot_of(key));
+            }
+        }
+        if let Some(deadline) = want.deadline {
+            self.deadlines.insert((deadline, id));
+            self.changed.notify_one();
+        }
+        if route == Route::Direct {
+            session.client.blocked.set(true);
+        }
+        let waiter = Waiter {
+            client: session.client.clone(),
+            route,
+            db: session.db,
+            protocol: session.protocol,
+            command,
+            args,
+            keys: want.keys,
+            awaited: want.awaited,
+            deadline: want.deadline,
+            muted: session.muted,
+        };
+        self.by_client.insert((session.client.id, route.token()), id);
+        self.waiters.insert(id, waiter);
     }
-}
 
-/// Has a client wait.
-pub fn add(
-    engine: &mut Engine,
-    node: &mut Node,
-    session: &Session,
-    route: Route,
-    command: &'static Command,
-    args: Vec<Vec<u8>>,
-    want: Want,
-) {
-    let blocked = &mut node.blocked;
-    blocked.last += 1;
-    let id = blocked.last;
-    for key in want.keys.iter().filter_map(|index| args.get(*index)) {
-        let waiting = blocked.by_key.entry((session.db, key.as_slice().into())).or_default();
-        if waiting.add(id, want.awaited) {
-            engine.add_interest(slot_of(key));
+    /// Takes a waiter out.
+    pub fn remove(&mut self, engine: &mut Engine, id: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&id)?;
+        self.by_client.remove(&(waiter.client.id, waiter.route.token()));
+        if let Some(deadline) = waiter.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        for key in waiter.keys.iter().filter_map(|index| waiter.args.get(*index)) {
+            let entry = (waiter.db, Box::from(key.as_slice()));
+            let Some(waiting) = self.by_key.get_mut(&entry) else { continue };
+            if waiting.remove(id, waiter.awaited) {
+                engine.drop_interest(slot_of(key));
+            }
+            if waiting.ids.is_empty() {
+                self.by_key.remove(&entry);
+            }
+        }
+        Some(waiter)
+    }
+
+    /// Ends the wait of a client that is gone, and of all clients of a proxy that is.
+    pub fn forget(&mut self, engine: &mut Engine, client: u64) {
+        while let Some(id) = self.any_of(client) {
+            self.remove(engine, id);
         }
     }
-    if let Some(deadline) = want.deadline {
-        blocked.deadlines.insert((deadline, id));
-        blocked.changed.notify_one();
-    }
-    if route == Route::Direct {
-        session.client.blocked.set(true);
-    }
-    let waiter = Waiter {
-        client: session.client.clone(),
-        route,
-        db: session.db,
-        protocol: session.protocol,
-        command,
-        args,
-        keys: want.keys,
-        awaited: want.awaited,
-        deadline: want.deadline,
-        muted: session.muted,
-    };
-    blocked.by_client.insert((session.client.id, token(route)), id);
-    blocked.waiters.insert(id, waiter);
-}
 
-fn remove(engine: &mut Engine, node: &mut Node, id: u64) -> Option<Waiter> {
-    let blocked = &mut node.blocked;
-    let waiter = blocked.waiters.remove(&id)?;
-    blocked.by_client.remove(&(waiter.client.id, token(waiter.route)));
-    if let Some(deadline) = waiter.deadline {
-        blocked.deadlines.remove(&(deadline, id));
+    /// Ends the wait of a client of a proxy without a word, or with one for CLIENT UNBLOCK; false if it does not wait.
+    pub fn cancel(&mut self, engine: &mut Engine, client: u64, token: u64, tell: Option<Unblock>) -> bool {
+        let found = self.find(client, Some(token));
+        found.inspect(|id| self.end(engine, *id, tell)).is_some()
     }
-    for key in waiter.keys.iter().filter_map(|index| waiter.args.get(*index)) {
-        let entry = (waiter.db, Box::from(key.as_slice()));
-        let Some(waiting) = blocked.by_key.get_mut(&entry) else { continue };
-        if waiting.remove(id, waiter.awaited) {
-            engine.drop_interest(slot_of(key));
-        }
-        if waiting.ids.is_empty() {
-            blocked.by_key.remove(&entry);
+
+    /// CLIENT UNBLOCK; false if the client does not wait.
+    pub fn unblock(&mut self, engine: &mut Engine, client: u64, how: Unblock) -> bool {
+        let found = self.find(client, None);
+        found.inspect(|id| self.end(engine, *id, Some(how))).is_some()
+    }
+
+    fn end(&mut self, engine: &mut Engine, id: u64, how: Option<Unblock>) {
+        let Some(waiter) = self.remove(engine, id) else { return };
+        match how {
+            None => {}
+            Some(Unblock::TimedOut) => waiter.tell_nothing(),
+            Some(Unblock::Refused) => {
+                waiter.tell_error(&Error::Line("UNBLOCKED client unblocked via CLIENT UNBLOCK".into()))
+            }
         }
     }
-    Some(waiter)
-}
 
-/// Ends the wait of a client that is gone, and of all clients of a proxy that is.
-pub fn forget(engine: &mut Engine, node: &mut Node, client: u64) {
-    while let Some(id) = node.blocked.any_of(client) {
-        remove(engine, node, id);
-    }
-}
-
-/// Ends the wait of a client of a proxy without a word, or with one for CLIENT UNBLOCK; false if it does not wait.
-pub fn cancel(engine: &mut Engine, node: &mut Node, client: u64, token: u64, tell: Option<Unblock>) -> bool {
-    match node.blocked.find(client, Some(token)) {
-        Some(id) => {
-            end(engine, node, id, tell);
-            true
+    /// Ends the waits whose time is up.
+    pub fn time_out(&mut self, engine: &mut Engine, now: i64) {
+        while let Some((_, id)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.end(engine, id, Some(Unblock::TimedOut));
         }
-        None => false,
+    }
+
+    /// A slot has gone to another shard: those who wait for its keys are told so, with an error that sends them there.
+    pub fn slot_left(&mut self, engine: &mut Engine, slot: Slot, error: &Error) {
+        let waits = |waiter: &Waiter| {
+            waiter.keys.iter().filter_map(|index| waiter.args.get(*index)).any(|key| slot_of(key) == slot)
+        };
+        let ids: Vec<u64> =
+            self.waiters.iter().filter(|(_, waiter)| waits(waiter)).map(|(id, _)| *id).collect();
+        for waiter in ids.into_iter().filter_map(|id| self.remove(engine, id)) {
+            waiter.tell_error(error);
+        }
+    }
+
+    /// The next key that may have what somebody waits for.
+    pub fn take_ready(&mut self) -> Option<(DbIndex, Box<[u8]>)> {
+        self.ready.pop_front()
+    }
+
+    /// The number of the waiter that came last.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.last
+    }
+
+    /// The first waiter for a key behind number `last`, and not behind `newest`, as long as what the key holds concerns anybody
+    /// there.
+    #[must_use]
+    pub fn next(
+        &self,
+        entry: &(DbIndex, Box<[u8]>),
+        (last, newest): (u64, u64),
+        found: Option<&Record>,
+    ) -> Option<u64> {
+        let waiting = self.by_key.get(entry)?;
+        let next = match fault::planted("waiter-out-of-order") {
+            true => waiting.ids.back().copied().filter(|_| last == 0),
+            false => waiting.after(last),
+        };
+        next.filter(|id| *id <= newest && waiting.concerns(found))
+    }
+
+    #[must_use]
+    pub fn waiter(&self, id: u64) -> Option<&Waiter> {
+        self.waiters.get(&id)
     }
 }
 
@@ -303,123 +332,10 @@ pub enum Unblock {
     Refused,
 }
 
-/// CLIENT UNBLOCK; false if the client does not wait.
-pub fn unblock(engine: &mut Engine, node: &mut Node, client: u64, how: Unblock) -> bool {
-    match node.blocked.find(client, None) {
-        Some(id) => {
-            end(engine, node, id, Some(how));
-            true
-        }
-        None => false,
-    }
-}
-
-fn end(engine: &mut Engine, node: &mut Node, id: u64, how: Option<Unblock>) {
-    let Some(waiter) = remove(engine, node, id) else { return };
-    match how {
-        None => {}
-        Some(Unblock::TimedOut) => waiter.tell_nothing(),
-        Some(Unblock::Refused) => {
-            waiter.tell_error(&Error::Line("UNBLOCKED client unblocked via CLIENT UNBLOCK".into()))
-        }
-    }
-}
-
-/// Ends the waits whose time is up.
-pub fn time_out(engine: &mut Engine, node: &mut Node, now: i64) {
-    while let Some((_, id)) = node.blocked.deadlines.first().copied().filter(|(at, _)| *at <= now) {
-        end(engine, node, id, Some(Unblock::TimedOut));
-    }
-}
-
-/// A slot has gone to another shard: those who wait for its keys are sent there.
-pub fn slot_left(engine: &mut Engine, node: &mut Node, slot: Slot) {
-    let waits = |waiter: &Waiter| {
-        waiter.keys.iter().filter_map(|index| waiter.args.get(*index)).any(|key| slot_of(key) == slot)
-    };
-    let ids: Vec<u64> =
-        node.blocked.waiters.iter().filter(|(_, waiter)| waits(waiter)).map(|(id, _)| *id).collect();
-    for id in ids {
-        let error = match node.owner_address(slot) {
-            Some(address) => Error::Moved { slot, address: address.to_owned() },
-            None => Error::ClusterDown("Hash slot not served".into()),
-        };
-        if let Some(waiter) = remove(engine, node, id) {
-            waiter.tell_error(&error);
-        }
-    }
-}
-
-/// Serves those who wait for keys that have been written.
-#[cold]
-pub fn serve_ready(engine: &mut Engine, node: &mut Node) {
-    while let Some(entry) = node.blocked.ready.pop_front() {
-        let (db, key) = (entry.0, &*entry.1);
-        let (mut last, newest) = (0, node.blocked.last);
-        // As long as there is something for one of those who are left: most of many go on waiting.
-        while let Some(waiting) = node.blocked.by_key.get(&entry) {
-            let found = engine.peek_record(db, &Key::new(key));
-            let next = match fault::planted("waiter-out-of-order") {
-                true => waiting.ids.back().copied().filter(|_| last == 0),
-                false => waiting.after(last),
-            };
-            let next = next.filter(|id| *id <= newest && waiting.concerns(found));
-            let Some(id) = next else { break };
-            last = id;
-            let Some(waiter) = node.blocked.waiters.get(&id) else { continue };
-            let fits = found.is_some_and(|record| waiter.awaited.fits(record));
-            if !fits {
-                // A stream that a group waits for will not come back with its group.
-                if waiter.awaited == Awaited::Group
-                    && let Some(waiter) = remove(engine, node, id)
-                {
-                    waiter.tell_error(&Error::Line("UNBLOCKED the stream key no longer exists".into()));
-                }
-                continue;
-            }
-            serve(engine, node, id, key);
-        }
-    }
-}
-
-fn serve(engine: &mut Engine, node: &mut Node, id: u64, key: &[u8]) {
-    let Some(waiter) = node.blocked.waiters.get(&id) else { return };
-    if matches!(waiter.route, Route::Signal(_)) {
-        if let Some(waiter) = remove(engine, node, id) {
-            waiter.tell(b"+READY\r\n");
-        }
-        return;
-    }
-    let words = waiter.words_for(key);
-    let mut session = Session::new(waiter.client.clone());
-    (session.db, session.protocol, session.may_wait) = (waiter.db, waiter.protocol, true);
-    // It was allowed when it began to wait.
-    session.exempt = true;
-    // Whom a proxy waits for is told in its name.
-    session.internal = waiter.client.internal.borrow().clone();
-    session.told_of = token(waiter.route).map(ToldOf::Wait);
-    let by_group = waiter.awaited == Awaited::Group;
-    let mut out = Vec::new();
-    let started = clock::monotonic();
-    let command = waiter.command;
-    dispatch::served(engine, node, &mut session, command, &words, &mut out);
-    if session.wants.is_some() {
-        return;
-    }
-    let took = clock::since(started);
-    if by_group && out.starts_with(b"-NOGROUP") {
-        out = b"-NOGROUP the consumer group this client was blocked on no longer exists\r\n".to_vec();
-    }
-    if let Some(waiter) = remove(engine, node, id) {
-        let words = OwnedWords::new(&waiter.args);
-        dispatch::account_served(engine, node, &session, command, &words.args(), took);
-        waiter.tell(&out);
-    }
-}
-
 impl Waiter {
     /// The command as it is run for one of its keys.
-    fn words_for(&self, key: &[u8]) -> Vec<Vec<u8>> {
+    #[must_use]
+    pub fn words_for(&self, key: &[u8]) -> Vec<Vec<u8>> {
         let name = self.args.first().cloned().unwrap_or_default();
         let arg = |index: usize| self.args.get(index).cloned().unwrap_or_default();
         match self.command.name {
@@ -452,13 +368,15 @@ impl Waiter {
         self.tell(&out);
     }
 
-    fn tell_error(&self, error: &Error) {
+    /// Ends the wait with an error.
+    pub fn tell_error(&self, error: &Error) {
         let mut out = Vec::new();
         Reply::new(&mut out, self.protocol).error(error);
         self.tell(&out);
     }
 
-    fn tell(&self, reply: &[u8]) {
+    /// Ends the wait with a reply.
+    pub fn tell(&self, reply: &[u8]) {
         match self.route {
             Route::Direct => {
                 self.client.blocked.set(false);

@@ -1,7 +1,7 @@
 //! The commands: one function each, which reads its arguments, calls the engine and replies.
 //!
-//! Adding a command is one row in the command table of `common` and one function registered in
-//! its family's `handler`.
+//! Adding a command is one row in the command table of `common` and one function in its family's `HANDLERS`, under the row's
+//! name. Whether every name is a row's, and every row that is said to work has a function, is checked when this is compiled.
 
 mod acl;
 mod alone;
@@ -41,143 +41,121 @@ mod stream;
 mod string;
 mod syntax;
 mod transactions;
+mod waiting;
 mod zset;
 
-use slotway_common::command::{COUNT, Command, TABLE};
-use slotway_common::error::Error;
-use slotway_common::resp::{Args, Reply};
+use slotway_common::command::{COUNT, TABLE};
 
-pub use client::describe;
+use crate::call::Handler;
+use crate::node::{Function, Handlers, NodeHandler};
 
-use crate::blocked::Want;
-use crate::engine::{DbIndex, Engine, EventClass, Key};
-use crate::node::Node;
-use crate::session::Session;
+/// The families of commands on data.
+const DATA: &[&[(&str, Handler)]] = &[
+    bitmap::HANDLERS,
+    blocking::HANDLERS,
+    dump::HANDLERS,
+    expire::HANDLERS,
+    generic::HANDLERS,
+    geo::HANDLERS,
+    geo::search::HANDLERS,
+    hash::HANDLERS,
+    hyperloglog::HANDLERS,
+    list::HANDLERS,
+    set::HANDLERS,
+    set::algebra::HANDLERS,
+    stream::HANDLERS,
+    stream::claim::HANDLERS,
+    stream::group::HANDLERS,
+    stream::info::HANDLERS,
+    stream::read::HANDLERS,
+    string::HANDLERS,
+    zset::HANDLERS,
+    zset::algebra::HANDLERS,
+    zset::range::HANDLERS,
+];
 
-/// Runs a command. An error is written as the reply; whatever was written before it is taken back.
-pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
+/// The families that need the node.
+const NODE: &[&[(&str, NodeHandler)]] = &[
+    acl::HANDLERS,
+    alone::HANDLERS,
+    client::HANDLERS,
+    cluster::HANDLERS,
+    config::HANDLERS,
+    connection::HANDLERS,
+    debug::HANDLERS,
+    function::HANDLERS,
+    info::HANDLERS,
+    internal::HANDLERS,
+    keyspace::HANDLERS,
+    latency::HANDLERS,
+    memory::HANDLERS,
+    persistence::HANDLERS,
+    pubsub::HANDLERS,
+    script::HANDLERS,
+    server::HANDLERS,
+    slowlog::HANDLERS,
+    sort::HANDLERS,
+    transactions::HANDLERS,
+    waiting::HANDLERS,
+];
 
-/// One command in progress.
-pub struct Call<'a> {
-    pub engine: &'a mut Engine,
-    pub node: &'a mut Node,
-    pub session: &'a mut Session,
-    pub args: Args<'a>,
-    pub reply: Reply<'a>,
-    pub command: &'static Command,
-    /// The first key and its position, as the dispatcher found it.
-    pub first_key: Option<(usize, Key<'a>)>,
+/// The functions of all commands.
+pub static HANDLERS: Handlers = collect();
+
+/// Finds the row of each function. What does not fit does not compile.
+#[allow(long_running_const_eval, reason = "every name is looked up in the whole table")]
+const fn collect() -> Handlers {
+    let mut handlers = Handlers { functions: [None; COUNT], data: [None; COUNT] };
+    let mut family = 0;
+    while family < DATA.len() {
+        let mut at = 0;
+        while at < DATA[family].len() {
+            let (name, handler) = DATA[family][at];
+            let row = row(name, &handlers);
+            handlers.functions[row] = Some(Function::Data(handler));
+            handlers.data[row] = Some(handler);
+            at += 1;
+        }
+        family += 1;
+    }
+    let mut family = 0;
+    while family < NODE.len() {
+        let mut at = 0;
+        while at < NODE[family].len() {
+            let (name, handler) = NODE[family][at];
+            let row = row(name, &handlers);
+            handlers.functions[row] = Some(Function::Node(handler));
+            at += 1;
+        }
+        family += 1;
+    }
+    handlers
 }
 
-impl<'a> Call<'a> {
-    /// Argument `index` as a key.
-    #[must_use]
-    #[inline]
-    pub fn key(&self, index: usize) -> Key<'a> {
-        match self.first_key {
-            Some((position, key)) if position == index => key,
-            _ => Key::new(self.args.at(index)),
+/// The row of a name, which has no function yet.
+const fn row(name: &str, handlers: &Handlers) -> usize {
+    let mut row = 0;
+    while row < COUNT {
+        if is_same(TABLE[row].name, name) {
+            assert!(handlers.functions[row].is_none(), "a command has two functions");
+            return row;
+        }
+        row += 1;
+    }
+    panic!("a function has the name of no command")
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut at = one.len();
+    while at > 0 {
+        at -= 1;
+        if one[at] != other[at] {
+            return false;
         }
     }
-
-    /// The database that the command works on.
-    #[must_use]
-    #[inline]
-    pub fn db(&self) -> DbIndex {
-        self.session.db
-    }
-
-    /// Milliseconds since 1970, the same throughout a command.
-    #[must_use]
-    #[inline]
-    pub fn now(&self) -> i64 {
-        self.engine.now()
-    }
-
-    /// Something has happened to a key of the command's database: a keyspace event.
-    #[inline]
-    pub fn notify(&mut self, class: EventClass, event: &'static str, key: &Key<'_>) {
-        self.engine.notify(class, event, self.session.db, key.bytes);
-    }
-
-    /// Has the client wait for what was not found; one that may not is told that there is nothing.
-    pub fn wait(&mut self, want: Want) {
-        if self.session.may_wait {
-            self.session.wants = Some(want);
-        } else {
-            self.reply.null_array();
-        }
-    }
-
-    /// Argument `index` as an integer.
-    ///
-    /// # Errors
-    /// `ERR value is not an integer or out of range`
-    pub fn integer(&self, index: usize) -> Result<i64, Error> {
-        slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
-    }
-}
-
-/// The function of every supported command, by the id of its row.
-pub struct Handlers([Option<Handler>; COUNT]);
-
-impl Handlers {
-    #[must_use]
-    pub fn new() -> Self {
-        let mut handlers = [None; COUNT];
-        for row in TABLE {
-            if let Some(handler) = handlers.get_mut(usize::from(row.id)) {
-                *handler = find(row.name);
-            }
-        }
-        Self(handlers)
-    }
-
-    #[must_use]
-    #[inline]
-    pub fn get(&self, command: &Command) -> Option<Handler> {
-        self.0.get(usize::from(command.id)).copied().flatten()
-    }
-}
-
-impl Default for Handlers {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn find(name: &str) -> Option<Handler> {
-    string::handler(name)
-        .or_else(|| bitmap::handler(name))
-        .or_else(|| hyperloglog::handler(name))
-        .or_else(|| generic::handler(name))
-        .or_else(|| sort::handler(name))
-        .or_else(|| dump::handler(name))
-        .or_else(|| expire::handler(name))
-        .or_else(|| keyspace::handler(name))
-        .or_else(|| hash::handler(name))
-        .or_else(|| list::handler(name))
-        .or_else(|| set::handler(name))
-        .or_else(|| zset::handler(name))
-        .or_else(|| geo::handler(name))
-        .or_else(|| stream::handler(name))
-        .or_else(|| connection::handler(name))
-        .or_else(|| client::handler(name))
-        .or_else(|| acl::handler(name))
-        .or_else(|| alone::handler(name))
-        .or_else(|| config::handler(name))
-        .or_else(|| info::handler(name))
-        .or_else(|| slowlog::handler(name))
-        .or_else(|| latency::handler(name))
-        .or_else(|| memory::handler(name))
-        .or_else(|| persistence::handler(name))
-        .or_else(|| cluster::handler(name))
-        .or_else(|| debug::handler(name))
-        .or_else(|| server::handler(name))
-        .or_else(|| blocking::handler(name))
-        .or_else(|| transactions::handler(name))
-        .or_else(|| pubsub::handler(name))
-        .or_else(|| script::handler(name))
-        .or_else(|| function::handler(name))
-        .or_else(|| internal::handler(name))
+    true
 }

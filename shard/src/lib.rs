@@ -1,11 +1,15 @@
 //! The shard: the engine that holds the data and the server in front of it.
 
 pub mod blocked;
+pub mod call;
 pub mod changes;
+pub mod client;
 pub mod commands;
 pub mod control;
 pub mod dispatch;
 pub mod engine;
+pub mod eval;
+pub mod exec;
 pub mod figures;
 pub mod log;
 pub mod metrics;

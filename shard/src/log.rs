@@ -11,8 +11,9 @@ mod base;
 pub mod check;
 mod directory;
 mod file;
+mod format;
 mod group;
-mod load;
+pub mod load;
 mod manifest;
 mod status;
 mod syncer;
@@ -22,7 +23,7 @@ mod writer;
 
 pub use base::{Copying, Progress};
 pub use directory::{Lock, Opened, open};
-pub use load::{Loader, Loading};
+pub use format::OpenError;
 pub use status::Status;
 pub use writer::Fsync;
 
@@ -37,33 +38,9 @@ use tokio::sync::Notify;
 
 use crate::changes::Changes;
 use crate::engine::Engine;
-use manifest::{Manifest, VERSION};
+use format::VERSION;
+use manifest::Manifest;
 use writer::{Job, Place, Shared, Writer};
-
-/// Why a directory cannot be used, in one line.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("{}: {error}", path.display())]
-    Io { path: PathBuf, error: io::Error },
-    #[error("{} is damaged at offset {offset}: {what}; `slotway check` tells more", path.display())]
-    Damaged { path: PathBuf, offset: u64, what: String },
-    #[error("{} is missing; `slotway check` tells more", path.display())]
-    Missing { path: PathBuf },
-    #[error("{} has the format {version}, and this program knows {VERSION} only", path.display())]
-    Version { path: PathBuf, version: u32 },
-    #[error("{} belongs to {theirs}, not to {ours}", path.display())]
-    Other { path: PathBuf, ours: String, theirs: String },
-    #[error("{} is in use by another process", path.display())]
-    InUse { path: PathBuf },
-    #[error("{} has files of a log and no manifest, which says what they are; `slotway check` tells more", path.display())]
-    NoManifest { path: PathBuf },
-    #[error(
-        "{} is gone or empty, and {} says that there is a log: put it back, or remove that file to start with nothing",
-        path.display(),
-        marker.display()
-    )]
-    Lost { path: PathBuf, marker: PathBuf },
-}
 
 /// Bytes that may wait to be written before no more commands are run.
 const BACKLOG: usize = 64 * 1024 * 1024;

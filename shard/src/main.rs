@@ -14,13 +14,15 @@ use slotway_common::platform::{net, random};
 use slotway_common::secret::Secret;
 use slotway_common::settings::Name;
 use slotway_common::{command_line, logs, shutdown};
+use slotway_shard::commands::HANDLERS;
 use slotway_shard::control;
 use slotway_shard::engine::{Engine, LazyFree};
 use slotway_shard::log::{self, Lock};
 use slotway_shard::metrics::ShardCells;
+use slotway_shard::node::settings::take_effect;
 use slotway_shard::node::{Node, Shard};
 use slotway_shard::server;
-use slotway_shard::settings::{self, NodeSettings};
+use slotway_shard::settings::NodeSettings;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -132,7 +134,7 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
         let opened = log::open(&log_directory, &node.id, control.cluster()).map_err(anyhow::Error::msg)?;
         let mut engine = Engine::new(LazyFree::start()?);
         engine.memory.refresh();
-        let mut node_state = Node::new(identity, Some(secret), incarnation, cells.clone());
+        let mut node_state = Node::new(identity, Some(secret), incarnation, cells.clone(), &HANDLERS);
         node_state.shard.clone_from(&shard.name);
         node_state.address = node.client.to_string();
         metrics.register(&[], node_state.busy_slots.clone());
@@ -146,13 +148,11 @@ fn run(arguments: &Arguments, file: &ClusterFile, secret: Secret) -> Result<()> 
         ] {
             node_state.settings.values.fix(name, &text);
         }
-        settings::take_effect(&mut engine, &mut node_state);
+        take_effect(&mut engine, &mut node_state);
         tracing::info!("{} serves {} on {}", node.id, file.cluster, node.client);
         let shard = Shard { engine, node: node_state };
         let data = server::Data { opened, directory: log_directory, loaded };
-        server::run(shard, listener, cells, health, requests, control, data)
-            .await
-            .map_err(anyhow::Error::msg)?;
+        server::run(shard, listener, health, requests, control, data).await.map_err(anyhow::Error::msg)?;
         Ok(())
     })
 }

@@ -8,10 +8,8 @@ use slotway_common::acl::Reason;
 use slotway_common::cells;
 use slotway_common::cluster_state::AbortKind;
 use slotway_common::command::{Command, Group};
-use slotway_common::pubsub::Kind;
 
-use crate::engine::{DATABASES, Engine};
-use crate::node::Node;
+use crate::engine::DATABASES;
 
 fn families() -> impl Iterator<Item = &'static str> {
     Group::ALL.iter().map(|group| group.name())
@@ -70,61 +68,6 @@ cells! {
 }
 
 impl ShardCells {
-    /// Copies what the data thread counts elsewhere.
-    pub fn publish(&self, engine: &Engine, node: &Node) {
-        self.redirects.set(node.stats.redirects);
-        for (position, count) in node.stats.denied.iter().enumerate() {
-            self.denied.at(position).set(*count);
-        }
-        self.received_bytes.set(node.stats.input_bytes);
-        self.sent_bytes.set(node.stats.output_bytes);
-        self.connections.set(node.clients.total_received);
-        self.connections_rejected.set(node.clients.rejected);
-        self.clients.set_count(node.clients.len());
-        self.messages_delivered.set(node.stats.messages);
-        let names = |kind| node.pubsub.names(kind).len();
-        self.channels.set_count(names(Kind::Channel) + names(Kind::Shard));
-        self.patterns.set_count(names(Kind::Pattern));
-        let waiting: usize = node.clients.iter().map(|client| client.output_bytes.get()).sum();
-        self.clients_waiting_output_bytes.set_count(waiting);
-        self.budget_exceeded.at(0).set(node.stats.closed_for_input);
-        self.budget_exceeded.at(1).set(node.stats.closed_for_output);
-        self.keyspace_hits.set(engine.stats.hits);
-        self.keyspace_misses.set(engine.stats.misses);
-        self.expired_keys.set(engine.stats.expired_keys);
-        self.evicted_keys.set(engine.stats.evicted_keys);
-        for db in 0..DATABASES {
-            self.keys.at(db).set(engine.totals(db).keys() as i64);
-            self.expires.at(db).set(engine.totals(db).expires() as i64);
-        }
-        self.slots_owned.set_count(node.owned());
-        self.memory_used_bytes.set(engine.memory.used() as i64);
-        self.memory_peak_bytes.set(engine.memory.peak() as i64);
-        self.memory_resident_bytes.set(engine.memory.figures().resident as i64);
-        self.memory_limit_bytes.set(engine.memory.limit as i64);
-        self.dataset_bytes.set(engine.dataset_bytes() as i64);
-        self.lazy_free_pending_objects.set(engine.lazy_free_pending() as i64);
-        self.lazy_freed_objects.set(engine.lazy_freed());
-        self.publish_moves(node);
-    }
-
-    fn publish_moves(&self, node: &Node) {
-        let moves = &node.moves;
-        self.moves_outgoing.set_count(moves.outgoing.len());
-        self.moves_incoming.set_count(moves.expected.len());
-        self.moved_slots.set(moves.stats.slots_left);
-        self.arrived_slots.set(moves.stats.slots_arrived);
-        let copies = moves.batches.iter().filter_map(|batch| node.changes.copy(batch.copy));
-        let under_way = copies.map(|copy| (copy.keys, copy.bytes));
-        let (keys, bytes) = under_way.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
-        self.moved_keys.set(moves.stats.keys + keys);
-        self.moved_bytes.set(moves.stats.bytes + bytes);
-        self.move_lag_bytes.set_count(moves.batches.iter().map(|batch| batch.lag(&node.changes)).sum());
-        for (position, count) in moves.stats.aborts.iter().enumerate() {
-            self.moves_aborted.at(position).set(*count);
-        }
-    }
-
     /// Notes one command.
     #[inline]
     pub fn observe(&self, command: &Command, nanoseconds: u64) {

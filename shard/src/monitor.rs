@@ -6,7 +6,8 @@ use slotway_common::acl::is_secret;
 use slotway_common::command::Command;
 use slotway_common::resp::Args;
 
-use crate::session::{Client, Session};
+use crate::client::Client;
+use crate::session::Session;
 
 /// Output that may wait for a watching connection, in bytes; one that is slower is closed.
 const MAX_PENDING: usize = 64 * 1024 * 1024;

@@ -1,12 +1,20 @@
 //! What a shard process knows beside its data: who it is, who is connected, what it is set to, and
 //! what it has counted.
 
+mod call;
+mod counters;
+mod events;
 mod following;
+mod metrics;
+pub mod settings;
+mod tracking;
 
-use std::collections::VecDeque;
+pub use call::{Function, Handlers, NodeCall, NodeHandler};
+pub use counters::{Rates, ServerStats};
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slotway_common::acl::{AclLog, Users};
 use slotway_common::cluster_state::ClusterState;
@@ -19,12 +27,11 @@ use slotway_common::platform::{clock, random};
 use slotway_common::secret::Secret;
 use slotway_common::slot::Slot;
 use slotway_common::slow_log::SlowLog;
-use slotway_common::statistics::Statistics;
 use slotway_common::topology::{SlotMap, Topology};
 
 use crate::blocked::Blocked;
 use crate::changes::{Changes, Executed};
-use crate::commands::Handlers;
+use crate::client::{Client, Clients};
 use crate::engine::Engine;
 use crate::log::{Fsync, Log};
 use crate::metrics::{BusySlots, ShardCells};
@@ -33,91 +40,13 @@ use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
 use crate::role::{Durability, Standing};
 use crate::script::Scripts;
-use crate::session::{Client, Clients};
-use crate::settings::NodeSettings;
+use crate::settings::{HotSettings, NodeSettings};
 use crate::tracking::Trackers;
 
 /// The data and everything around it, owned by the data thread.
 pub struct Shard {
     pub engine: Engine,
     pub node: Node,
-}
-
-/// Settings that are looked at on every request or connection, in the form in which they are used.
-#[derive(Clone, Debug)]
-pub struct HotSettings {
-    /// What `requirepass` is set to.
-    pub requirepass: Vec<u8>,
-    /// Entries of ACL LOG.
-    pub acl_log: usize,
-    pub maxmemory_samples: usize,
-    pub max_clients: usize,
-    /// Idle clients are closed after this time; zero: never.
-    pub timeout: Duration,
-    pub keepalive: Option<Duration>,
-    /// Most bytes of replies that may wait for a client; 0: no limit.
-    pub output_limit: usize,
-    /// Bytes of replies above which a client may stay for the second value.
-    pub soft_output_limit: Option<(usize, Duration)>,
-    /// The same of clients that have subscriptions.
-    pub pubsub_output: OutputBounds,
-    /// Most bytes of a request in progress.
-    pub query_limit: usize,
-}
-
-/// How much may wait for a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutputBounds {
-    /// Most bytes; 0: no limit.
-    pub hard: usize,
-    /// Bytes above which the client may stay for the second value.
-    pub soft: Option<(usize, Duration)>,
-}
-
-impl OutputBounds {
-    /// Most bytes, which there are in any case.
-    #[must_use]
-    pub fn budget(&self) -> usize {
-        if self.hard == 0 { REPLY_BUDGET } else { self.hard }
-    }
-}
-
-/// Most bytes of replies for one client where `client-output-buffer-limit` sets no limit.
-const REPLY_BUDGET: usize = 1024 * 1024 * 1024;
-
-impl HotSettings {
-    /// How much may wait for a client.
-    #[must_use]
-    pub fn output(&self, client: &Client) -> OutputBounds {
-        if client.is_subscriber() {
-            return self.pubsub_output;
-        }
-        OutputBounds { hard: self.output_limit, soft: self.soft_output_limit }
-    }
-
-    /// Most bytes of replies that one client may make wait.
-    #[must_use]
-    #[inline]
-    pub fn reply_budget(&self) -> usize {
-        if self.output_limit == 0 { REPLY_BUDGET } else { self.output_limit }
-    }
-}
-
-impl Default for HotSettings {
-    fn default() -> Self {
-        Self {
-            requirepass: Vec::new(),
-            acl_log: 128,
-            maxmemory_samples: 5,
-            max_clients: 10_000,
-            timeout: Duration::ZERO,
-            keepalive: Some(Duration::from_secs(300)),
-            output_limit: 0,
-            soft_output_limit: None,
-            pubsub_output: OutputBounds::default(),
-            query_limit: 1024 * 1024 * 1024,
-        }
-    }
 }
 
 /// Which commands CLIENT PAUSE holds back.
@@ -133,67 +62,6 @@ pub struct Pause {
     /// Milliseconds since 1970.
     pub until: i64,
     pub scope: PauseScope,
-}
-
-/// Counters of the server.
-#[derive(Clone, Debug, Default)]
-pub struct ServerStats {
-    /// What was run for clients, those of proxies included.
-    pub run: Statistics,
-    pub input_bytes: u64,
-    pub output_bytes: u64,
-    /// Reads of sockets that brought something, and writes.
-    pub reads: u64,
-    pub writes: u64,
-    /// Clients that were closed because a budget was used up.
-    pub closed_for_output: u64,
-    pub closed_for_input: u64,
-    /// Clients that a message was sent to, once for each message.
-    pub messages: u64,
-    /// Requests answered with MOVED.
-    pub redirects: u64,
-    /// What users were denied, by [`slotway_common::acl::Reason`].
-    pub denied: [u64; 4],
-    /// Commands, input and output bytes a second, over the last 16 samples of 100 ms.
-    pub rates: Rates,
-}
-
-/// Moving averages of what happens a second.
-#[derive(Clone, Debug, Default)]
-pub struct Rates {
-    samples: VecDeque<(Instant, [u64; 3])>,
-}
-
-impl Rates {
-    /// Adds a sample of the running totals.
-    pub fn sample(&mut self, now: Instant, totals: [u64; 3]) {
-        self.samples.push_back((now, totals));
-        if self.samples.len() > 17 {
-            self.samples.pop_front();
-        }
-    }
-
-    /// Commands a second between the last two samples.
-    #[must_use]
-    pub fn latest_commands_per_second(&self) -> f64 {
-        let mut samples = self.samples.iter().rev();
-        let (Some((last, new)), Some((first, old))) = (samples.next(), samples.next()) else { return 0.0 };
-        let seconds = last.duration_since(*first).as_secs_f64();
-        if seconds > 0.0 { new[0].saturating_sub(old[0]) as f64 / seconds } else { 0.0 }
-    }
-
-    /// Commands, input bytes and output bytes a second.
-    #[must_use]
-    pub fn per_second(&self) -> [f64; 3] {
-        let (Some((first, old)), Some((last, new))) = (self.samples.front(), self.samples.back()) else {
-            return [0.0; 3];
-        };
-        let seconds = last.duration_since(*first).as_secs_f64();
-        if seconds <= 0.0 {
-            return [0.0; 3];
-        }
-        std::array::from_fn(|index| new[index].saturating_sub(old[index]) as f64 / seconds)
-    }
 }
 
 /// The process around the engine.
@@ -221,7 +89,7 @@ pub struct Node {
     serving_index: usize,
     /// Why it does not serve them, in one line.
     not_serving: Option<String>,
-    pub handlers: Rc<Handlers>,
+    pub handlers: &'static Handlers,
     pub standing: Standing,
     /// How long reading the log took, and the keys that it has brought.
     pub loaded: Option<(Duration, u64)>,
@@ -264,7 +132,13 @@ pub struct Node {
 impl Node {
     /// A node that has not heard of the cluster's state yet.
     #[must_use]
-    pub fn new(identity: Identity, secret: Option<Secret>, incarnation: u64, cells: Arc<ShardCells>) -> Self {
+    pub fn new(
+        identity: Identity,
+        secret: Option<Secret>,
+        incarnation: u64,
+        cells: Arc<ShardCells>,
+        handlers: &'static Handlers,
+    ) -> Self {
         let topology =
             Topology { version: 0, cluster: identity.cluster.clone(), id: String::new(), shards: Vec::new() };
         Self {
@@ -282,7 +156,7 @@ impl Node {
             shard_index: usize::MAX,
             serving_index: usize::MAX,
             not_serving: Some("the cluster has not been founded yet".to_owned()),
-            handlers: Rc::new(Handlers::new()),
+            handlers,
             standing: Standing::default(),
             loaded: None,
             changes: Changes::default(),
@@ -366,6 +240,15 @@ impl Node {
     pub fn owner_address(&self, slot: Slot) -> Option<&str> {
         let shard = self.topology.shards.get(self.slot_map.shard_of(slot)?)?;
         shard.primary().map(|node| node.address.as_str())
+    }
+
+    /// The error that sends a client to the owner of a slot.
+    #[must_use]
+    pub fn moved(&self, slot: Slot) -> Error {
+        match self.owner_address(slot) {
+            Some(address) => Error::Moved { slot, address: address.to_owned() },
+            None => Error::ClusterDown("Hash slot not served".into()),
+        }
     }
 
     /// Notes for the metrics how long a command took, whoever it was for.

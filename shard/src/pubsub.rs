@@ -3,8 +3,6 @@
 //! A channel lives on the shard of its slot, a pattern on every shard, and so do the channels of keyspace events. A proxy is one listener however many of its clients
 //! listen; it tells their number, its weight, so that PUBLISH can answer with the number of clients.
 
-mod events;
-
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -12,9 +10,7 @@ use slotway_common::pubsub::{Kind, append_push, confirm, is_everywhere, matches,
 use slotway_common::resp::Protocol;
 use slotway_common::slot::{Slot, slot_of};
 
-use crate::session::Client;
-
-pub use events::announce;
+use crate::client::Client;
 
 /// Output that may wait for a proxy, in bytes; it reads at once, so one that has so much unread stands still.
 const MOST_FOR_PROXY: usize = 256 * 1024 * 1024;

@@ -1,9 +1,19 @@
 //! What a node may do now: decided in one place, from its role and from what becomes of its writes.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use slotway_common::command::{Command, Flags, Route};
 use slotway_common::error::Error;
 
-use crate::log::Loading;
+/// How far reading is.
+#[derive(Clone, Debug)]
+pub struct Loading {
+    /// Seconds since 1970.
+    pub since: i64,
+    pub total_bytes: u64,
+    pub loaded_bytes: Arc<AtomicU64>,
+}
 
 /// What a node is to its shard.
 #[derive(Clone, Debug, Default)]

@@ -27,9 +27,10 @@ use slotway_common::script::of_script;
 use cache::Cache;
 pub use cache::Script;
 pub use libraries::{Change as FunctionChange, Libraries, Policy, Registered};
+pub use lua::{Failure, Progress, Verdict};
 pub use redis_api::digest;
-pub use run::{Arguments, Rights, Run, Step};
-pub use suspended::{Kill, Suspended, go_on};
+pub use run::{Arguments, Rights, Run};
+pub use suspended::{Ended, Kill, Slow, Suspended};
 
 use sandbox::Sandbox;
 

@@ -31,7 +31,6 @@ use background::Background;
 pub use logging::Data;
 
 use crate::control::Control;
-use crate::metrics::ShardCells;
 use crate::node::Shard;
 
 /// Connections that wait to be accepted (`tcp-backlog`).
@@ -66,13 +65,12 @@ const READ_SIZE: usize = 32 * 1024;
 pub async fn run(
     shard: Shard,
     listener: TcpListener,
-    cells: Arc<ShardCells>,
     health: Arc<Health>,
     requests: shutdown::Requests,
     control: Control,
     data: impl Into<Option<Data>>,
 ) -> Result<(), String> {
-    run_watched(shard, listener, cells, health, requests, control, data.into(), drop).await
+    run_watched(shard, listener, health, requests, control, data.into(), drop).await
 }
 
 /// As [`run`]; tells a test how to look at what the server holds.
@@ -83,7 +81,6 @@ pub async fn run(
 pub async fn run_watched(
     shard: Shard,
     listener: TcpListener,
-    cells: Arc<ShardCells>,
     health: Arc<Health>,
     mut requests: shutdown::Requests,
     control: Control,
@@ -104,7 +101,7 @@ pub async fn run_watched(
     tasks
         .run_until(async {
             let pulse = health.watch("data", Duration::from_secs(10));
-            let ticker = tokio::task::spawn_local(tick::run(server.clone(), cells, pulse));
+            let ticker = tokio::task::spawn_local(tick::run(server.clone(), pulse));
             logging::start(&server, &health);
             tokio::task::spawn_local(waiting::time_out(server.clone()));
             tokio::task::spawn_local(scripts::run(server.clone()));

@@ -18,9 +18,9 @@ use slotway_common::tracking::{
     INVALIDATE, INVALIDATE_BEHIND, Tracking, broken_redirection, invalidation, put_keys,
 };
 
+use crate::client::{Client, Clients};
 use crate::engine::Engine;
-use crate::node::{HotSettings, Node};
-use crate::session::{Client, Clients};
+use crate::settings::HotSettings;
 
 /// Output that may wait for a proxy, in bytes.
 const MOST_FOR_PROXY: usize = 256 * 1024 * 1024;
@@ -112,9 +112,9 @@ struct Current {
 }
 
 /// What telling somebody needs.
-struct Around<'a> {
-    clients: &'a Clients,
-    hot: &'a HotSettings,
+pub struct Around<'a> {
+    pub clients: &'a Clients,
+    pub hot: &'a HotSettings,
 }
 
 impl Trackers {
@@ -268,7 +268,7 @@ impl Trackers {
     }
 
     /// Remembers that a tracker has read a key.
-    fn remember(&mut self, engine: &mut Engine, around: &Around<'_>, id: TrackerId, key: &[u8]) {
+    pub fn remember(&mut self, engine: &mut Engine, around: &Around<'_>, id: TrackerId, key: &[u8]) {
         if let Some(found) = self.places.get(key).and_then(|place| self.remembered.get_mut(*place)) {
             if !found.trackers.contains(&id) {
                 found.trackers.push(id);
@@ -331,7 +331,7 @@ impl Trackers {
     }
 
     /// A key has changed.
-    fn changed(&mut self, engine: &mut Engine, around: &Around<'_>, key: &[u8], writer: Writer) {
+    pub fn changed(&mut self, engine: &mut Engine, around: &Around<'_>, key: &[u8], writer: Writer) {
         for (name, prefix) in &mut self.prefixes {
             if key.starts_with(name) {
                 // As in Redis, what a script changes is nobody's own doing for those who are told of prefixes.
@@ -404,7 +404,7 @@ impl Trackers {
         self.has_broadcasts
     }
 
-    fn send_broadcasts(&mut self, around: &Around<'_>) {
+    pub fn send_broadcasts(&mut self, around: &Around<'_>) {
         self.has_broadcasts = false;
         let due: Vec<_> = self
             .prefixes
@@ -422,6 +422,33 @@ impl Trackers {
                 }
             }
         }
+    }
+
+    /// No more keys than these are remembered from now on; 0: no limit.
+    pub fn set_most(&mut self, engine: &mut Engine, around: &Around<'_>, most: usize) {
+        self.most = most;
+        self.keep_to_limit(engine, around);
+    }
+
+    /// A database was emptied: everything is to be forgotten, of whatever database, as in Redis.
+    pub fn flushed(&mut self, engine: &mut Engine, around: &Around<'_>) {
+        self.tell_to_forget(around, |_| true);
+        self.forget_keys(engine);
+    }
+
+    /// Slots go to another shard: who has read keys of them is told, since nobody here sees what becomes of them. Who is told
+    /// of prefixes is told to forget everything: what it hears from the new owner must not come before a reply from here.
+    pub fn slots_left(&mut self, engine: &mut Engine, around: &Around<'_>, left: &HashSet<Slot>) {
+        let mut place = 0;
+        while let Some(found) = self.remembered.get(place) {
+            if left.contains(&found.slot) {
+                self.tell_all(engine, around, place, None);
+            } else {
+                place += 1;
+            }
+        }
+        self.send_broadcasts(around);
+        self.tell_to_forget(around, |tracker| tracker.broadcast);
     }
 
     /// Tells everybody to forget everything.
@@ -443,88 +470,6 @@ impl Trackers {
         self.prefixes.values_mut().for_each(|prefix| prefix.changed.clear());
         self.has_broadcasts = false;
     }
-}
-
-/// Remembers keys that a tracker has read.
-#[cold]
-pub fn remember<'a>(
-    engine: &mut Engine,
-    node: &mut Node,
-    id: TrackerId,
-    keys: impl Iterator<Item = &'a [u8]>,
-) {
-    let Node { tracking, clients, hot, .. } = node;
-    for key in keys {
-        tracking.remember(engine, &Around { clients, hot }, id, key);
-    }
-}
-
-/// No more keys than these are remembered from now on; 0: no limit.
-pub fn set_most(engine: &mut Engine, node: &mut Node, most: usize) {
-    let Node { tracking, clients, hot, .. } = node;
-    tracking.most = most;
-    tracking.keep_to_limit(engine, &Around { clients, hot });
-}
-
-/// Tells of keys that have changed.
-#[cold]
-pub fn changed<'a>(
-    engine: &mut Engine,
-    node: &mut Node,
-    keys: impl Iterator<Item = &'a [u8]>,
-    writer: Writer,
-) {
-    let Node { tracking, clients, hot, .. } = node;
-    if !tracking.is_used() {
-        return;
-    }
-    for key in keys {
-        tracking.changed(engine, &Around { clients, hot }, key, writer);
-    }
-}
-
-/// Tells of keys that went without a command: by expiry or eviction.
-#[cold]
-pub fn settle_gone(engine: &mut Engine, node: &mut Node) {
-    let gone = engine.take_gone();
-    changed(engine, node, gone.iter().map(|key| &**key), Writer::default());
-    send_broadcasts(node);
-}
-
-/// Tells those who are told of prefixes what has changed.
-#[cold]
-pub fn send_broadcasts(node: &mut Node) {
-    let Node { tracking, clients, hot, .. } = node;
-    tracking.send_broadcasts(&Around { clients, hot });
-}
-
-/// A database was emptied: everything is to be forgotten, of whatever database, as in Redis.
-#[cold]
-pub fn flushed(engine: &mut Engine, node: &mut Node) {
-    let Node { tracking, clients, hot, .. } = node;
-    tracking.tell_to_forget(&Around { clients, hot }, |_| true);
-    tracking.forget_keys(engine);
-}
-
-/// Slots go to another shard: who has read keys of them is told, since nobody here sees what becomes of them. Who is told of
-/// prefixes is told to forget everything: what it hears from the new owner must not come before a reply from here.
-#[cold]
-pub fn slots_left(engine: &mut Engine, node: &mut Node, left: &HashSet<Slot>) {
-    let Node { tracking, clients, hot, .. } = node;
-    if !tracking.is_used() {
-        return;
-    }
-    let around = Around { clients, hot };
-    let mut place = 0;
-    while let Some(found) = tracking.remembered.get(place) {
-        if left.contains(&found.slot) {
-            tracking.tell_all(engine, &around, place, None);
-        } else {
-            place += 1;
-        }
-    }
-    tracking.send_broadcasts(&around);
-    tracking.tell_to_forget(&around, |tracker| tracker.broadcast);
 }
 
 #[cfg(test)]

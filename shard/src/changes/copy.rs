@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use slotway_common::fault;
 use slotway_common::slot::Slot;
 
-use super::Executed;
 use super::encode::{self, PART, Recipient, put_record};
+use super::executed::Executed;
 use crate::engine::{DATABASES, DbIndex, Engine, Notes, Record, prefix_of};
 use crate::rdb::{self, Compression};
 use crate::stream::{Digest, HEADER, Head, Kind, put_frame, put_number, put_part};

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use slotway_common::slot::Slot;
 
-use super::Executed;
+use super::executed::Executed;
 use crate::engine::{DbIndex, Engine, Key, Note, Notes, Record};
 use crate::rdb::{self, Compression};
 use crate::stream::{Head, Kind, put_bytes, put_effect, put_entry};

@@ -6,6 +6,7 @@ use slotway_common::slot::{SLOTS, Slot, slot_of};
 use slotway_tests::differential::generate::Generator;
 
 use super::*;
+use crate::commands::HANDLERS;
 use crate::engine::LazyFree;
 use crate::migration::tests::{contents_of, run, session, shard};
 use crate::migration::{Applied, Target};
@@ -26,7 +27,7 @@ impl Follower {
         shard.engine.keep_expired();
         shard.engine.note_changes(false);
         shard.engine.limits.max_string = usize::MAX;
-        Self { shard, sink: Sink::new(session()), sequence: 0 }
+        Self { shard, sink: Sink::new(&HANDLERS.data), sequence: 0 }
     }
 
     /// Applies frames whose numbers follow on those before, but for those that `wanted` has already.
@@ -36,9 +37,8 @@ impl Follower {
             assert_eq!(found.sequence, self.sequence + 1);
             self.sequence = found.sequence;
             if wanted(found.slot, found.sequence) {
-                let Shard { engine, node } = &mut self.shard;
                 let head = (found.kind, found.db, found.slot);
-                self.sink.apply(head, found.payload, engine, node).unwrap();
+                self.sink.apply(head, found.payload, &mut self.shard.engine).unwrap();
             }
             rest = &rest[found.length()..];
         }
@@ -143,7 +143,7 @@ impl Base {
         let copy = node.changes.copy_mut(self.id).unwrap();
         let more = copy.send(usize::MAX, self.frames.buffer()) || !copy.is_copied();
         while let Some(found) = self.frames.take().unwrap() {
-            let Shard { engine, node } = &mut self.follower.shard;
+            let engine = &mut self.follower.shard.engine;
             match found.kind {
                 Kind::Begin => drop(engine.detach(found.slot)),
                 Kind::End => {
@@ -152,7 +152,7 @@ impl Base {
                 }
                 _ => {
                     let head = (found.kind, found.db, found.slot);
-                    self.follower.sink.apply(head, found.payload, engine, node).unwrap();
+                    self.follower.sink.apply(head, found.payload, engine).unwrap();
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Moving {
         let start = (0, Digest::default());
         let id = node.changes.begin_copy(engine, slots.clone(), Finished::Followed, start);
         let limits = engine.limits;
-        let target = Target::new(limits, session(), LazyFree::default());
+        let target = Target::new(limits, &HANDLERS.data, LazyFree::default());
         Self { id, slots, frames: Frames::new(), target, other: shard() }
     }
 
@@ -193,8 +193,7 @@ impl Moving {
         loop {
             let before = self.frames.digest();
             let found = self.frames.take().unwrap()?;
-            if let Applied::Complete(slots) = self.target.apply(&found, before, &mut self.other.node).unwrap()
-            {
+            if let Applied::Complete(slots) = self.target.apply(&found, before).unwrap() {
                 return Some(slots);
             }
         }

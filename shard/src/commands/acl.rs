@@ -12,21 +12,28 @@ use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
 use slotway_common::settings::Name;
 
-use super::{Call, Handler};
 use crate::dispatch::{self, Prepared};
+use crate::node::{NodeCall, NodeHandler};
 use crate::session::Acting;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "acl|setuser" | "acl|deluser" => change,
-        "acl|log" => log,
-        "slotway-as" => run_as,
-        _ if name.starts_with("acl|") => look,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("acl|setuser", change),
+    ("acl|deluser", change),
+    ("acl|log", log),
+    ("acl|cat", look),
+    ("acl|dryrun", look),
+    ("acl|genpass", look),
+    ("acl|getuser", look),
+    ("acl|help", look),
+    ("acl|list", look),
+    ("acl|load", look),
+    ("acl|save", look),
+    ("acl|users", look),
+    ("acl|whoami", look),
+    ("slotway-as", run_as),
+];
 
-fn look(call: &mut Call<'_>) -> Result<(), Error> {
+fn look(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let own = call.session.user();
     if acl::answer(call.command, &call.node.users, own.name(), &call.args, &mut call.reply)? {
         return Ok(());
@@ -35,7 +42,7 @@ fn look(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// The cluster makes the change; until it has, the client waits.
-fn change(call: &mut Call<'_>) -> Result<(), Error> {
+fn change(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args.rest(2);
     if call.command.name == "acl|deluser" {
         if acl::delete(&call.node.users, &args)?.is_empty() {
@@ -53,7 +60,7 @@ fn change(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn log(call: &mut Call<'_>) -> Result<(), Error> {
+fn log(call: &mut NodeCall<'_>) -> Result<(), Error> {
     match acl::log_count(&call.args)? {
         None => {
             call.node.acl_log.reset();
@@ -65,7 +72,7 @@ fn log(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// `SLOTWAY ACLLOG`: the entries of ACL LOG, for a proxy that merges them.
-pub(super) fn tell_log(call: &mut Call<'_>) {
+pub(super) fn tell_log(call: &mut NodeCall<'_>) {
     let entries = call.node.acl_log.iter();
     call.reply.array(entries.len());
     entries.for_each(|entry| entry.tell(&mut call.reply));
@@ -79,7 +86,7 @@ struct Told<'a> {
 }
 
 /// `SLOTWAY USERS <version>`: the users of the cluster's state, or nothing where the version is that or a later one.
-pub(super) fn tell_users(call: &mut Call<'_>) -> Result<(), Error> {
+pub(super) fn tell_users(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let state = &call.node.state;
     if !state.is_founded() {
         return Err(Error::err("this node does not know the users of the cluster yet"));
@@ -98,7 +105,7 @@ pub(super) fn tell_users(call: &mut Call<'_>) -> Result<(), Error> {
 /// `SLOTWAY-AS <user> <created> <client> <request> <key>…`: runs a request in the name of a client of a proxy whose user may not
 /// do all; there is a key of each slot. What it runs is looked at here as if the client had sent it: of a transaction, and
 /// of a script, every single command.
-fn run_as(call: &mut Call<'_>) -> Result<(), Error> {
+fn run_as(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args;
     let created =
         parse_i64(args.at(2)).and_then(|number| u64::try_from(number).ok()).ok_or(Error::NotInteger)?;

@@ -3,8 +3,8 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::Call;
 use super::bitmap::bit_offset;
+use crate::call::Call;
 use crate::engine::EventClass;
 
 /// What becomes of a result that does not fit.
@@ -174,7 +174,7 @@ pub(super) fn bitfield_ro(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn run(call: &mut Call<'_>, operations: &[Operation]) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let last_written = operations
         .iter()
         .filter(|operation| !matches!(operation.action, Action::Get))

@@ -3,21 +3,18 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "setbit" => setbit,
-        "getbit" => getbit,
-        "bitcount" => bitcount,
-        "bitpos" => bitpos,
-        "bitop" => bitop,
-        "bitfield" => super::bitfield::bitfield,
-        "bitfield_ro" => super::bitfield::bitfield_ro,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("setbit", setbit),
+    ("getbit", getbit),
+    ("bitcount", bitcount),
+    ("bitpos", bitpos),
+    ("bitop", bitop),
+    ("bitfield", super::bitfield::bitfield),
+    ("bitfield_ro", super::bitfield::bitfield_ro),
+];
 
 /// Reads the offset of a bit within the longest string. `#n`, where `width` allows it, is the n-th integer of that
 /// many bits.
@@ -34,7 +31,7 @@ pub(super) fn bit_offset(call: &Call<'_>, text: &[u8], width: Option<u64>) -> Re
 }
 
 fn setbit(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let offset = bit_offset(call, call.args.at(2), None)?;
     let on = match call.args.at(3) {
         b"0" => false,
@@ -63,7 +60,7 @@ fn setbit(call: &mut Call<'_>) -> Result<(), Error> {
 fn getbit(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
     let offset = bit_offset(call, call.args.at(2), None)?;
-    let bytes = call.engine.read_string(call.session.db, &key)?.unwrap_or_default();
+    let bytes = call.engine.read_string(call.db, &key)?.unwrap_or_default();
     let byte = bytes.get((offset >> 3) as usize).copied().unwrap_or(0);
     call.reply.int(i64::from(byte & (0x80 >> (offset & 7)) != 0));
     Ok(())
@@ -95,7 +92,7 @@ fn edges(first: usize, last: usize) -> (usize, u8, usize, u8) {
 }
 
 fn bitcount(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     // As in Redis, nothing else is looked at for a key that does not exist.
     let Some(length) = call.engine.read_string(db, &key)?.map(<[u8]>::len) else {
         call.reply.int(0);
@@ -132,7 +129,7 @@ fn population(bytes: &[u8]) -> u64 {
 }
 
 fn bitpos(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let set = match call.integer(2)? {
         0 => false,
         1 => true,
@@ -196,7 +193,7 @@ enum Operation {
 }
 
 fn bitop(call: &mut Call<'_>) -> Result<(), Error> {
-    let db = call.session.db;
+    let db = call.db;
     let operation = match call.args.at(1).to_ascii_uppercase().as_slice() {
         b"AND" => Operation::And,
         b"OR" => Operation::Or,

@@ -5,49 +5,45 @@ use std::rc::Rc;
 use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
-use slotway_common::pubsub::Kind;
 use slotway_common::resp::Args;
 use slotway_common::tracking::{Change, Tracking};
 
 use super::connection::valid_name;
-use super::{Call, Handler};
+use crate::client::Client;
 use crate::dispatch;
+use crate::node::{NodeCall, NodeHandler};
 use crate::node::{Pause, PauseScope};
-use crate::session::Client;
 use crate::tracking::{Mark, TrackerId};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "client|id" => id,
-        "client|info" => info,
-        "client|list" => list,
-        "client|kill" => kill,
-        "client|getname" => getname,
-        "client|setname" => setname,
-        "client|setinfo" => setinfo,
-        "client|no-evict" => no_evict,
-        "client|reply" => reply,
-        "client|pause" => pause,
-        "client|unpause" => unpause,
-        "client|tracking" => tracking,
-        "client|caching" => caching,
-        "client|trackinginfo" => trackinginfo,
-        "client|getredir" => getredir,
-        "slotway-quiet" => run_quietly,
-        "slotway-track" => run_marked,
-        "slotway-tracking" => broadcast_for_proxy,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("client|id", id),
+    ("client|info", info),
+    ("client|list", list),
+    ("client|kill", kill),
+    ("client|getname", getname),
+    ("client|setname", setname),
+    ("client|setinfo", setinfo),
+    ("client|no-evict", no_evict),
+    ("client|reply", reply),
+    ("client|pause", pause),
+    ("client|unpause", unpause),
+    ("client|tracking", tracking),
+    ("client|caching", caching),
+    ("client|trackinginfo", trackinginfo),
+    ("client|getredir", getredir),
+    ("slotway-quiet", run_quietly),
+    ("slotway-track", run_marked),
+    ("slotway-tracking", broadcast_for_proxy),
+];
 
-fn id(call: &mut Call<'_>) -> Result<(), Error> {
+fn id(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.int(call.session.client.id as i64);
     Ok(())
 }
 
-fn info(call: &mut Call<'_>) -> Result<(), Error> {
+fn info(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let mut text = Vec::new();
-    describe(&call.session.client, call.now(), argument_bytes(&call.args), &mut text);
+    call.session.client.describe(call.now(), argument_bytes(&call.args), &mut text);
     call.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -87,23 +83,23 @@ fn class(name: &[u8]) -> Result<Class, Error> {
     }
 }
 
-fn list(call: &mut Call<'_>) -> Result<(), Error> {
+fn list(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (args, now, me) = (call.args, call.now(), call.session.client.id);
     let asks = |client: &Client| if client.id == me { argument_bytes(&args) } else { 0 };
     let mut text = Vec::new();
     if args.len() == 4 && args.is(2, "TYPE") {
         let class = class(args.at(3))?;
         let of_class = call.node.clients.iter().filter(|client| class.has(client));
-        of_class.for_each(|client| describe(client, now, asks(client), &mut text));
+        of_class.for_each(|client| client.describe(now, asks(client), &mut text));
     } else if args.len() > 3 && args.is(2, "ID") {
         for id in args.rest(3).iter() {
             let id = parse_i64(id).ok_or(Error::err("Invalid client ID"))?;
             if let Some(client) = u64::try_from(id).ok().and_then(|id| call.node.clients.get(id)) {
-                describe(client, now, asks(client), &mut text);
+                client.describe(now, asks(client), &mut text);
             }
         }
     } else if args.len() == 2 {
-        call.node.clients.iter().for_each(|client| describe(client, now, asks(client), &mut text));
+        call.node.clients.iter().for_each(|client| client.describe(now, asks(client), &mut text));
     } else {
         return Err(Error::Syntax);
     }
@@ -133,7 +129,7 @@ impl Filter<'_> {
     }
 }
 
-fn kill(call: &mut Call<'_>) -> Result<(), Error> {
+fn kill(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args;
     let mut filter = Filter::default();
     if args.len() == 3 {
@@ -184,13 +180,13 @@ fn kill(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn getname(call: &mut Call<'_>) -> Result<(), Error> {
+fn getname(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let name = call.session.client.name.borrow();
     call.reply.optional((!name.is_empty()).then_some(name.as_slice()));
     Ok(())
 }
 
-fn setname(call: &mut Call<'_>) -> Result<(), Error> {
+fn setname(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let name = valid_name(call.args.at(2))?;
     *call.session.client.name.borrow_mut() = name.to_vec();
     call.reply.ok();
@@ -198,7 +194,7 @@ fn setname(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// From Redis 7.2, since current clients send it when they connect.
-fn setinfo(call: &mut Call<'_>) -> Result<(), Error> {
+fn setinfo(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (option, client) = (call.args.at(2), &call.session.client);
     let (place, what) = match option.to_ascii_lowercase().as_slice() {
         b"lib-name" => (&client.library_name, "lib-name"),
@@ -216,7 +212,7 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn no_evict(call: &mut Call<'_>) -> Result<(), Error> {
+fn no_evict(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let on = match call.args.at(2).to_ascii_lowercase().as_slice() {
         b"on" => true,
         b"off" => false,
@@ -227,7 +223,7 @@ fn no_evict(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn reply(call: &mut Call<'_>) -> Result<(), Error> {
+fn reply(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.session.reply_mode.change(call.args.at(2))? {
         call.reply.ok();
     }
@@ -236,7 +232,7 @@ fn reply(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn pause(call: &mut Call<'_>) -> Result<(), Error> {
+fn pause(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let scope = match call.args.len() {
         3 => PauseScope::All,
         4 if call.args.is(3, "WRITE") => PauseScope::Writes,
@@ -264,7 +260,7 @@ fn pause(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn unpause(call: &mut Call<'_>) -> Result<(), Error> {
+fn unpause(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.node.pause = None;
     call.node.clients.wake_all();
     call.reply.ok();
@@ -272,11 +268,11 @@ fn unpause(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// How the client is tracked.
-fn tracked(call: &Call<'_>) -> Tracking {
+fn tracked(call: &NodeCall<'_>) -> Tracking {
     call.session.client.tracking.borrow().as_deref().cloned().unwrap_or_default()
 }
 
-fn tracking(call: &mut Call<'_>) -> Result<(), Error> {
+fn tracking(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let client = call.session.client.clone();
     let clients = &call.node.clients;
     match Change::parse(&call.args, &tracked(call), |client| clients.get(client).is_some())? {
@@ -294,7 +290,7 @@ fn tracking(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn caching(call: &mut Call<'_>) -> Result<(), Error> {
+fn caching(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let mut tracking = tracked(call);
     tracking.set_caching(&call.args)?;
     if let Some(mark) = &mut call.session.mark {
@@ -305,17 +301,17 @@ fn caching(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn trackinginfo(call: &mut Call<'_>) -> Result<(), Error> {
+fn trackinginfo(call: &mut NodeCall<'_>) -> Result<(), Error> {
     tracked(call).describe(&mut call.reply);
     Ok(())
 }
 
-fn getredir(call: &mut Call<'_>) -> Result<(), Error> {
+fn getredir(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.int(tracked(call).told_redirect());
     Ok(())
 }
 
-fn internal_token(call: &Call<'_>, index: usize) -> Result<u64, Error> {
+fn internal_token(call: &NodeCall<'_>, index: usize) -> Result<u64, Error> {
     if call.session.internal.is_none() {
         return Err(slotway_common::command::unknown_command(&call.args));
     }
@@ -324,7 +320,7 @@ fn internal_token(call: &Call<'_>, index: usize) -> Result<u64, Error> {
 
 /// `SLOTWAY-TRACK <mode> <client> <command> …`: runs a command for a client of a proxy that is tracked, whose reply is the
 /// reply. The mode is 1 if what it reads is remembered, plus 2 if the client is not to hear of what it changes itself.
-fn run_marked(call: &mut Call<'_>) -> Result<(), Error> {
+fn run_marked(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let token = internal_token(call, 2)?;
     let mode = call.integer(1)?;
     let client = call.session.client.clone();
@@ -336,7 +332,7 @@ fn run_marked(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// `SLOTWAY-QUIET <command> …`: runs a command, whose reply is the reply, that counts for nothing and is shown to nobody.
-fn run_quietly(call: &mut Call<'_>) -> Result<(), Error> {
+fn run_quietly(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args.rest(1);
     dispatch::quietly(call.engine, call.node, call.session, args, call.reply.buffer());
     Ok(())
@@ -344,7 +340,7 @@ fn run_quietly(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// `SLOTWAY-TRACKING <client> [LOOP|NOLOOP <prefix> …]`: a client of a proxy is to hear of all keys with these prefixes, over
 /// this connection, or of nothing any more.
-fn broadcast_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+fn broadcast_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let token = internal_token(call, 1)?;
     if call.args.len() == 2 {
         call.node.tracking.forget_token(call.engine, token);
@@ -359,57 +355,4 @@ fn broadcast_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     }
     call.reply.ok();
     Ok(())
-}
-
-/// Appends the line of CLIENT LIST that tells of a connection.
-pub fn describe(client: &Client, now: i64, asks: usize, out: &mut Vec<u8>) {
-    let name = |field: &std::cell::RefCell<Vec<u8>>| String::from_utf8_lossy(&field.borrow()).into_owned();
-    let mut flags = String::new();
-    flags.extend(client.monitor.get().then_some('O'));
-    flags.extend(client.is_subscriber().then_some('P'));
-    flags.extend((client.multi.get() >= 0).then_some('x'));
-    flags.extend(client.waits().then_some('b'));
-    let tracking = client.tracking.borrow();
-    flags.push_str(tracking.as_ref().map_or("", |tracking| tracking.letters()));
-    let redirect = tracking.as_ref().map_or(-1, |tracking| tracking.told_redirect());
-    flags.extend(client.no_evict.get().then_some('e'));
-    if flags.is_empty() {
-        flags.push('N');
-    }
-    let (input, output) =
-        (client.input_bytes.get(), client.output_bytes.get() + client.pushed.borrow().len());
-    let queued = client.queued_bytes.get();
-    let subscriptions = client.subscriptions.borrow();
-    let count = |kind| subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.names(kind).len());
-    let mut line = format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
-         qbuf={input} qbuf-free=0 argv-mem={asks} multi-mem={queued} rbs=0 rbp=0 obl={output} oll=0 omem={output} tot-mem={} \
-         events={} cmd={} user={} redir={redirect} resp={}",
-        client.id,
-        client.address,
-        client.local_address,
-        client.descriptor.get(),
-        name(&client.name),
-        (now - client.connected_at).max(0) / 1000,
-        (now - client.last_used_at.get()).max(0) / 1000,
-        client.db.get(),
-        count(Kind::Channel),
-        count(Kind::Pattern),
-        count(Kind::Shard),
-        client.multi.get(),
-        size_of::<Client>() + input + output + queued + asks,
-        if output > 0 { "rw" } else { "r" },
-        client.last_command.get().map_or("NULL", |command| command.name),
-        String::from_utf8_lossy(client.login.borrow().user().name()),
-        client.protocol.get().number(),
-    );
-    for (field, value) in
-        [("lib-name", name(&client.library_name)), ("lib-ver", name(&client.library_version))]
-    {
-        if !value.is_empty() {
-            line.push_str(&format!(" {field}={value}"));
-        }
-    }
-    line.push('\n');
-    out.extend_from_slice(line.as_bytes());
 }

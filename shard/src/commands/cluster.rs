@@ -7,26 +7,23 @@ use slotway_common::number::parse_i64;
 use slotway_common::slot::{SLOTS, Slot, slot_of};
 use slotway_common::topology::{Node as Place, Shard};
 
-use super::{Call, Handler};
 use crate::node::Node;
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "cluster|keyslot" => keyslot,
-        "cluster|slot-stats" => slot_stats::slot_stats,
-        "cluster|slots" => slots,
-        "cluster|shards" => shards,
-        "cluster|nodes" => nodes,
-        "cluster|info" => info,
-        "cluster|myid" => myid,
-        "cluster|links" => links,
-        "cluster|countkeysinslot" => count_keys_in_slot,
-        "cluster|getkeysinslot" => get_keys_in_slot,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("cluster|keyslot", keyslot),
+    ("cluster|slot-stats", slot_stats::slot_stats),
+    ("cluster|slots", slots),
+    ("cluster|shards", shards),
+    ("cluster|nodes", nodes),
+    ("cluster|info", info),
+    ("cluster|myid", myid),
+    ("cluster|links", links),
+    ("cluster|countkeysinslot", count_keys_in_slot),
+    ("cluster|getkeysinslot", get_keys_in_slot),
+];
 
-fn keyslot(call: &mut Call<'_>) -> Result<(), Error> {
+fn keyslot(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.int(i64::from(slot_of(call.args.at(2))));
     Ok(())
 }
@@ -38,7 +35,7 @@ fn host_and_port(address: &str) -> (&str, i64) {
 }
 
 /// The ranges of every shard with its first node, its primary: others do not serve.
-fn slots(call: &mut Call<'_>) -> Result<(), Error> {
+fn slots(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let topology = call.node.topology.clone();
     let at = call.reply.begin();
     let mut count = 0;
@@ -60,7 +57,7 @@ fn slots(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn shards(call: &mut Call<'_>) -> Result<(), Error> {
+fn shards(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let topology = call.node.topology.clone();
     let reply = &mut call.reply;
     reply.array(topology.shards.len());
@@ -97,7 +94,7 @@ fn shards(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// One line a node, in the format of Redis's nodes.conf.
-fn nodes(call: &mut Call<'_>) -> Result<(), Error> {
+fn nodes(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let node = &*call.node;
     let mut text = String::new();
     for shard in &node.topology.shards {
@@ -132,7 +129,7 @@ fn line(node: &Node, shard: &Shard, position: usize, place: &Place) -> String {
     line
 }
 
-fn info(call: &mut Call<'_>) -> Result<(), Error> {
+fn info(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let topology = &call.node.topology;
     let assigned: usize = topology.shards.iter().map(|shard| shard.slots.count()).sum();
     let with_slots = topology.shards.iter().filter(|shard| !shard.slots.is_empty()).count();
@@ -149,7 +146,7 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn myid(call: &mut Call<'_>) -> Result<(), Error> {
+fn myid(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let node = &*call.node;
     let me = node.topology.node(&node.identity.node).map(|(_, place)| place.redis_id(&node.topology.cluster));
     call.reply.bulk(me.unwrap_or_default().as_bytes());
@@ -157,7 +154,7 @@ fn myid(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Nodes keep no links of Redis's kind among each other.
-fn links(call: &mut Call<'_>) -> Result<(), Error> {
+fn links(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.array(0);
     Ok(())
 }
@@ -167,14 +164,14 @@ fn slot_argument(text: &[u8], wrong: &'static str) -> Result<Slot, Error> {
     Slot::try_from(number).ok().filter(|slot| *slot < SLOTS).ok_or(Error::err(wrong))
 }
 
-fn count_keys_in_slot(call: &mut Call<'_>) -> Result<(), Error> {
+fn count_keys_in_slot(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let slot = slot_argument(call.args.at(2), "Invalid slot")?;
     let keys = call.engine.slot(slot).database(call.session.db).map_or(0, |database| database.len());
     call.reply.int(keys as i64);
     Ok(())
 }
 
-fn get_keys_in_slot(call: &mut Call<'_>) -> Result<(), Error> {
+fn get_keys_in_slot(call: &mut NodeCall<'_>) -> Result<(), Error> {
     const WRONG: &str = "Invalid slot or number of keys";
     let (slot, count) = (parse_i64(call.args.at(2)), parse_i64(call.args.at(3)));
     let count = slot.and(count).ok_or(Error::NotInteger)?;

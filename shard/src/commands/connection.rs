@@ -6,23 +6,20 @@ use slotway_common::number::parse_i64;
 use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
-use super::{Call, Handler};
 use crate::dispatch::note_denied;
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "ping" => ping,
-        "echo" => echo,
-        "select" => select,
-        "quit" => quit,
-        "auth" => auth,
-        "hello" => hello,
-        "reset" => reset,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("ping", ping),
+    ("echo", echo),
+    ("select", select),
+    ("quit", quit),
+    ("auth", auth),
+    ("hello", hello),
+    ("reset", reset),
+];
 
-fn ping(call: &mut Call<'_>) -> Result<(), Error> {
+fn ping(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.args.len() <= 2 && !call.reply.is_resp3() && call.session.client.is_subscriber() {
         pubsub::pong(&mut call.reply, call.args.get(1).unwrap_or_default());
         return Ok(());
@@ -35,24 +32,24 @@ fn ping(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn echo(call: &mut Call<'_>) -> Result<(), Error> {
+fn echo(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.bulk(call.args.at(1));
     Ok(())
 }
 
-fn select(call: &mut Call<'_>) -> Result<(), Error> {
+fn select(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.session.db = super::generic::database(call.args.at(1))?;
     call.reply.ok();
     Ok(())
 }
 
-fn quit(call: &mut Call<'_>) -> Result<(), Error> {
+fn quit(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.ok();
     call.session.closing = true;
     Ok(())
 }
 
-fn auth(call: &mut Call<'_>) -> Result<(), Error> {
+fn auth(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (user, password) = match call.args.len() {
         2 if call.node.users.have_no_password() => {
             return Err(Error::err(
@@ -68,7 +65,7 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
+fn authenticate(call: &mut NodeCall<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
     let client = call.session.client.clone();
     let mut login = client.login.borrow().clone();
     if !login.log_in(&call.node.users, user, password) {
@@ -79,7 +76,7 @@ fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(),
     Ok(())
 }
 
-fn hello(call: &mut Call<'_>) -> Result<(), Error> {
+fn hello(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let mut protocol = call.session.protocol;
     let mut next = 1;
     if call.args.len() > 1 {
@@ -147,7 +144,7 @@ pub(super) fn valid_name(name: &[u8]) -> Result<&[u8], Error> {
     }
 }
 
-fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+fn reset(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let session = &mut *call.session;
     session.db = 0;
     session.protocol = Protocol::Resp2;

@@ -8,16 +8,14 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::settings::Name;
 
-use super::{Call, Handler};
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    (name == "debug").then_some(debug)
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[("debug", debug)];
 
 /// The longest sleep, so that a typing error does not end the shard.
 const LONGEST_SLEEP: f64 = 3600.0;
 
-fn debug(call: &mut Call<'_>) -> Result<(), Error> {
+fn debug(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if !allowed(call) {
         return Err(Error::err(
             "DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
@@ -47,7 +45,7 @@ fn debug(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn allowed(call: &Call<'_>) -> bool {
+fn allowed(call: &NodeCall<'_>) -> bool {
     match call.node.settings.values.choice(Name::EnableDebugCommand) {
         "yes" => true,
         "local" => {
@@ -59,7 +57,7 @@ fn allowed(call: &Call<'_>) -> bool {
 }
 
 /// Stops the whole data thread, which is the purpose.
-fn sleep(call: &mut Call<'_>) {
+fn sleep(call: &mut NodeCall<'_>) {
     let text = std::str::from_utf8(call.args.at(2)).unwrap_or_default();
     let seconds: f64 = text.parse().unwrap_or(0.0);
     if seconds > 0.0 {
@@ -68,7 +66,7 @@ fn sleep(call: &mut Call<'_>) {
     call.reply.ok();
 }
 
-fn object(call: &mut Call<'_>) -> Result<(), Error> {
+fn object(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (key, clock) = (call.key(2), call.engine.clock);
     let record = call.engine.peek_record(call.session.db, &key).ok_or(Error::NoSuchKey)?;
     let text = format!(
@@ -85,7 +83,7 @@ fn object(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// A reply of every type of the protocol.
 #[allow(clippy::approx_constant, reason = "3.141 is what Redis sends")]
-fn protocol(call: &mut Call<'_>) -> Result<(), Error> {
+fn protocol(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (kind, reply) = (call.args.at(2).to_ascii_lowercase(), &mut call.reply);
     match kind.as_slice() {
         b"string" => reply.bulk(b"Hello World"),
@@ -138,7 +136,7 @@ fn protocol(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn help(call: &mut Call<'_>) {
+fn help(call: &mut NodeCall<'_>) {
     const LINES: [(&str, &str); 6] = [
         ("ERROR <string>", "Reply with this error."),
         ("OBJECT <key>", "Tell how the value of a key is stored."),

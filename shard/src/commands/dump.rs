@@ -3,21 +3,15 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 use crate::rdb;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "dump" => dump,
-        "restore" => restore,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[("dump", dump), ("restore", restore)];
 
 fn dump(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let Some(record) = call.engine.record(call.session.db, &key) else {
+    let Some(record) = call.engine.record(call.db, &key) else {
         call.reply.null();
         return Ok(());
     };
@@ -73,7 +67,7 @@ impl Options {
 
 fn restore(call: &mut Call<'_>) -> Result<(), Error> {
     let options = Options::parse(call)?;
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let exists = call.engine.exists(db, &key);
     if exists && !options.replace {
         return Err(Error::Line("BUSYKEY Target key name already exists.".into()));

@@ -3,23 +3,20 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "expire" => expire,
-        "pexpire" => pexpire,
-        "expireat" => expireat,
-        "pexpireat" => pexpireat,
-        "ttl" => ttl,
-        "pttl" => pttl,
-        "expiretime" => expiretime,
-        "pexpiretime" => pexpiretime,
-        "persist" => persist,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("expire", expire),
+    ("pexpire", pexpire),
+    ("expireat", expireat),
+    ("pexpireat", pexpireat),
+    ("ttl", ttl),
+    ("pttl", pttl),
+    ("expiretime", expiretime),
+    ("pexpiretime", pexpiretime),
+    ("persist", persist),
+];
 
 /// How a client gives a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +120,7 @@ fn set_expiry(call: &mut Call<'_>, unit: Unit) -> Result<(), Error> {
     let conditions = Conditions::parse(call)?;
     let number = call.integer(2)?;
     let at = Expiry::absolute(number, unit, call.now()).ok_or_else(|| invalid(call.command.name))?;
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let changed = match call.engine.live_expire_at(db, &key) {
         Some(old) if conditions.hold(old, at) => {
             if at <= call.now() {
@@ -165,8 +162,8 @@ fn pexpiretime(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn tell(call: &mut Call<'_>, form: impl Fn(i64, i64) -> i64) -> Result<(), Error> {
     let (key, now) = (call.key(1), call.now());
-    let exists = call.engine.look(call.session.db, &key);
-    let expire_at = if exists { call.engine.expire_at(call.session.db, &key) } else { None };
+    let exists = call.engine.look(call.db, &key);
+    let expire_at = if exists { call.engine.expire_at(call.db, &key) } else { None };
     let number = match expire_at {
         None => -2,
         Some(None) => -1,
@@ -177,7 +174,7 @@ fn tell(call: &mut Call<'_>, form: impl Fn(i64, i64) -> i64) -> Result<(), Error
 }
 
 fn persist(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let had = call.engine.live_expire_at(db, &key).flatten().is_some();
     if had {
         call.engine.set_expire_at(db, &key, None);

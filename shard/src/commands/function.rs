@@ -6,36 +6,38 @@ use slotway_common::glob;
 use slotway_common::resp::Args;
 
 use super::script::{arguments, follow, is_flush};
-use super::{Call, Handler};
+use crate::eval::{check_rights, refuse_over_limit};
+use crate::node::{NodeCall, NodeHandler};
 use crate::rdb;
 use crate::script::{FunctionChange, Kill, Policy, Rights};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "fcall" | "fcall_ro" => fcall,
-        "function|load" | "function|delete" | "function|flush" | "function|restore" => change,
-        "function|list" => list,
-        "function|dump" => dump,
-        "function|stats" => stats,
-        "function|kill" => kill,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("fcall", fcall),
+    ("fcall_ro", fcall),
+    ("function|load", change),
+    ("function|delete", change),
+    ("function|flush", change),
+    ("function|restore", change),
+    ("function|list", list),
+    ("function|dump", dump),
+    ("function|stats", stats),
+    ("function|kill", kill),
+];
 
-fn fcall(call: &mut Call<'_>) -> Result<(), Error> {
+fn fcall(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let Some(called) = call.node.scripts.libraries.function(call.args.at(1)).cloned() else {
         return Err(Error::err("Function not found"));
     };
     let rights = Rights { flags: Some(called.function.flags), read_only: call.command.name.ends_with("_ro") };
-    rights.refuse_over_limit(call)?;
+    refuse_over_limit(rights, call)?;
     let arguments = arguments(call, Error::err("Bad number of keys provided"))?;
-    rights.check(call)?;
+    check_rights(rights, call)?;
     let run = call.node.scripts.begin_function(&called, rights, arguments, call.now())?;
     follow(call, run)
 }
 
 /// The change that a call of FUNCTION asks for.
-fn wanted<'a>(call: &Call<'a>, args: Args<'a>) -> Result<FunctionChange<'a>, Error> {
+fn wanted<'a>(call: &NodeCall<'a>, args: Args<'a>) -> Result<FunctionChange<'a>, Error> {
     match args.at(1).to_ascii_lowercase().as_slice() {
         b"load" => {
             let mut replace = false;
@@ -77,7 +79,7 @@ fn restored(args: Args<'_>) -> Result<FunctionChange<'_>, Error> {
 }
 
 /// For this process, until it ends or the cluster's libraries change. What is loaded through a proxy comes with the cluster's state.
-fn change(call: &mut Call<'_>) -> Result<(), Error> {
+fn change(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let change = wanted(call, call.args)?;
     let name = call.node.scripts.libraries.change(&change)?;
     match change {
@@ -89,7 +91,7 @@ fn change(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// `SLOTWAY FUNCTION <subcommand> …`: what a change comes to, without making it: the version of the libraries that it is of, the
 /// loaded library's name, and names with codes, or nulls for those that go.
-pub(super) fn plan(call: &mut Call<'_>) -> Result<(), Error> {
+pub(super) fn plan(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args.rest(1);
     let change = wanted(call, args)?;
     let (name, set) = call.node.scripts.libraries.plan(&change)?;
@@ -103,7 +105,7 @@ pub(super) fn plan(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn list(call: &mut Call<'_>) -> Result<(), Error> {
+fn list(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (mut with_code, mut pattern) = (false, None);
     let mut index = 2;
     while let Some(word) = call.args.get(index) {
@@ -152,7 +154,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn dump(call: &mut Call<'_>) -> Result<(), Error> {
+fn dump(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let codes = call.node.scripts.libraries.iter().map(|(_, library)| &*library.code);
     let mut payload = Vec::new();
     rdb::encode_libraries(codes, &mut payload);
@@ -161,7 +163,7 @@ fn dump(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn stats(call: &mut Call<'_>) -> Result<(), Error> {
+fn stats(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let reply = &mut call.reply;
     reply.map(2);
     reply.bulk(b"running_script");
@@ -190,7 +192,7 @@ fn stats(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn kill(call: &mut Call<'_>) -> Result<(), Error> {
+fn kill(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.node.scripts.suspended.kill(Kill::Function)?;
     call.reply.ok();
     Ok(())

@@ -3,33 +3,31 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::{DATABASES, EventClass, Key, Policy, Record};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "del" | "unlink" => del,
-        "exists" => exists,
-        "touch" => touch,
-        "type" => type_of,
-        "rename" => rename,
-        "renamenx" => renamenx,
-        "move" => move_key,
-        "copy" => copy,
-        "object|encoding" => object_encoding,
-        "object|refcount" => object_refcount,
-        "object|idletime" => object_idletime,
-        "object|freq" => object_freq,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("del", del),
+    ("unlink", del),
+    ("exists", exists),
+    ("touch", touch),
+    ("type", type_of),
+    ("rename", rename),
+    ("renamenx", renamenx),
+    ("move", move_key),
+    ("copy", copy),
+    ("object|encoding", object_encoding),
+    ("object|refcount", object_refcount),
+    ("object|idletime", object_idletime),
+    ("object|freq", object_freq),
+];
 
 /// DEL as well as UNLINK: large values are freed on another thread in either case.
 fn del(call: &mut Call<'_>) -> Result<(), Error> {
     let mut removed = 0;
     for index in 1..call.args.len() {
         let key = call.key(index);
-        if call.engine.remove(call.session.db, &key) {
+        if call.engine.remove(call.db, &key) {
             call.notify(EventClass::GENERIC, "del", &key);
             removed += 1;
         }
@@ -40,11 +38,11 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn exists(call: &mut Call<'_>) -> Result<(), Error> {
-    count(call, |call, key| call.engine.look(call.session.db, key))
+    count(call, |call, key| call.engine.look(call.db, key))
 }
 
 fn touch(call: &mut Call<'_>) -> Result<(), Error> {
-    count(call, |call, key| call.engine.touch(call.session.db, key))
+    count(call, |call, key| call.engine.touch(call.db, key))
 }
 
 fn count(call: &mut Call<'_>, mut counts: impl FnMut(&mut Call<'_>, &Key<'_>) -> bool) -> Result<(), Error> {
@@ -60,9 +58,8 @@ fn count(call: &mut Call<'_>, mut counts: impl FnMut(&mut Call<'_>, &Key<'_>) ->
 fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
     // TYPE notes no access.
-    let live = call.engine.look(call.session.db, &key);
-    let name =
-        if live { call.engine.peek_record(call.session.db, &key).map(Record::type_name) } else { None };
+    let live = call.engine.look(call.db, &key);
+    let name = if live { call.engine.peek_record(call.db, &key).map(Record::type_name) } else { None };
     call.reply.simple(name.unwrap_or("none"));
     Ok(())
 }
@@ -80,7 +77,7 @@ fn renamenx(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn rename_to(call: &mut Call<'_>, overwrite: bool) -> Result<bool, Error> {
-    let (from, to, db) = (call.key(1), call.key(2), call.session.db);
+    let (from, to, db) = (call.key(1), call.key(2), call.db);
     if !call.engine.exists(db, &from) {
         return Err(Error::NoSuchKey);
     }
@@ -113,7 +110,7 @@ pub(super) fn database(text: &[u8]) -> Result<usize, Error> {
 }
 
 fn move_key(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let target = database(call.args.at(2))?;
     if target == db {
         return Err(Error::err("source and destination objects are the same"));
@@ -134,7 +131,7 @@ fn move_key(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn copy(call: &mut Call<'_>) -> Result<(), Error> {
-    let (from, to, db) = (call.key(1), call.key(2), call.session.db);
+    let (from, to, db) = (call.key(1), call.key(2), call.db);
     let (mut target, mut replace) = (db, false);
     let mut index = 3;
     while index < call.args.len() {
@@ -174,7 +171,7 @@ fn of_record(
     call: &mut Call<'_>,
     tell: impl FnOnce(&mut Call<'_>, Option<&'static str>, u32, u32) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (key, db) = (call.key(2), call.session.db);
+    let (key, db) = (call.key(2), call.db);
     if !call.engine.look_unseen(db, &key) {
         call.reply.null();
         return Ok(());

@@ -1,25 +1,18 @@
 //! Geographical indexes: sorted sets whose scores are places.
 
-mod search;
+pub(super) mod search;
 
 use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 use slotway_common::resp::Reply;
 
 use super::zset::{self, Adding};
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::types::ZSet;
 use crate::types::geo::Place;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "geoadd" => geoadd,
-        "geodist" => geodist,
-        "geohash" => geohash,
-        "geopos" => geopos,
-        _ => return search::handler(name),
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] =
+    &[("geoadd", geoadd), ("geodist", geodist), ("geohash", geohash), ("geopos", geopos)];
 
 /// Reads a longitude and a latitude from argument `index` on.
 fn place(call: &Call<'_>, index: usize) -> Result<Place, Error> {
@@ -97,7 +90,7 @@ fn geodist(call: &mut Call<'_>) -> Result<(), Error> {
         _ => return Err(Error::Syntax),
     };
     let (key, first, second) = (call.key(1), call.args.at(2), call.args.at(3));
-    let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+    let zset = call.engine.read::<ZSet>(call.db, &key)?;
     match zset.and_then(|zset| zset.score(first).zip(zset.score(second))) {
         Some((first, second)) => {
             let metres = Place::of_score(first).distance(&Place::of_score(second));
@@ -115,7 +108,7 @@ fn of_members(
     write: impl Fn(&mut Reply<'_>, Place),
 ) -> Result<(), Error> {
     let (key, members) = (call.key(1), call.args.rest(2));
-    let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+    let zset = call.engine.read::<ZSet>(call.db, &key)?;
     call.reply.array(members.len());
     for member in members.iter() {
         match zset.and_then(|zset| zset.score(member)) {

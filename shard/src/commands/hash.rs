@@ -7,36 +7,33 @@ use slotway_common::number::Extended;
 use slotway_common::resp::Reply;
 
 use super::items::{self, With, element, optional};
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 use crate::types::Hash;
 use crate::types::item::Item;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "hset" => hset,
-        "hmset" => hmset,
-        "hsetnx" => hsetnx,
-        "hget" => hget,
-        "hmget" => hmget,
-        "hincrby" => hincrby,
-        "hincrbyfloat" => hincrbyfloat,
-        "hdel" => hdel,
-        "hlen" => hlen,
-        "hstrlen" => hstrlen,
-        "hkeys" => hkeys,
-        "hvals" => hvals,
-        "hgetall" => hgetall,
-        "hexists" => hexists,
-        "hrandfield" => hrandfield,
-        "hscan" => hscan,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("hset", hset),
+    ("hmset", hmset),
+    ("hsetnx", hsetnx),
+    ("hget", hget),
+    ("hmget", hmget),
+    ("hincrby", hincrby),
+    ("hincrbyfloat", hincrbyfloat),
+    ("hdel", hdel),
+    ("hlen", hlen),
+    ("hstrlen", hstrlen),
+    ("hkeys", hkeys),
+    ("hvals", hvals),
+    ("hgetall", hgetall),
+    ("hexists", hexists),
+    ("hrandfield", hrandfield),
+    ("hscan", hscan),
+];
 
 fn read<'c>(call: &'c mut Call<'_>) -> Result<Option<&'c Hash>, Error> {
     let key = call.key(1);
-    call.engine.read(call.session.db, &key)
+    call.engine.read(call.db, &key)
 }
 
 /// Sets all pairs from argument 2 on; gives the number of new fields.
@@ -45,7 +42,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, Error> {
         return Err(wrong_arity(call.command));
     }
     let (key, limits) = (call.key(1), call.engine.limits);
-    let mut hash = call.engine.edit_or_create::<Hash>(call.session.db, &key)?;
+    let mut hash = call.engine.edit_or_create::<Hash>(call.db, &key)?;
     let mut new = 0;
     for index in (2..call.args.len()).step_by(2) {
         new += usize::from(hash.set(call.args.at(index), call.args.at(index + 1), &limits));
@@ -70,7 +67,7 @@ fn hmset(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn hsetnx(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, limits) = (call.key(1), call.engine.limits);
-    let mut hash = call.engine.edit_or_create::<Hash>(call.session.db, &key)?;
+    let mut hash = call.engine.edit_or_create::<Hash>(call.db, &key)?;
     let absent = hash.get(call.args.at(2)).is_none();
     if absent {
         hash.set(call.args.at(2), call.args.at(3), &limits);
@@ -86,14 +83,14 @@ fn hsetnx(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn hget(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, field) = (call.key(1), call.args.at(2));
-    let hash = call.engine.read::<Hash>(call.session.db, &key)?;
+    let hash = call.engine.read::<Hash>(call.db, &key)?;
     optional(&mut call.reply, hash.and_then(|hash| hash.get(field)));
     Ok(())
 }
 
 fn hmget(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, fields) = (call.key(1), call.args.rest(2));
-    let hash = call.engine.read::<Hash>(call.session.db, &key)?;
+    let hash = call.engine.read::<Hash>(call.db, &key)?;
     call.reply.array(fields.len());
     for field in fields.iter() {
         optional(&mut call.reply, hash.and_then(|hash| hash.get(field)));
@@ -104,7 +101,7 @@ fn hmget(call: &mut Call<'_>) -> Result<(), Error> {
 fn hincrby(call: &mut Call<'_>) -> Result<(), Error> {
     let by = call.integer(3)?;
     let (key, field, limits) = (call.key(1), call.args.at(2), call.engine.limits);
-    let mut hash = call.engine.edit_or_create::<Hash>(call.session.db, &key)?;
+    let mut hash = call.engine.edit_or_create::<Hash>(call.db, &key)?;
     let old = match hash.get(field) {
         Some(value) => value.integer().ok_or(Error::err("hash value is not an integer"))?,
         None => 0,
@@ -124,7 +121,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
         return Err(Error::err("value is NaN or Infinity"));
     }
     let (key, field, limits) = (call.key(1), call.args.at(2), call.engine.limits);
-    let mut hash = call.engine.edit_or_create::<Hash>(call.session.db, &key)?;
+    let mut hash = call.engine.edit_or_create::<Hash>(call.db, &key)?;
     let old = match hash.get(field) {
         Some(value) => Extended::parse(&value.to_vec()).ok_or(Error::err("hash value is not a float"))?,
         None => Extended::ZERO,
@@ -145,7 +142,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
 fn hdel(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, fields) = (call.key(1), call.args.rest(2));
     let mut removed = 0;
-    if let Some(mut hash) = call.engine.edit::<Hash>(call.session.db, &key)? {
+    if let Some(mut hash) = call.engine.edit::<Hash>(call.db, &key)? {
         removed = fields.iter().filter(|field| hash.remove(field)).count();
     }
     if removed > 0 {
@@ -178,7 +175,7 @@ fn hexists(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn hkeys(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let hash = call.engine.read::<Hash>(call.session.db, &key)?;
+    let hash = call.engine.read::<Hash>(call.db, &key)?;
     call.reply.array(hash.map_or(0, Hash::len));
     for (field, _) in hash.into_iter().flat_map(Hash::iter) {
         element(&mut call.reply, field);
@@ -188,7 +185,7 @@ fn hkeys(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn hvals(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let hash = call.engine.read::<Hash>(call.session.db, &key)?;
+    let hash = call.engine.read::<Hash>(call.db, &key)?;
     call.reply.array(hash.map_or(0, Hash::len));
     for (_, value) in hash.into_iter().flat_map(Hash::iter) {
         element(&mut call.reply, value);
@@ -198,7 +195,7 @@ fn hvals(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn hgetall(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let hash = call.engine.read::<Hash>(call.session.db, &key)?;
+    let hash = call.engine.read::<Hash>(call.db, &key)?;
     call.reply.map(hash.map_or(0, Hash::len));
     for (field, value) in hash.into_iter().flat_map(Hash::iter) {
         element(&mut call.reply, field);
@@ -211,12 +208,12 @@ fn hrandfield(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
     let mut rng = items::generator(call.engine);
     if call.args.len() == 2 {
-        let hash = call.engine.read::<Hash>(call.session.db, &key)?;
+        let hash = call.engine.read::<Hash>(call.db, &key)?;
         optional(&mut call.reply, hash.and_then(|hash| hash.random(&mut rng)).map(|(field, _)| field));
         return Ok(());
     }
     let (count, values) = items::sample_size(call, "WITHVALUES")?;
-    let Some(hash) = call.engine.read::<Hash>(call.session.db, &key)? else {
+    let Some(hash) = call.engine.read::<Hash>(call.db, &key)? else {
         call.reply.array(0);
         return Ok(());
     };

@@ -2,20 +2,17 @@
 
 use slotway_common::error::Error;
 
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::{DbIndex, Engine, EventClass, Key};
 use crate::types::hyperloglog::{self, Corrupted, REGISTERS};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "pfadd" => pfadd,
-        "pfcount" => pfcount,
-        "pfmerge" => pfmerge,
-        "pfdebug" => pfdebug,
-        "pfselftest" => pfselftest,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("pfadd", pfadd),
+    ("pfcount", pfcount),
+    ("pfmerge", pfmerge),
+    ("pfdebug", pfdebug),
+    ("pfselftest", pfselftest),
+];
 
 impl From<Corrupted> for Error {
     fn from(_: Corrupted) -> Self {
@@ -37,7 +34,7 @@ fn peek<'e>(engine: &'e Engine, db: DbIndex, key: &Key<'_>) -> Result<Option<&'e
 }
 
 fn pfadd(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, elements) = (call.key(1), call.session.db, call.args.rest(2));
+    let (key, db, elements) = (call.key(1), call.db, call.args.rest(2));
     let most = call.engine.limits.hll_sparse_max_bytes;
     let is_new = !call.engine.exists(db, &key);
     peek(call.engine, db, &key)?;
@@ -64,7 +61,7 @@ fn pfadd(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// Merges the registers of the keys from argument `first` on; the second result says whether any of them was dense.
 fn merged(call: &mut Call<'_>, first: usize) -> Result<(Box<[u8; REGISTERS]>, bool), Error> {
-    let db = call.session.db;
+    let db = call.db;
     let (mut most, mut dense) = (Box::new([0; REGISTERS]), false);
     for index in first..call.args.len() {
         let key = call.key(index);
@@ -83,7 +80,7 @@ fn pfcount(call: &mut Call<'_>) -> Result<(), Error> {
         call.reply.int(hyperloglog::count_registers(&registers) as i64);
         return Ok(());
     }
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     call.engine.touch(db, &key);
     let Some(bytes) = peek(call.engine, db, &key)? else {
         call.reply.int(0);
@@ -104,7 +101,7 @@ fn pfcount(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn pfmerge(call: &mut Call<'_>) -> Result<(), Error> {
     let (registers, dense) = merged(call, 1)?;
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let most = call.engine.limits.hll_sparse_max_bytes;
     call.engine.edit_string(db, &key, |bytes| {
         if bytes.is_empty() {
@@ -126,7 +123,7 @@ fn pfmerge(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn pfdebug(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, what) = (call.key(2), call.session.db, call.args.at(1));
+    let (key, db, what) = (call.key(2), call.db, call.args.at(1));
     if !call.engine.exists(db, &key) {
         return Err(Error::err("The specified key does not exist"));
     }

@@ -7,13 +7,11 @@ mod process;
 
 use slotway_common::error::Error;
 
-use super::{Call, Handler};
 use crate::engine::Engine;
 use crate::node::Node;
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    (name == "info").then_some(info)
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[("info", info)];
 
 /// What the sections are made of.
 struct Facts<'a> {
@@ -74,7 +72,7 @@ const SECTIONS: [Kind; 14] = [
     Kind { name: "slotway", title: "Slotway", usual: true, write: process::slotway },
 ];
 
-fn info(call: &mut Call<'_>) -> Result<(), Error> {
+fn info(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.engine.memory.refresh();
     let named: Vec<String> =
         call.args.rest(1).iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();

@@ -11,15 +11,13 @@ use slotway_common::pubsub::Kind;
 use slotway_common::resp::Protocol;
 use slotway_common::topology::SlotRanges;
 
-use super::{Call, Handler};
 use crate::dispatch;
 use crate::engine::DATABASES;
+use crate::node::{Function, NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    (name == "slotway").then_some(slotway)
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[("slotway", slotway)];
 
-fn slotway(call: &mut Call<'_>) -> Result<(), Error> {
+fn slotway(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.args.is(1, "CONNECT") {
         return connect(call);
     }
@@ -81,7 +79,7 @@ fn refused(error: &HandshakeError) -> Error {
     Error::err(format!("handshake refused: {error}"))
 }
 
-fn connect(call: &mut Call<'_>) -> Result<(), Error> {
+fn connect(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let Some(secret) = &call.node.secret else {
         return Err(Error::err("this node has no cluster secret, so it opens no internal connections"));
     };
@@ -96,7 +94,7 @@ fn connect(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn prove(call: &mut Call<'_>) -> Result<(), Error> {
+fn prove(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let Some(server) = call.session.handshake.take() else {
         return Err(Error::err("PROVE comes after CONNECT"));
     };
@@ -115,7 +113,7 @@ fn prove(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn resume(call: &mut Call<'_>) -> Result<(), Error> {
+fn resume(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let slot = parse_i64(call.args.at(2)).ok_or(Error::NotInteger)?;
     call.session.refused.retain(|refused| i64::from(*refused) != slot);
     call.reply.ok();
@@ -124,7 +122,7 @@ fn resume(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// `SLOTWAY ON <ranges> <command> …`: runs a fan-out command on those of the slots that this shard
 /// owns; answers with the ranges that were not done, and the command's reply.
-fn on(call: &mut Call<'_>) -> Result<(), Error> {
+fn on(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let text = std::str::from_utf8(call.args.at(2)).map_err(|_| Error::Syntax)?;
     let asked: SlotRanges = text.parse().map_err(|error| Error::err(format!("bad slot ranges: {error}")))?;
     let args = call.args.rest(3);
@@ -140,7 +138,9 @@ fn on(call: &mut Call<'_>) -> Result<(), Error> {
         return Err(call.node.scripts.suspended.error());
     }
     call.node.standing.admit(row)?;
-    let handler = call.node.handlers.get(row).ok_or_else(|| command::unsupported(row))?;
+    let Some(Function::Node(handler)) = call.node.handlers.get(row) else {
+        return Err(command::unsupported(row));
+    };
     let (mine, others): (Vec<u16>, Vec<u16>) = asked.slots().partition(|slot| call.node.serves(*slot));
     call.reply.array(2);
     call.reply.bulk(SlotRanges::from_slots(others).to_string().as_bytes());
@@ -154,7 +154,7 @@ fn on(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// `SLOTWAY IMPORT <move>`: what follows on this connection is the slot stream of a move to this shard.
-fn import(call: &mut Call<'_>) -> Result<(), Error> {
+fn import(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let id = String::from_utf8_lossy(call.args.at(2)).into_owned();
     if id.is_empty() {
         return Err(Error::Syntax);
@@ -164,7 +164,7 @@ fn import(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn monitor(call: &mut Call<'_>) {
+fn monitor(call: &mut NodeCall<'_>) {
     let without = std::str::from_utf8(call.args.at(2)).ok().filter(|node| !node.is_empty()).map(Rc::from);
     call.node.monitors.add(call.session.client.clone(), without);
     call.reply.ok();

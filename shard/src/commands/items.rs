@@ -10,8 +10,8 @@ use slotway_common::error::Error;
 use slotway_common::number::{format_f64, parse_i64};
 use slotway_common::resp::Reply;
 
-use super::Call;
 use super::keyspace::ScanOptions;
+use crate::call::Call;
 use crate::engine::{Engine, Key};
 use crate::types::Kind;
 use crate::types::item::{IntText, Item};
@@ -190,9 +190,9 @@ pub(super) fn scan<T: Kind>(
 ) -> Result<(), Error> {
     let from = parse_cursor(call.args.at(2))?;
     // Wrong options are told only for a key that exists and has the right type.
-    let options = ScanOptions::parse(call, 3, false);
+    let options = ScanOptions::parse(&call.args, 3, false);
     let key = call.key(1);
-    let Some(value) = call.engine.read::<T>(call.session.db, &key)? else {
+    let Some(value) = call.engine.read::<T>(call.db, &key)? else {
         call.reply.array(2);
         call.reply.bulk(b"0");
         call.reply.array(0);

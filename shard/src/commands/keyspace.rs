@@ -7,31 +7,29 @@ use slotway_common::cursor::parse_cursor;
 use slotway_common::error::Error;
 use slotway_common::glob;
 use slotway_common::number::parse_i64;
+use slotway_common::resp::Args;
 use slotway_common::slot::Slot;
 
-use super::{Call, Handler};
 use crate::engine::{Cursor, DATABASES};
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "keys" => keys,
-        "scan" => scan,
-        "dbsize" => dbsize,
-        "randomkey" => randomkey,
-        "flushdb" => flushdb,
-        "flushall" => flushall,
-        "swapdb" => swapdb,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("keys", keys),
+    ("scan", scan),
+    ("dbsize", dbsize),
+    ("randomkey", randomkey),
+    ("flushdb", flushdb),
+    ("flushall", flushall),
+    ("swapdb", swapdb),
+];
 
 /// The slots that the command covers.
-fn wanted<'c>(call: &'c Call<'_>) -> impl Fn(Slot) -> bool + use<'c> {
+fn wanted<'c>(call: &'c NodeCall<'_>) -> impl Fn(Slot) -> bool + use<'c> {
     let only = call.session.only.as_ref();
     move |slot| only.is_none_or(|only| only.contains(slot))
 }
 
-fn keys(call: &mut Call<'_>) -> Result<(), Error> {
+fn keys(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let pattern = call.args.at(1);
     let all = pattern == b"*";
     let at = call.reply.begin();
@@ -61,18 +59,18 @@ pub(super) struct ScanOptions<'a> {
 
 impl<'a> ScanOptions<'a> {
     /// Reads the options from argument `from` on; TYPE only where it is `allowed`.
-    pub(super) fn parse(call: &Call<'a>, from: usize, type_allowed: bool) -> Result<Self, Error> {
+    pub(super) fn parse(args: &Args<'a>, from: usize, type_allowed: bool) -> Result<Self, Error> {
         let mut options = Self { pattern: None, count: 10, kind: None };
         let mut index = from;
-        while index < call.args.len() {
-            let Some(value) = call.args.get(index + 1) else { return Err(Error::Syntax) };
-            if call.args.is(index, "COUNT") {
+        while index < args.len() {
+            let Some(value) = args.get(index + 1) else { return Err(Error::Syntax) };
+            if args.is(index, "COUNT") {
                 let count = parse_i64(value).ok_or(Error::NotInteger)?;
                 options.count =
                     usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::Syntax)?;
-            } else if call.args.is(index, "MATCH") {
+            } else if args.is(index, "MATCH") {
                 options.pattern = (value != b"*").then_some(value);
-            } else if type_allowed && call.args.is(index, "TYPE") {
+            } else if type_allowed && args.is(index, "TYPE") {
                 options.kind = Some(value);
             } else {
                 return Err(Error::Syntax);
@@ -87,9 +85,9 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-fn scan(call: &mut Call<'_>) -> Result<(), Error> {
+fn scan(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let number = parse_cursor(call.args.at(1))?;
-    let options = ScanOptions::parse(call, 2, true)?;
+    let options = ScanOptions::parse(&call.args, 2, true)?;
     let mut found: Vec<Vec<u8>> = Vec::new();
     let next = Cursor::from_number(number).and_then(|from| {
         let is_wanted = wanted(call);
@@ -110,7 +108,7 @@ fn scan(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn dbsize(call: &mut Call<'_>) -> Result<(), Error> {
+fn dbsize(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let keys = match &call.session.only {
         None => call.engine.totals(call.session.db).keys(),
         Some(only) => call.engine.count_keys(call.session.db, |slot| only.contains(slot)),
@@ -119,7 +117,7 @@ fn dbsize(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn randomkey(call: &mut Call<'_>) -> Result<(), Error> {
+fn randomkey(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let only = call.session.only.as_ref();
     let key = call.engine.random_key(call.session.db, |slot| only.is_none_or(|only| only.contains(slot)));
     call.reply.optional(key.as_deref());
@@ -127,7 +125,7 @@ fn randomkey(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// ASYNC or SYNC: both free on another thread, so there is nothing to choose.
-fn flush_mode(call: &Call<'_>) -> Result<(), Error> {
+fn flush_mode(call: &NodeCall<'_>) -> Result<(), Error> {
     match call.args.len() {
         1 => Ok(()),
         2 if call.args.is(1, "ASYNC") || call.args.is(1, "SYNC") => Ok(()),
@@ -135,30 +133,30 @@ fn flush_mode(call: &Call<'_>) -> Result<(), Error> {
     }
 }
 
-fn flushdb(call: &mut Call<'_>) -> Result<(), Error> {
+fn flushdb(call: &mut NodeCall<'_>) -> Result<(), Error> {
     flush_mode(call)?;
     flush(call, Some(call.session.db))
 }
 
-fn flushall(call: &mut Call<'_>) -> Result<(), Error> {
+fn flushall(call: &mut NodeCall<'_>) -> Result<(), Error> {
     flush_mode(call)?;
     flush(call, None)
 }
 
-fn flush(call: &mut Call<'_>, db: Option<usize>) -> Result<(), Error> {
+fn flush(call: &mut NodeCall<'_>, db: Option<usize>) -> Result<(), Error> {
     let only = call.session.only.as_ref();
     let removed = call.engine.flush(db, |slot| only.is_none_or(|only| only.contains(slot)));
     call.engine.dirty(removed.max(1));
     call.node.blocked.flushed(db);
     // A proxy asks with no slots at all whether it may.
     if only.is_none_or(|only| !only.is_empty()) {
-        crate::tracking::flushed(call.engine, call.node);
+        call.node.tell_flushed(call.engine);
     }
     call.reply.ok();
     Ok(())
 }
 
-fn swapdb(call: &mut Call<'_>) -> Result<(), Error> {
+fn swapdb(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let index = |position: usize, text: &'static str| {
         parse_i64(call.args.at(position)).filter(|db| i32::try_from(*db).is_ok()).ok_or(Error::err(text))
     };

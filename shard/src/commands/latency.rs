@@ -3,21 +3,18 @@
 use slotway_common::error::Error;
 use slotway_common::latency::{Event, Latency};
 
-use super::{Call, Handler};
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "latency|latest" => latest,
-        "latency|history" => history,
-        "latency|reset" => reset,
-        "latency|graph" => graph,
-        "latency|doctor" => doctor,
-        "latency|histogram" => histogram,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("latency|latest", latest),
+    ("latency|history", history),
+    ("latency|reset", reset),
+    ("latency|graph", graph),
+    ("latency|doctor", doctor),
+    ("latency|histogram", histogram),
+];
 
-fn latest(call: &mut Call<'_>) -> Result<(), Error> {
+fn latest(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let events = call.node.latency.events();
     call.reply.array(events.len());
     for (name, event) in events {
@@ -31,7 +28,7 @@ fn latest(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn history(call: &mut Call<'_>) -> Result<(), Error> {
+fn history(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let Some((_, event)) = call.node.latency.named(call.args.at(2)) else {
         call.reply.array(0);
         return Ok(());
@@ -45,7 +42,7 @@ fn history(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+fn reset(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let latency = &mut call.node.latency;
     let forgotten = if call.args.len() == 2 {
         latency.forget_all()
@@ -56,7 +53,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn graph(call: &mut Call<'_>) -> Result<(), Error> {
+fn graph(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let wanted = call.args.at(2);
     let Some((name, event)) = call.node.latency.named(wanted) else {
         let mut text = b"No samples available for event '".to_vec();
@@ -94,7 +91,7 @@ fn ago(seconds: i64) -> String {
     }
 }
 
-fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
+fn doctor(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let text = findings(&call.node.latency);
     call.reply.verbatim("txt", text.as_bytes());
     Ok(())
@@ -143,7 +140,7 @@ fn findings(latency: &Latency) -> String {
     text
 }
 
-fn histogram(call: &mut Call<'_>) -> Result<(), Error> {
+fn histogram(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.node.latency.write_histograms(&call.args.rest(2), &mut call.reply);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use slotway_common::error::Error;
 
-use super::Call;
+use crate::call::Call;
 
 /// Bytes of one cell of the table of lengths.
 const CELL: usize = size_of::<u32>();
@@ -42,7 +42,7 @@ impl Options {
 }
 
 pub(super) fn lcs(call: &mut Call<'_>) -> Result<(), Error> {
-    let (first, second, db) = (call.key(1), call.key(2), call.session.db);
+    let (first, second, db) = (call.key(1), call.key(2), call.db);
     call.engine.touch(db, &first);
     call.engine.touch(db, &second);
     let not_strings = |_| Error::err("The specified keys must contain string values");

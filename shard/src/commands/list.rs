@@ -7,33 +7,30 @@ use slotway_common::number::parse_i64;
 use super::blocking::Check;
 use super::bounds::clamp;
 use super::items::{self, at_least, element, optional};
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::{EventClass, Key};
 use crate::types::List;
 use crate::types::list::End;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "lpush" => lpush,
-        "rpush" => rpush,
-        "lpushx" => lpushx,
-        "rpushx" => rpushx,
-        "lpop" => lpop,
-        "rpop" => rpop,
-        "llen" => llen,
-        "lindex" => lindex,
-        "lset" => lset,
-        "lrange" => lrange,
-        "ltrim" => ltrim,
-        "lrem" => lrem,
-        "linsert" => linsert,
-        "lpos" => lpos,
-        "lmove" => lmove,
-        "rpoplpush" => rpoplpush,
-        "lmpop" => lmpop,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("lpush", lpush),
+    ("rpush", rpush),
+    ("lpushx", lpushx),
+    ("rpushx", rpushx),
+    ("lpop", lpop),
+    ("rpop", rpop),
+    ("llen", llen),
+    ("lindex", lindex),
+    ("lset", lset),
+    ("lrange", lrange),
+    ("ltrim", ltrim),
+    ("lrem", lrem),
+    ("linsert", linsert),
+    ("lpos", lpos),
+    ("lmove", lmove),
+    ("rpoplpush", rpoplpush),
+    ("lmpop", lmpop),
+];
 
 fn lpush(call: &mut Call<'_>) -> Result<(), Error> {
     push(call, End::Head)
@@ -45,7 +42,7 @@ fn rpush(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn push(call: &mut Call<'_>, end: End) -> Result<(), Error> {
     let (key, values, limits) = (call.key(1), call.args.rest(2), call.engine.limits);
-    let mut list = call.engine.edit_or_create::<List>(call.session.db, &key)?;
+    let mut list = call.engine.edit_or_create::<List>(call.db, &key)?;
     for value in values.iter() {
         list.push(end, value, &limits);
     }
@@ -85,7 +82,7 @@ fn rpushx(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn push_if_present(call: &mut Call<'_>, end: End) -> Result<(), Error> {
     let key = call.key(1);
-    if call.engine.exists(call.session.db, &key) {
+    if call.engine.exists(call.db, &key) {
         return push(call, end);
     }
     call.reply.int(0);
@@ -107,7 +104,7 @@ fn pop(call: &mut Call<'_>, end: End) -> Result<(), Error> {
         _ => return Err(wrong_arity(call.command)),
     };
     let key = call.key(1);
-    let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else {
+    let Some(mut list) = call.engine.edit::<List>(call.db, &key)? else {
         match count {
             Some(_) => call.reply.null_array(),
             None => call.reply.null(),
@@ -140,7 +137,7 @@ fn from_end(list: &List, end: End) -> crate::types::list::Iter<'_> {
 
 fn llen(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let len = call.engine.read::<List>(call.session.db, &key)?.map_or(0, List::len);
+    let len = call.engine.read::<List>(call.db, &key)?.map_or(0, List::len);
     call.reply.len(len);
     Ok(())
 }
@@ -154,7 +151,7 @@ fn rank_of(index: i64, len: usize) -> Option<usize> {
 fn lindex(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, index) = (call.key(1), call.args.at(2));
     // An index that is no number is told only for a list that exists.
-    let Some(list) = call.engine.read::<List>(call.session.db, &key)? else {
+    let Some(list) = call.engine.read::<List>(call.db, &key)? else {
         call.reply.null();
         return Ok(());
     };
@@ -165,7 +162,7 @@ fn lindex(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn lset(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, index, limits) = (call.key(1), call.args.at(2), call.engine.limits);
-    let mut list = call.engine.edit::<List>(call.session.db, &key)?.ok_or(Error::NoSuchKey)?;
+    let mut list = call.engine.edit::<List>(call.db, &key)?.ok_or(Error::NoSuchKey)?;
     let index = parse_i64(index).ok_or(Error::NotInteger)?;
     let rank = rank_of(index, list.len()).ok_or(Error::IndexOutOfRange)?;
     list.set(rank, call.args.at(3), &limits);
@@ -179,7 +176,7 @@ fn lset(call: &mut Call<'_>) -> Result<(), Error> {
 fn lrange(call: &mut Call<'_>) -> Result<(), Error> {
     let (start, end) = (call.integer(2)?, call.integer(3)?);
     let key = call.key(1);
-    let list = call.engine.read::<List>(call.session.db, &key)?;
+    let list = call.engine.read::<List>(call.db, &key)?;
     match list.and_then(|list| Some((list, clamp(start, end, list.len())?))) {
         Some((list, (from, to))) => {
             call.reply.array(to - from);
@@ -196,7 +193,7 @@ fn ltrim(call: &mut Call<'_>) -> Result<(), Error> {
     let (start, end) = (call.integer(2)?, call.integer(3)?);
     let key = call.key(1);
     let (mut removed, mut exists) = (0, false);
-    if let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? {
+    if let Some(mut list) = call.engine.edit::<List>(call.db, &key)? {
         exists = true;
         let len = list.len();
         let (from, to) = clamp(start, end, len).unwrap_or((len, len));
@@ -206,7 +203,7 @@ fn ltrim(call: &mut Call<'_>) -> Result<(), Error> {
     }
     if exists {
         call.notify(EventClass::LIST, "ltrim", &key);
-        call.engine.seem_changed(call.session.db, &key);
+        call.engine.seem_changed(call.db, &key);
     }
     call.engine.dirty(removed as u64);
     call.reply.ok();
@@ -217,7 +214,7 @@ fn lrem(call: &mut Call<'_>) -> Result<(), Error> {
     let count = call.integer(2)?;
     let key = call.key(1);
     let mut removed = 0;
-    if let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? {
+    if let Some(mut list) = call.engine.edit::<List>(call.db, &key)? {
         let from = if count < 0 { End::Tail } else { End::Head };
         let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
         removed = list.remove_equal(call.args.at(3), most, from);
@@ -239,7 +236,7 @@ fn linsert(call: &mut Call<'_>) -> Result<(), Error> {
         return Err(Error::Syntax);
     };
     let (key, pivot, limits) = (call.key(1), call.args.at(3), call.engine.limits);
-    let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else {
+    let Some(mut list) = call.engine.edit::<List>(call.db, &key)? else {
         call.reply.int(0);
         return Ok(());
     };
@@ -282,7 +279,7 @@ fn lpos(call: &mut Call<'_>) -> Result<(), Error> {
         index += 2;
     }
     let (key, wanted) = (call.key(1), call.args.at(2));
-    let list = call.engine.read::<List>(call.session.db, &key)?;
+    let list = call.engine.read::<List>(call.db, &key)?;
     let end = if rank < 0 { End::Tail } else { End::Head };
     let or_all = |number: usize| if number == 0 { usize::MAX } else { number };
     let mut matches = list
@@ -339,7 +336,7 @@ fn move_or_null(call: &mut Call<'_>, from: End, to: End) -> Result<(), Error> {
 
 /// Moves an element and replies with it; false, without a reply, if there is none.
 pub(super) fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<bool, Error> {
-    let (source, target, db) = (call.key(1), call.key(2), call.session.db);
+    let (source, target, db) = (call.key(1), call.key(2), call.db);
     let limits = call.engine.limits;
     if call.engine.edit::<List>(db, &source)?.is_none() {
         return Ok(false);
@@ -372,7 +369,7 @@ pub(super) fn move_between(call: &mut Call<'_>, from: End, to: End) -> Result<bo
 /// Pops one element of the key at an argument and replies with both; false, without a reply, if there is none.
 pub(super) fn pop_with_key(call: &mut Call<'_>, index: usize, end: End) -> Result<bool, Error> {
     let key = call.key(index);
-    let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else { return Ok(false) };
+    let Some(mut list) = call.engine.edit::<List>(call.db, &key)? else { return Ok(false) };
     call.reply.array(2);
     call.reply.bulk(key.bytes);
     for value in from_end(&list, end).take(1) {
@@ -404,7 +401,7 @@ pub(super) fn lmpop_at(
     check(call)?;
     for index in keys.clone() {
         let key: Key<'_> = call.key(index);
-        let Some(mut list) = call.engine.edit::<List>(call.session.db, &key)? else { continue };
+        let Some(mut list) = call.engine.edit::<List>(call.db, &key)? else { continue };
         let popped = count.min(list.len());
         call.reply.array(2);
         call.reply.bulk(key.bytes);

@@ -5,24 +5,21 @@ use slotway_common::number::parse_i64;
 use slotway_common::platform::process;
 use slotway_common::resp::Reply;
 
-use super::{Call, Handler};
+use crate::client::Client;
 use crate::engine::{DATABASES, Engine};
 use crate::node::Node;
-use crate::session::Client;
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "memory|usage" => usage,
-        "memory|stats" => stats,
-        "memory|doctor" => doctor,
-        "memory|purge" => purge,
-        "memory|malloc-stats" => malloc_stats,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("memory|usage", usage),
+    ("memory|stats", stats),
+    ("memory|doctor", doctor),
+    ("memory|purge", purge),
+    ("memory|malloc-stats", malloc_stats),
+];
 
 /// The exact bytes, so that there is nothing to sample.
-fn usage(call: &mut Call<'_>) -> Result<(), Error> {
+fn usage(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let mut index = 3;
     while index < call.args.len() {
         if !call.args.is(index, "SAMPLES") || index + 1 == call.args.len() {
@@ -106,7 +103,7 @@ pub(super) fn excess(larger: u64, smaller: u64) -> i64 {
     larger as i64 - smaller as i64
 }
 
-fn stats(call: &mut Call<'_>) -> Result<(), Error> {
+fn stats(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.engine.memory.refresh();
     let figures = MemoryFigures::of(call.engine, call.node);
     let log_buffer = call.node.log.waiting_bytes(&call.node.changes);
@@ -166,7 +163,7 @@ fn double(reply: &mut Reply<'_>, name: &str, value: f64) {
     reply.double(value);
 }
 
-fn doctor(call: &mut Call<'_>) -> Result<(), Error> {
+fn doctor(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.engine.memory.refresh();
     let text = findings(&MemoryFigures::of(call.engine, call.node), call.engine.memory.limit);
     call.reply.verbatim("txt", text.as_bytes());
@@ -222,13 +219,13 @@ fn findings(figures: &MemoryFigures, limit: u64) -> String {
     findings.iter().map(|finding| format!("- {finding}\n")).collect()
 }
 
-fn purge(call: &mut Call<'_>) -> Result<(), Error> {
+fn purge(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.engine.memory.purge();
     call.reply.ok();
     Ok(())
 }
 
-fn malloc_stats(call: &mut Call<'_>) -> Result<(), Error> {
+fn malloc_stats(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.engine.memory.refresh();
     let figures = call.engine.memory.figures();
     let text = format!(

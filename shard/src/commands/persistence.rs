@@ -2,19 +2,12 @@
 
 use slotway_common::error::Error;
 
-use super::{Call, Handler};
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "bgsave" => bgsave,
-        "save" => save,
-        "bgrewriteaof" => bgrewriteaof,
-        "lastsave" => lastsave,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] =
+    &[("bgsave", bgsave), ("save", save), ("bgrewriteaof", bgrewriteaof), ("lastsave", lastsave)];
 
-fn check(call: &Call<'_>) -> Result<(), Error> {
+fn check(call: &NodeCall<'_>) -> Result<(), Error> {
     if !call.node.log.is_on() {
         return Err(Error::err("there is no log to save to: appendonly is no"));
     }
@@ -24,7 +17,7 @@ fn check(call: &Call<'_>) -> Result<(), Error> {
     }
 }
 
-fn bgsave(call: &mut Call<'_>) -> Result<(), Error> {
+fn bgsave(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let is_scheduled = match call.args.len() {
         1 => false,
         2 if call.args.is(1, "schedule") => true,
@@ -43,7 +36,7 @@ fn bgsave(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn bgrewriteaof(call: &mut Call<'_>) -> Result<(), Error> {
+fn bgrewriteaof(call: &mut NodeCall<'_>) -> Result<(), Error> {
     check(call)?;
     if call.node.log.is_saving() {
         return Err(Error::err("Background append only file rewriting already in progress"));
@@ -54,7 +47,7 @@ fn bgrewriteaof(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// The client waits; others do not.
-fn save(call: &mut Call<'_>) -> Result<(), Error> {
+fn save(call: &mut NodeCall<'_>) -> Result<(), Error> {
     check(call)?;
     if call.node.log.is_saving() {
         return Err(Error::err("Background save already in progress"));
@@ -64,7 +57,7 @@ fn save(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn lastsave(call: &mut Call<'_>) -> Result<(), Error> {
+fn lastsave(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let saved_at = call.node.log.saved_at();
     call.reply.int(if saved_at > 0 { saved_at } else { call.node.started_at / 1000 });
     Ok(())

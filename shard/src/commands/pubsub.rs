@@ -6,31 +6,32 @@ use slotway_common::number::parse_i64;
 use slotway_common::pubsub::{Kind, is_everywhere, matches, subscription};
 use slotway_common::slot::slot_of;
 
-use super::{Call, Handler};
 use crate::dispatch;
+use crate::node::{NodeCall, NodeHandler};
 use crate::pubsub::Publisher;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "subscribe" | "psubscribe" | "ssubscribe" => subscribe,
-        "unsubscribe" | "punsubscribe" | "sunsubscribe" => unsubscribe,
-        "publish" => |call| publish(call, Kind::Channel),
-        "spublish" => |call| publish(call, Kind::Shard),
-        "pubsub|channels" => |call| channels(call, Kind::Channel),
-        "pubsub|shardchannels" => |call| channels(call, Kind::Shard),
-        "pubsub|numsub" => |call| numsub(call, Kind::Channel),
-        "pubsub|shardnumsub" => |call| numsub(call, Kind::Shard),
-        "pubsub|numpat" => numpat,
-        "slotway-subscribe" => subscribe_for_proxy,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("subscribe", subscribe),
+    ("psubscribe", subscribe),
+    ("ssubscribe", subscribe),
+    ("unsubscribe", unsubscribe),
+    ("punsubscribe", unsubscribe),
+    ("sunsubscribe", unsubscribe),
+    ("publish", |call| publish(call, Kind::Channel)),
+    ("spublish", |call| publish(call, Kind::Shard)),
+    ("pubsub|channels", |call| channels(call, Kind::Channel)),
+    ("pubsub|shardchannels", |call| channels(call, Kind::Shard)),
+    ("pubsub|numsub", |call| numsub(call, Kind::Channel)),
+    ("pubsub|shardnumsub", |call| numsub(call, Kind::Shard)),
+    ("pubsub|numpat", numpat),
+    ("slotway-subscribe", subscribe_for_proxy),
+];
 
 fn kind_of(command: &Command) -> Kind {
     subscription(command).map_or(Kind::Channel, |(kind, _)| kind)
 }
 
-fn subscribe(call: &mut Call<'_>) -> Result<(), Error> {
+fn subscribe(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let kind = kind_of(call.command);
     if kind == Kind::Shard && !call.session.may_wait {
         return Err(Error::err("SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
@@ -42,13 +43,13 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn unsubscribe(call: &mut Call<'_>) -> Result<(), Error> {
+fn unsubscribe(call: &mut NodeCall<'_>) -> Result<(), Error> {
     change(call, kind_of(call.command), false);
     Ok(())
 }
 
 /// Confirmations are no replies: CLIENT REPLY does not concern them.
-fn change(call: &mut Call<'_>, kind: Kind, begins: bool) {
+fn change(call: &mut NodeCall<'_>, kind: Kind, begins: bool) {
     let client = call.session.client.clone();
     let names = call.args.rest(1);
     let muted = call.session.reply_mode.is_muted();
@@ -57,7 +58,7 @@ fn change(call: &mut Call<'_>, kind: Kind, begins: bool) {
 }
 
 /// Messages to a channel come here only while its slot is here.
-fn check_owner(call: &mut Call<'_>, name: &[u8]) -> Result<(), Error> {
+fn check_owner(call: &mut NodeCall<'_>, name: &[u8]) -> Result<(), Error> {
     let slot = slot_of(name);
     if call.node.owns(slot) {
         return Ok(());
@@ -68,7 +69,7 @@ fn check_owner(call: &mut Call<'_>, name: &[u8]) -> Result<(), Error> {
     Err(Error::Moved { slot, address })
 }
 
-fn publish(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
+fn publish(call: &mut NodeCall<'_>, kind: Kind) -> Result<(), Error> {
     let (channel, payload) = (call.args.at(1), call.args.at(2));
     if call.session.internal.is_some() {
         dispatch::check_slot(call.node, call.session, slot_of(channel), call.command, &call.args)?;
@@ -95,7 +96,7 @@ fn publish(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
     Ok(())
 }
 
-fn channels(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
+fn channels(call: &mut NodeCall<'_>, kind: Kind) -> Result<(), Error> {
     let pattern = call.args.get(2);
     if call.args.len() > 3 {
         return Err(slotway_common::command::bad_subcommand_call(&call.args));
@@ -112,7 +113,7 @@ fn channels(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
     Ok(())
 }
 
-fn numsub(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
+fn numsub(call: &mut NodeCall<'_>, kind: Kind) -> Result<(), Error> {
     let names = call.args.rest(2);
     call.reply.array(names.len() * 2);
     for name in names.iter() {
@@ -122,7 +123,7 @@ fn numsub(call: &mut Call<'_>, kind: Kind) -> Result<(), Error> {
     Ok(())
 }
 
-fn numpat(call: &mut Call<'_>) -> Result<(), Error> {
+fn numpat(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let count = call.node.pubsub.names(Kind::Pattern).len();
     call.reply.len(count);
     Ok(())
@@ -130,7 +131,7 @@ fn numpat(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// `SLOTWAY-SUBSCRIBE <kind> <name> <clients> …`: so many clients of the proxy at the other end listen. All channels have to
 /// be this shard's, or nothing is taken note of.
-fn subscribe_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+fn subscribe_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let kind = Kind::of_word(call.args.at(1)).ok_or(Error::Syntax)?;
     let items = call.args.rest(2);
     if !items.len().is_multiple_of(2) {

@@ -7,25 +7,25 @@ use slotway_common::number::parse_i64;
 use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
-use super::{Call, Handler};
-use crate::script::{Arguments, Kill, Rights, Script, ScriptFlags, Step, flags_of};
+use crate::eval::{self, Step, check_rights, refuse_over_limit};
+use crate::node::{NodeCall, NodeHandler};
+use crate::script::{Arguments, Kill, Rights, Script, ScriptFlags, flags_of};
 use crate::session::Session;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "eval" | "eval_ro" => eval,
-        "evalsha" | "evalsha_ro" => evalsha,
-        "script|load" => load,
-        "script|exists" => exists,
-        "script|flush" => flush,
-        "script|kill" => kill,
-        "script|debug" => debug,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("eval", eval),
+    ("eval_ro", eval),
+    ("evalsha", evalsha),
+    ("evalsha_ro", evalsha),
+    ("script|load", load),
+    ("script|exists", exists),
+    ("script|flush", flush),
+    ("script|kill", kill),
+    ("script|debug", debug),
+];
 
 /// The number of keys, which is the second argument.
-pub(super) fn arguments<'a>(call: &Call<'a>, not_a_number: Error) -> Result<Arguments<'a>, Error> {
+pub(super) fn arguments<'a>(call: &NodeCall<'a>, not_a_number: Error) -> Result<Arguments<'a>, Error> {
     let args = call.args;
     let keys = parse_i64(args.at(2)).ok_or(not_a_number)?;
     let given = args.len() - 3;
@@ -38,21 +38,21 @@ pub(super) fn arguments<'a>(call: &Call<'a>, not_a_number: Error) -> Result<Argu
     }
 }
 
-fn eval(call: &mut Call<'_>) -> Result<(), Error> {
+fn eval(call: &mut NodeCall<'_>) -> Result<(), Error> {
     // Redis knows what a script says of itself before it looks at anything else of the call.
-    rights(call, flags_of(call.args.at(1))).refuse_over_limit(call)?;
+    refuse_over_limit(rights(call, flags_of(call.args.at(1))), call)?;
     let arguments = arguments(call, Error::NotInteger)?;
     let script = call.node.scripts.of_text(call.args.at(1), false)?;
     run(call, &script, arguments)
 }
 
-fn evalsha(call: &mut Call<'_>) -> Result<(), Error> {
+fn evalsha(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.args.at(1).len() != 40 {
         return Err(no_script());
     }
     let script = call.node.scripts.of_digest(call.args.at(1)).cloned();
     if let Some(script) = &script {
-        rights(call, script.flags).refuse_over_limit(call)?;
+        refuse_over_limit(rights(call, script.flags), call)?;
     }
     let arguments = arguments(call, Error::NotInteger)?;
     match script {
@@ -84,28 +84,25 @@ pub(super) fn refuse_slots(session: &mut Session, keys: Args<'_>) {
     }
 }
 
-fn rights(call: &Call<'_>, flags: Option<ScriptFlags>) -> Rights {
+fn rights(call: &NodeCall<'_>, flags: Option<ScriptFlags>) -> Rights {
     Rights { flags, read_only: call.command.name.ends_with("_ro") }
 }
 
-fn run(call: &mut Call<'_>, script: &Rc<Script>, arguments: Arguments<'_>) -> Result<(), Error> {
+fn run(call: &mut NodeCall<'_>, script: &Rc<Script>, arguments: Arguments<'_>) -> Result<(), Error> {
     let rights = rights(call, script.flags);
-    rights.check(call)?;
+    check_rights(rights, call)?;
     let run = call.node.scripts.begin(script, rights, arguments, call.now())?;
     follow(call, run)
 }
 
 /// Runs a script or function to its end, or until it is slow.
-pub(super) fn follow(call: &mut Call<'_>, mut run: crate::script::Run) -> Result<(), Error> {
+pub(super) fn follow(call: &mut NodeCall<'_>, mut run: crate::script::Run) -> Result<(), Error> {
     let threshold = call.node.scripts.threshold;
     let db = call.session.db;
-    match run.start(call.engine, call.node, call.session, threshold) {
+    match eval::start(&mut run, call.engine, call.node, call.session, threshold) {
         Step::Ended(outcome) => {
             call.session.db = db;
-            let is_function = run.is_function;
-            let (result, machine) = run.finish(outcome, call.node, &mut call.reply);
-            call.node.scripts.give_back(machine, is_function);
-            result
+            eval::finish(run, outcome, call.node, &mut call.reply)
         }
         Step::Slow => {
             call.node.log.hand_over_before_group(&mut call.node.changes);
@@ -115,13 +112,13 @@ pub(super) fn follow(call: &mut Call<'_>, mut run: crate::script::Run) -> Result
     }
 }
 
-fn load(call: &mut Call<'_>) -> Result<(), Error> {
+fn load(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let script = call.node.scripts.of_text(call.args.at(2), true)?;
     call.reply.bulk(script.digest.as_bytes());
     Ok(())
 }
 
-fn exists(call: &mut Call<'_>) -> Result<(), Error> {
+fn exists(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.array(call.args.len() - 2);
     for digest in call.args.rest(2).iter() {
         call.reply.int(i64::from(call.node.scripts.of_digest(digest).is_some()));
@@ -130,7 +127,7 @@ fn exists(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Whether the options of a FLUSH are ones that there are.
-pub(super) fn is_flush(call: &Call<'_>) -> bool {
+pub(super) fn is_flush(call: &NodeCall<'_>) -> bool {
     match call.args.len() {
         2 => true,
         3 => call.args.is(2, "SYNC") || call.args.is(2, "ASYNC"),
@@ -138,7 +135,7 @@ pub(super) fn is_flush(call: &Call<'_>) -> bool {
     }
 }
 
-fn flush(call: &mut Call<'_>) -> Result<(), Error> {
+fn flush(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if !is_flush(call) {
         return Err(Error::err("SCRIPT FLUSH only support SYNC|ASYNC option"));
     }
@@ -147,13 +144,13 @@ fn flush(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn kill(call: &mut Call<'_>) -> Result<(), Error> {
+fn kill(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.node.scripts.suspended.kill(Kill::Script)?;
     call.reply.ok();
     Ok(())
 }
 
-fn debug(call: &mut Call<'_>) -> Result<(), Error> {
+fn debug(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.args.is(2, "NO") {
         call.reply.ok();
         return Ok(());

@@ -4,31 +4,46 @@ use slotway_common::command;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 
-use super::{Call, Handler};
+use crate::node::{NodeCall, NodeHandler};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "time" => time,
-        "monitor" => monitor,
-        "lolwut" => lolwut,
-        "shutdown" => shutdown,
-        "command" => command_table,
-        _ if name.starts_with("command|") => command_table,
-        _ if name.ends_with("|help") => help,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("time", time),
+    ("monitor", monitor),
+    ("lolwut", lolwut),
+    ("shutdown", shutdown),
+    ("command", command_table),
+    ("command|count", command_table),
+    ("command|docs", command_table),
+    ("command|getkeys", command_table),
+    ("command|getkeysandflags", command_table),
+    ("command|help", command_table),
+    ("command|info", command_table),
+    ("command|list", command_table),
+    ("client|help", help),
+    ("cluster|help", help),
+    ("config|help", help),
+    ("function|help", help),
+    ("latency|help", help),
+    ("memory|help", help),
+    ("module|help", help),
+    ("object|help", help),
+    ("pubsub|help", help),
+    ("script|help", help),
+    ("slowlog|help", help),
+    ("xgroup|help", help),
+    ("xinfo|help", help),
+];
 
-fn command_table(call: &mut Call<'_>) -> Result<(), Error> {
+fn command_table(call: &mut NodeCall<'_>) -> Result<(), Error> {
     command::answer(call.command, &call.args, &mut call.reply)
 }
 
-fn help(call: &mut Call<'_>) -> Result<(), Error> {
+fn help(call: &mut NodeCall<'_>) -> Result<(), Error> {
     command::help(call.command, &mut call.reply);
     Ok(())
 }
 
-fn time(call: &mut Call<'_>) -> Result<(), Error> {
+fn time(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let now = clock::now_us();
     call.reply.array(2);
     call.reply.bulk_int(now / 1_000_000);
@@ -36,13 +51,13 @@ fn time(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn monitor(call: &mut Call<'_>) -> Result<(), Error> {
+fn monitor(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.node.monitors.add(call.session.client.clone(), None);
     call.reply.ok();
     Ok(())
 }
 
-fn lolwut(call: &mut Call<'_>) -> Result<(), Error> {
+fn lolwut(call: &mut NodeCall<'_>) -> Result<(), Error> {
     // Slots as lots: a picture of who owns what, sixteen rows of sixty-four boxes of sixteen slots each.
     let mut text = String::new();
     for row in 0..16_u16 {
@@ -58,7 +73,7 @@ fn lolwut(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn shutdown(call: &mut Call<'_>) -> Result<(), Error> {
+fn shutdown(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let (mut save, mut nosave, mut abort, mut other) = (false, false, false, false);
     for option in call.args.rest(1).iter() {
         match option.to_ascii_lowercase().as_slice() {

@@ -1,35 +1,32 @@
 //! Sets.
 
-mod algebra;
+pub(super) mod algebra;
 
 use rand::rngs::SmallRng;
 use slotway_common::error::Error;
 
 use super::items::{self, With, element, optional};
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 use crate::types::item::Item;
 use crate::types::{Kind, Set};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "sadd" => sadd,
-        "srem" => srem,
-        "sismember" => sismember,
-        "smismember" => smismember,
-        "scard" => scard,
-        "spop" => spop,
-        "srandmember" => srandmember,
-        "smembers" => smembers,
-        "smove" => smove,
-        "sscan" => sscan,
-        _ => return algebra::handler(name),
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("sadd", sadd),
+    ("srem", srem),
+    ("sismember", sismember),
+    ("smismember", smismember),
+    ("scard", scard),
+    ("spop", spop),
+    ("srandmember", srandmember),
+    ("smembers", smembers),
+    ("smove", smove),
+    ("sscan", sscan),
+];
 
 fn sadd(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, members, limits) = (call.key(1), call.args.rest(2), call.engine.limits);
-    let mut set = call.engine.edit_or_create::<Set>(call.session.db, &key)?;
+    let mut set = call.engine.edit_or_create::<Set>(call.db, &key)?;
     let added = members.iter().filter(|member| set.insert(member, &limits)).count();
     drop(set);
     if added > 0 {
@@ -43,7 +40,7 @@ fn sadd(call: &mut Call<'_>) -> Result<(), Error> {
 fn srem(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, members) = (call.key(1), call.args.rest(2));
     let mut removed = 0;
-    if let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? {
+    if let Some(mut set) = call.engine.edit::<Set>(call.db, &key)? {
         removed = members.iter().filter(|member| set.remove(member)).count();
     }
     if removed > 0 {
@@ -56,14 +53,14 @@ fn srem(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn sismember(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, member) = (call.key(1), call.args.at(2));
-    let is_member = call.engine.read::<Set>(call.session.db, &key)?.is_some_and(|set| set.contains(member));
+    let is_member = call.engine.read::<Set>(call.db, &key)?.is_some_and(|set| set.contains(member));
     call.reply.int(i64::from(is_member));
     Ok(())
 }
 
 fn smismember(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, members) = (call.key(1), call.args.rest(2));
-    let set = call.engine.read::<Set>(call.session.db, &key)?;
+    let set = call.engine.read::<Set>(call.db, &key)?;
     call.reply.array(members.len());
     for member in members.iter() {
         call.reply.int(i64::from(set.is_some_and(|set| set.contains(member))));
@@ -73,14 +70,14 @@ fn smismember(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn scard(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let len = call.engine.read::<Set>(call.session.db, &key)?.map_or(0, Set::len);
+    let len = call.engine.read::<Set>(call.db, &key)?.map_or(0, Set::len);
     call.reply.len(len);
     Ok(())
 }
 
 fn smembers(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let set = call.engine.read::<Set>(call.session.db, &key)?;
+    let set = call.engine.read::<Set>(call.db, &key)?;
     call.reply.set(set.map_or(0, Set::len));
     for member in set.into_iter().flat_map(Set::iter) {
         element(&mut call.reply, member);
@@ -89,7 +86,7 @@ fn smembers(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn smove(call: &mut Call<'_>) -> Result<(), Error> {
-    let (source, target, member, db) = (call.key(1), call.key(2), call.args.at(3), call.session.db);
+    let (source, target, member, db) = (call.key(1), call.key(2), call.args.at(3), call.db);
     let limits = call.engine.limits;
     let contains = match call.engine.edit::<Set>(db, &source)? {
         None => {
@@ -136,7 +133,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, limits) = (call.key(1), call.engine.limits);
     let mut rng = items::generator(call.engine);
     let is_watched = call.engine.is_watched(key.slot);
-    let Some(mut set) = call.engine.edit::<Set>(call.session.db, &key)? else {
+    let Some(mut set) = call.engine.edit::<Set>(call.db, &key)? else {
         match count {
             Some(_) => call.reply.set(0),
             None => call.reply.null(),
@@ -193,14 +190,14 @@ fn srandmember(call: &mut Call<'_>) -> Result<(), Error> {
     let mut rng = items::generator(call.engine);
     let count = match call.args.len() {
         2 => {
-            let set = call.engine.read::<Set>(call.session.db, &key)?;
+            let set = call.engine.read::<Set>(call.db, &key)?;
             optional(&mut call.reply, set.and_then(|set| set.random(&mut rng)));
             return Ok(());
         }
         3 => items::signed(call.args.at(2))?,
         _ => return Err(Error::Syntax),
     };
-    let Some(set) = call.engine.read::<Set>(call.session.db, &key)? else {
+    let Some(set) = call.engine.read::<Set>(call.db, &key)? else {
         call.reply.array(0);
         return Ok(());
     };
@@ -220,10 +217,10 @@ fn sscan(call: &mut Call<'_>) -> Result<(), Error> {
 fn store(call: &mut Call<'_>, index: usize, result: Set, event: &'static str) {
     let (target, len) = (call.key(index), result.len());
     if len > 0 {
-        call.engine.set(call.session.db, &target, result.into_object());
+        call.engine.set(call.db, &target, result.into_object());
         call.notify(EventClass::SET, event, &target);
         call.engine.dirty(1);
-    } else if call.engine.remove(call.session.db, &target) {
+    } else if call.engine.remove(call.db, &target) {
         call.notify(EventClass::GENERIC, "del", &target);
         call.engine.dirty(1);
     }

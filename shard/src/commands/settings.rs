@@ -3,10 +3,10 @@
 use slotway_common::command::bad_subcommand_call;
 use slotway_common::error::Error;
 
-use super::Call;
+use crate::node::NodeCall;
 
 /// `SLOTWAY SETTINGS [CHECK <name> <value> …]`
-pub(super) fn internal(call: &mut Call<'_>) -> Result<(), Error> {
+pub(super) fn internal(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args;
     if !call.node.state.is_founded() {
         return Err(Error::err("this node does not know the settings of the cluster yet"));

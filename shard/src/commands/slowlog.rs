@@ -5,21 +5,15 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::slow_log::Entry;
 
-use super::{Call, Handler};
+use crate::node::{NodeCall, NodeHandler};
 
 /// Entries that GET shows if it is not told how many.
 const SHOWN: usize = 10;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "slowlog|get" => get,
-        "slowlog|len" => len,
-        "slowlog|reset" => reset,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] =
+    &[("slowlog|get", get), ("slowlog|len", len), ("slowlog|reset", reset)];
 
-fn get(call: &mut Call<'_>) -> Result<(), Error> {
+fn get(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let count = match call.args.len() {
         2 => SHOWN,
         3 => match parse_i64(call.args.at(2)) {
@@ -35,7 +29,7 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// `SLOTWAY SLOWLOG <process> <from>`: the entries from that number on, oldest first, for a proxy that has those before them
 /// from this process; all where that was another one. The reply begins with this process, and the number of the next entry.
-pub(super) fn tell(call: &mut Call<'_>) {
+pub(super) fn tell(call: &mut NodeCall<'_>) {
     let log = &call.node.slow_log;
     let is_same = call.args.at(2) == call.node.run_id.as_bytes();
     let from = parse_i64(call.args.at(3)).and_then(|from| u64::try_from(from).ok()).filter(|_| is_same);
@@ -54,12 +48,12 @@ pub(super) fn tell(call: &mut Call<'_>) {
     }
 }
 
-fn len(call: &mut Call<'_>) -> Result<(), Error> {
+fn len(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.int(call.node.slow_log.len() as i64);
     Ok(())
 }
 
-fn reset(call: &mut Call<'_>) -> Result<(), Error> {
+fn reset(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.node.slow_log.reset();
     call.reply.ok();
     Ok(())

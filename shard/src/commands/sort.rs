@@ -5,19 +5,13 @@ use std::cmp::Ordering;
 use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
-use super::{Call, Handler};
 use crate::engine::{EventClass, Key, Record};
+use crate::node::{NodeCall, NodeHandler};
 use crate::rdb;
 use crate::types::list::End;
 use crate::types::{Hash, Kind, List, Object};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "sort" => sort,
-        "sort_ro" => sort_ro,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[("sort", sort), ("sort_ro", sort_ro)];
 
 #[derive(Default)]
 struct Options<'a> {
@@ -32,7 +26,7 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(call: &Call<'a>, can_store: bool) -> Result<Self, Error> {
+    fn parse(call: &NodeCall<'a>, can_store: bool) -> Result<Self, Error> {
         let mut options = Self::default();
         let mut index = 2;
         while index < call.args.len() {
@@ -73,11 +67,11 @@ impl<'a> Options<'a> {
     }
 }
 
-fn sort(call: &mut Call<'_>) -> Result<(), Error> {
+fn sort(call: &mut NodeCall<'_>) -> Result<(), Error> {
     run(call, true)
 }
 
-fn sort_ro(call: &mut Call<'_>) -> Result<(), Error> {
+fn sort_ro(call: &mut NodeCall<'_>) -> Result<(), Error> {
     run(call, false)
 }
 
@@ -95,7 +89,7 @@ enum Weight {
     Text(Option<Vec<u8>>),
 }
 
-fn run(call: &mut Call<'_>, can_store: bool) -> Result<(), Error> {
+fn run(call: &mut NodeCall<'_>, can_store: bool) -> Result<(), Error> {
     if !call.session.is_free() {
         call.session.user().check_sort(call.command, &call.args)?;
     }
@@ -145,7 +139,7 @@ fn run(call: &mut Call<'_>, can_store: bool) -> Result<(), Error> {
 }
 
 fn sorted(
-    call: &mut Call<'_>,
+    call: &mut NodeCall<'_>,
     key: &Key<'_>,
     elements: Vec<Vec<u8>>,
     options: &Options<'_>,
@@ -213,7 +207,7 @@ fn number(text: &[u8]) -> Option<f64> {
 /// # Errors
 /// When the key lies in a slot that the command may not read.
 fn lookup(
-    call: &mut Call<'_>,
+    call: &mut NodeCall<'_>,
     sorted: &Key<'_>,
     pattern: &[u8],
     element: &[u8],
@@ -249,7 +243,7 @@ fn lookup(
 }
 
 /// Stores the results as a list, or removes the key if there is none, and replies their number.
-fn store(call: &mut Call<'_>, index: usize, results: Vec<Option<Vec<u8>>>) {
+fn store(call: &mut NodeCall<'_>, index: usize, results: Vec<Option<Vec<u8>>>) {
     let (key, db, limits) = (call.key(index), call.session.db, call.engine.limits);
     let count = results.len();
     let mut list = List::new();

@@ -1,10 +1,10 @@
 //! Streams, without waiting for entries.
 
-mod claim;
-mod group;
+pub(super) mod claim;
+pub(super) mod group;
 mod id;
-mod info;
-mod read;
+pub(super) mod info;
+pub(super) mod read;
 mod trim;
 
 use slotway_common::command::wrong_arity;
@@ -12,30 +12,22 @@ use slotway_common::error::Error;
 use slotway_common::resp::Reply;
 
 use super::items::element;
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 use crate::types::Stream;
 use crate::types::stream::{Entry, Id, Refused};
 use id::{bounds, exact, put_id};
 use trim::{NewId, Trimming};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "xadd" => xadd,
-        "xtrim" => xtrim,
-        "xdel" => xdel,
-        "xlen" => xlen,
-        "xrange" => |call| xrange(call, false),
-        "xrevrange" => |call| xrange(call, true),
-        "xsetid" => xsetid,
-        _ => {
-            return read::handler(name)
-                .or_else(|| group::handler(name))
-                .or_else(|| claim::handler(name))
-                .or_else(|| info::handler(name));
-        }
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("xadd", xadd),
+    ("xtrim", xtrim),
+    ("xdel", xdel),
+    ("xlen", xlen),
+    ("xrange", |call| xrange(call, false)),
+    ("xrevrange", |call| xrange(call, true)),
+    ("xsetid", xsetid),
+];
 
 /// An error of a prefix of its own that quotes bytes; as in C, what is quoted ends at its first NUL.
 fn quoting(parts: &[&[u8]]) -> Error {
@@ -72,7 +64,7 @@ fn put_entries<'s>(reply: &mut Reply<'_>, entries: impl Iterator<Item = Entry<'s
 }
 
 fn xadd(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, limits, now) = (call.key(1), call.session.db, call.engine.limits, call.now());
+    let (key, db, limits, now) = (call.key(1), call.db, call.engine.limits, call.now());
     let adding = Trimming::parse_adding(call)?;
     let pairs = call.args.rest((adding.id_at + 1).min(call.args.len()));
     if pairs.len() < 2 || !pairs.len().is_multiple_of(2) {
@@ -119,7 +111,7 @@ fn xadd(call: &mut Call<'_>) -> Result<(), Error> {
 fn xtrim(call: &mut Call<'_>) -> Result<(), Error> {
     let trimming = Trimming::parse(call)?;
     let key = call.key(1);
-    let gone = match call.engine.edit::<Stream>(call.session.db, &key)? {
+    let gone = match call.engine.edit::<Stream>(call.db, &key)? {
         Some(mut stream) => trimming.run(&mut stream),
         None => 0,
     };
@@ -132,7 +124,7 @@ fn xtrim(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn xdel(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     if call.engine.peek::<Stream>(db, &key)?.is_none() {
         call.reply.int(0);
         return Ok(());
@@ -152,7 +144,7 @@ fn xdel(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn xlen(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let len = call.engine.read::<Stream>(call.session.db, &key)?.map_or(0, Stream::len);
+    let len = call.engine.read::<Stream>(call.db, &key)?.map_or(0, Stream::len);
     call.reply.len(len);
     Ok(())
 }
@@ -170,7 +162,7 @@ fn xrange(call: &mut Call<'_>, reverse: bool) -> Result<(), Error> {
         index += 2;
     }
     let key = call.key(1);
-    let Some(stream) = call.engine.read::<Stream>(call.session.db, &key)? else {
+    let Some(stream) = call.engine.read::<Stream>(call.db, &key)? else {
         call.reply.array(0);
         return Ok(());
     };
@@ -207,7 +199,7 @@ fn xsetid(call: &mut Call<'_>) -> Result<(), Error> {
         }
         index += 2;
     }
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let stream = call.engine.peek::<Stream>(db, &key)?.ok_or(Error::NoSuchKey)?;
     let mut facts = stream.facts();
     if let Some(top) = stream.last_id() {

@@ -5,39 +5,37 @@ use slotway_common::number::{Extended, parse_i64};
 
 use super::bounds::clamp;
 use super::expire::{Expiry, Unit};
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::EventClass;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "get" => get,
-        "set" => set,
-        "setnx" => setnx,
-        "setex" => setex,
-        "psetex" => psetex,
-        "getset" => getset,
-        "getdel" => getdel,
-        "getex" => getex,
-        "mget" => mget,
-        "mset" => mset,
-        "msetnx" => msetnx,
-        "append" => append,
-        "strlen" => strlen,
-        "getrange" | "substr" => getrange,
-        "setrange" => setrange,
-        "incr" => incr,
-        "decr" => decr,
-        "incrby" => incrby,
-        "decrby" => decrby,
-        "incrbyfloat" => incrbyfloat,
-        "lcs" => super::lcs::lcs,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("get", get),
+    ("set", set),
+    ("setnx", setnx),
+    ("setex", setex),
+    ("psetex", psetex),
+    ("getset", getset),
+    ("getdel", getdel),
+    ("getex", getex),
+    ("mget", mget),
+    ("mset", mset),
+    ("msetnx", msetnx),
+    ("append", append),
+    ("strlen", strlen),
+    ("getrange", getrange),
+    ("substr", getrange),
+    ("setrange", setrange),
+    ("incr", incr),
+    ("decr", decr),
+    ("incrby", incrby),
+    ("decrby", decrby),
+    ("incrbyfloat", incrbyfloat),
+    ("lcs", super::lcs::lcs),
+];
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let value = call.engine.read_string(call.session.db, &key)?;
+    let value = call.engine.read_string(call.db, &key)?;
     call.reply.optional(value);
     Ok(())
 }
@@ -96,7 +94,7 @@ impl Options {
 }
 
 fn set(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let value = call.args.at(2);
     if call.args.len() == 3 {
         call.engine.set_string(db, &key, value, None);
@@ -134,7 +132,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let absent = !call.engine.exists(db, &key);
     if absent {
         call.engine.set_string(db, &key, call.args.at(2), None);
@@ -156,7 +154,7 @@ fn psetex(call: &mut Call<'_>) -> Result<(), Error> {
 fn set_for(call: &mut Call<'_>, unit: Unit) -> Result<(), Error> {
     let key = call.key(1);
     let at = Expiry::of_value(call.args.at(2), unit, call.now(), call.command.name)?;
-    call.engine.set_string(call.session.db, &key, call.args.at(3), Some(at));
+    call.engine.set_string(call.db, &key, call.args.at(3), Some(at));
     call.notify(EventClass::STRING, "set", &key);
     call.notify(EventClass::GENERIC, "expire", &key);
     call.engine.dirty(1);
@@ -165,7 +163,7 @@ fn set_for(call: &mut Call<'_>, unit: Unit) -> Result<(), Error> {
 }
 
 fn getset(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let old = call.engine.read_string(db, &key)?;
     call.reply.optional(old);
     call.engine.set_string(db, &key, call.args.at(2), None);
@@ -175,7 +173,7 @@ fn getset(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let old = call.engine.read_string(db, &key)?;
     call.reply.optional(old);
     if old.is_some() {
@@ -187,7 +185,7 @@ fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn getex(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let options = Options::parse(call, 2, false)?;
     // Redis looks at the value's type first and at the expiry's number only for a key that exists.
     let Some(value) = call.engine.read_string(db, &key)? else {
@@ -224,7 +222,7 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn mget(call: &mut Call<'_>) -> Result<(), Error> {
-    let db = call.session.db;
+    let db = call.db;
     call.reply.array(call.args.len() - 1);
     for index in 1..call.args.len() {
         let key = call.key(index);
@@ -247,7 +245,7 @@ fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
     }
     for index in (1..call.args.len()).step_by(2) {
         let key = call.key(index);
-        if call.engine.exists(call.session.db, &key) {
+        if call.engine.exists(call.db, &key) {
             call.reply.int(0);
             return Ok(());
         }
@@ -263,7 +261,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<(), Error> {
     }
     for index in (1..call.args.len()).step_by(2) {
         let key = call.key(index);
-        call.engine.set_string(call.session.db, &key, call.args.at(index + 1), None);
+        call.engine.set_string(call.db, &key, call.args.at(index + 1), None);
         call.notify(EventClass::STRING, "set", &key);
     }
     call.engine.dirty(call.args.len() as u64 / 2);
@@ -278,7 +276,7 @@ fn too_long(call: &Call<'_>, length: usize) -> Result<(), Error> {
 }
 
 fn append(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let tail = call.args.at(2);
     let Some(length) = call.engine.peek_string(db, &key)?.map(<[u8]>::len) else {
         call.engine.set_string(db, &key, tail, None);
@@ -300,7 +298,7 @@ fn append(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn strlen(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let length = call.engine.read_string(call.session.db, &key)?.map_or(0, <[u8]>::len);
+    let length = call.engine.read_string(call.db, &key)?.map_or(0, <[u8]>::len);
     call.reply.len(length);
     Ok(())
 }
@@ -308,7 +306,7 @@ fn strlen(call: &mut Call<'_>) -> Result<(), Error> {
 fn getrange(call: &mut Call<'_>) -> Result<(), Error> {
     let (start, end) = (call.integer(2)?, call.integer(3)?);
     let key = call.key(1);
-    let value = call.engine.read_string(call.session.db, &key)?.unwrap_or_default();
+    let value = call.engine.read_string(call.db, &key)?.unwrap_or_default();
     // Two negative offsets in the wrong order are empty even where clamping would make them equal.
     let range = if start < 0 && end < 0 && start > end { None } else { range_of(start, end, value.len()) };
     call.reply.bulk(range.and_then(|(from, to)| value.get(from..to)).unwrap_or_default());
@@ -322,7 +320,7 @@ fn range_of(start: i64, end: i64, length: usize) -> Option<(usize, usize)> {
 }
 
 fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let offset = call.integer(2)?;
     let value = call.args.at(3);
     let offset = usize::try_from(offset).map_err(|_| Error::err("offset is out of range"))?;
@@ -367,7 +365,7 @@ fn decrby(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn increment(call: &mut Call<'_>, by: i64) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let old = match call.engine.peek_string(db, &key)? {
         None => 0,
         Some(text) => parse_i64(text).ok_or(Error::NotInteger)?,
@@ -382,7 +380,7 @@ fn increment(call: &mut Call<'_>, by: i64) -> Result<(), Error> {
 }
 
 fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let old = match call.engine.peek_string(db, &key)? {
         None => Extended::ZERO,
         Some(text) => Extended::parse(text).ok_or(Error::NotFloat)?,

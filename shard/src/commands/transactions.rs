@@ -5,26 +5,24 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::platform::clock;
 
-use super::{Call, Handler};
 use crate::dispatch::{self, OwnedWords};
 use crate::engine::{DATABASES, WatchId, WatchState};
-use crate::transaction::{self, Batch};
+use crate::exec;
+use crate::node::{NodeCall, NodeHandler};
+use crate::transaction::Batch;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "multi" => multi,
-        "exec" => exec,
-        "discard" => discard,
-        "watch" => watch,
-        "unwatch" => unwatch,
-        "slotway-exec" => exec_for_proxy,
-        "slotway-watch" => watch_for_proxy,
-        "slotway-unwatch" => unwatch_for_proxy,
-        _ => return None,
-    })
-}
+pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
+    ("multi", multi),
+    ("exec", exec),
+    ("discard", discard),
+    ("watch", watch),
+    ("unwatch", unwatch),
+    ("slotway-exec", exec_for_proxy),
+    ("slotway-watch", watch_for_proxy),
+    ("slotway-unwatch", unwatch_for_proxy),
+];
 
-fn multi(call: &mut Call<'_>) -> Result<(), Error> {
+fn multi(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.session.transaction.is_some() {
         return Err(Error::err("MULTI calls can not be nested"));
     }
@@ -33,7 +31,7 @@ fn multi(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn discard(call: &mut Call<'_>) -> Result<(), Error> {
+fn discard(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if !call.session.end_transaction() {
         return Err(Error::err("DISCARD without MULTI"));
     }
@@ -42,8 +40,8 @@ fn discard(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn exec(call: &mut Call<'_>) -> Result<(), Error> {
-    let Some(transaction) = transaction::take(call.session) else {
+fn exec(call: &mut NodeCall<'_>) -> Result<(), Error> {
+    let Some(transaction) = call.session.take_transaction() else {
         // What is watched stays watched.
         return Err(Error::err("EXEC without MULTI"));
     };
@@ -66,10 +64,10 @@ fn exec(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Moved { slot: *slot, address: address.ok_or_else(down)? });
         }
     }
-    transaction::run(call.engine, call.node, call.session, queued.batch(), None, true, call.reply.buffer())
+    exec::run(call.engine, call.node, call.session, queued.batch(), None, true, call.reply.buffer())
 }
 
-fn watch(call: &mut Call<'_>) -> Result<(), Error> {
+fn watch(call: &mut NodeCall<'_>) -> Result<(), Error> {
     if call.session.transaction.is_some() {
         return Err(Error::err("WATCH inside MULTI is not allowed"));
     }
@@ -79,14 +77,14 @@ fn watch(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn watch_keys(call: &mut Call<'_>, id: WatchId, from: usize) {
+fn watch_keys(call: &mut NodeCall<'_>, id: WatchId, from: usize) {
     for index in from..call.args.len() {
         let key = call.key(index);
         call.engine.watch_key(id, call.session.db, &key);
     }
 }
 
-fn unwatch(call: &mut Call<'_>) -> Result<(), Error> {
+fn unwatch(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.session.unwatch(call.engine);
     call.reply.ok();
     Ok(())
@@ -105,16 +103,16 @@ pub(super) fn token(bytes: &[u8]) -> Result<u64, Error> {
 ///   refused (see [`super::script::refuse_slots`]).
 /// - `part`: it is a part of an EXEC, which counts as a whole.
 /// - `quiet`: it is no EXEC of a client, and nothing of it counts.
-fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+fn exec_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let args = call.args;
     let has = |wanted: &[u8]| args.at(5).split(|byte| *byte == b' ').any(|word| word == wanted);
     let (is_part, is_quiet) = (has(b"part"), has(b"quiet"));
     let count = parse_i64(args.at(4)).ok_or(Error::NotInteger)?;
     let count = usize::try_from(count).map_err(|_| Error::NotPositive)?;
     let mut batch = Batch { frames: args.at(3), count, needs_memory: false };
-    batch.needs_memory = call.engine.memory.is_over() && batch.effects(call.node).needs_memory;
+    batch.needs_memory = call.engine.memory.is_over() && exec::effects_of(batch, call.node).needs_memory;
     if has(b"known") {
-        let unknown = batch.unknown_scripts(&call.node.scripts);
+        let unknown = exec::unknown_scripts(batch, &call.node.scripts);
         if !unknown.is_empty() {
             super::script::refuse_slots(call.session, args.rest(6));
             return Err(Error::Line(format!("NOSCRIPT {}", unknown.join(" ")).into()));
@@ -136,7 +134,7 @@ fn exec_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
     result
 }
 
-fn run_for_proxy(call: &mut Call<'_>, batch: Batch<'_>, counts: bool) -> Result<(), Error> {
+fn run_for_proxy(call: &mut NodeCall<'_>, batch: Batch<'_>, counts: bool) -> Result<(), Error> {
     let args = call.args;
     let db = super::generic::database(args.at(2)).ok().filter(|db| *db < DATABASES);
     if !args.at(1).is_empty() {
@@ -148,11 +146,11 @@ fn run_for_proxy(call: &mut Call<'_>, batch: Batch<'_>, counts: bool) -> Result<
         }
     }
     let database = Some(db.ok_or(Error::Syntax)?);
-    transaction::run(call.engine, call.node, call.session, batch, database, counts, call.reply.buffer())
+    exec::run(call.engine, call.node, call.session, batch, database, counts, call.reply.buffer())
 }
 
 /// `SLOTWAY-WATCH <watch> <name> <key>…`: the name is the client's word for WATCH.
-fn watch_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+fn watch_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let token = token(call.args.at(1))?;
     call.session.tokens.insert(token);
     let started = clock::monotonic();
@@ -168,7 +166,7 @@ fn watch_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// `SLOTWAY-UNWATCH <watch>`
-fn unwatch_for_proxy(call: &mut Call<'_>) -> Result<(), Error> {
+fn unwatch_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let token = token(call.args.at(1))?;
     call.session.tokens.remove(&token);
     call.engine.end_watch(WatchId::Token(token));

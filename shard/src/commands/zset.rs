@@ -1,8 +1,8 @@
 //! Sorted sets, without the commands that wait for members.
 
-mod algebra;
+pub(super) mod algebra;
 mod bounds;
-mod range;
+pub(super) mod range;
 
 use rand::rngs::SmallRng;
 use slotway_common::error::Error;
@@ -11,30 +11,27 @@ use slotway_common::resp::Reply;
 
 use super::blocking::Check;
 use super::items::{self, With, element, optional};
-use super::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::{EventClass, Key};
 use crate::types::item::Item;
 use crate::types::zset::integral;
 use crate::types::{Kind, ZSet};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "zadd" => zadd,
-        "zincrby" => zincrby,
-        "zrem" => zrem,
-        "zscore" => zscore,
-        "zmscore" => zmscore,
-        "zcard" => zcard,
-        "zrank" => zrank,
-        "zrevrank" => zrevrank,
-        "zpopmin" => zpopmin,
-        "zpopmax" => zpopmax,
-        "zmpop" => zmpop,
-        "zrandmember" => zrandmember,
-        "zscan" => zscan,
-        _ => return range::handler(name).or_else(|| algebra::handler(name)),
-    })
-}
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("zadd", zadd),
+    ("zincrby", zincrby),
+    ("zrem", zrem),
+    ("zscore", zscore),
+    ("zmscore", zmscore),
+    ("zcard", zcard),
+    ("zrank", zrank),
+    ("zrevrank", zrevrank),
+    ("zpopmin", zpopmin),
+    ("zpopmax", zpopmax),
+    ("zmpop", zmpop),
+    ("zrandmember", zrandmember),
+    ("zscan", zscan),
+];
 
 /// What ZADD's options say.
 #[derive(Clone, Copy, Default)]
@@ -156,7 +153,7 @@ pub(super) fn put<'a>(
     member: impl Fn(usize) -> &'a [u8],
 ) -> Result<(), Error> {
     let Adding { if_present, increment, count_changed, .. } = adding;
-    let (key, limits, db) = (call.key(1), call.engine.limits, call.session.db);
+    let (key, limits, db) = (call.key(1), call.engine.limits, call.db);
     let mut zset = if if_present {
         let Some(zset) = call.engine.edit::<ZSet>(db, &key)? else {
             if increment {
@@ -209,7 +206,7 @@ pub(super) fn put<'a>(
 fn zrem(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, members) = (call.key(1), call.args.rest(2));
     let mut removed = 0;
-    if let Some(mut zset) = call.engine.edit::<ZSet>(call.session.db, &key)? {
+    if let Some(mut zset) = call.engine.edit::<ZSet>(call.db, &key)? {
         removed = members.iter().filter(|member| zset.remove(member).is_some()).count();
     }
     if removed > 0 {
@@ -229,14 +226,14 @@ fn score_or_null(reply: &mut Reply<'_>, score: Option<f64>) {
 
 fn zscore(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, member) = (call.key(1), call.args.at(2));
-    let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+    let zset = call.engine.read::<ZSet>(call.db, &key)?;
     score_or_null(&mut call.reply, zset.and_then(|zset| zset.score(member)));
     Ok(())
 }
 
 fn zmscore(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, members) = (call.key(1), call.args.rest(2));
-    let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+    let zset = call.engine.read::<ZSet>(call.db, &key)?;
     call.reply.array(members.len());
     for member in members.iter() {
         score_or_null(&mut call.reply, zset.and_then(|zset| zset.score(member)));
@@ -246,7 +243,7 @@ fn zmscore(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn zcard(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
-    let len = call.engine.read::<ZSet>(call.session.db, &key)?.map_or(0, ZSet::len);
+    let len = call.engine.read::<ZSet>(call.db, &key)?.map_or(0, ZSet::len);
     call.reply.len(len);
     Ok(())
 }
@@ -261,7 +258,7 @@ fn zrevrank(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn rank(call: &mut Call<'_>, reverse: bool) -> Result<(), Error> {
     let (key, member) = (call.key(1), call.args.at(2));
-    let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+    let zset = call.engine.read::<ZSet>(call.db, &key)?;
     match zset.and_then(|zset| Some((zset, zset.rank(member)?))) {
         Some((zset, (rank, _))) => call.reply.len(if reverse { zset.len() - 1 - rank } else { rank }),
         None => call.reply.null(),
@@ -348,7 +345,7 @@ fn take(
     nested: bool,
     header: impl FnOnce(&mut Reply<'_>, usize),
 ) -> Result<bool, Error> {
-    let Some(mut zset) = call.engine.edit::<ZSet>(call.session.db, key)? else { return Ok(false) };
+    let Some(mut zset) = call.engine.edit::<ZSet>(call.db, key)? else { return Ok(false) };
     let (len, popped) = (zset.len(), count.min(zset.len()));
     header(&mut call.reply, popped);
     let from = if highest { len - 1 } else { 0 };
@@ -372,12 +369,12 @@ fn zrandmember(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);
     let mut rng = items::generator(call.engine);
     if call.args.len() == 2 {
-        let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+        let zset = call.engine.read::<ZSet>(call.db, &key)?;
         optional(&mut call.reply, zset.and_then(|zset| zset.random(&mut rng)).map(|(member, _)| member));
         return Ok(());
     }
     let (count, scores) = items::sample_size(call, "WITHSCORES")?;
-    let Some(zset) = call.engine.read::<ZSet>(call.session.db, &key)? else {
+    let Some(zset) = call.engine.read::<ZSet>(call.db, &key)? else {
         call.reply.array(0);
         return Ok(());
     };
@@ -402,10 +399,10 @@ fn zscan(call: &mut Call<'_>) -> Result<(), Error> {
 pub(super) fn store(call: &mut Call<'_>, index: usize, result: ZSet, event: &'static str) {
     let (target, len) = (call.key(index), result.len());
     if len > 0 {
-        call.engine.set(call.session.db, &target, result.into_object());
+        call.engine.set(call.db, &target, result.into_object());
         call.notify(EventClass::SORTED_SET, event, &target);
         call.engine.dirty(1);
-    } else if call.engine.remove(call.session.db, &target) {
+    } else if call.engine.remove(call.db, &target) {
         call.notify(EventClass::GENERIC, "del", &target);
         call.engine.dirty(1);
     }

@@ -5,12 +5,10 @@ use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::effects;
+use super::effects::effects;
 use crate::engine::Engine;
 use crate::node::Node;
-use crate::pubsub as channels;
 use crate::session::Session;
-use crate::tracking;
 use crate::transaction;
 
 /// Evicts until memory is under its limit.
@@ -61,10 +59,10 @@ pub fn make_room_for(
 fn evict(engine: &mut Engine, node: &mut Node, needs_memory: bool) -> Result<(), Error> {
     let made = evict_until_under(engine, node, needs_memory);
     if engine.has_events() {
-        channels::announce(engine, node, None);
+        node.announce(engine, None);
     }
     if engine.has_touched() {
-        tracking::settle_gone(engine, node);
+        node.tell_gone(engine);
     }
     made
 }

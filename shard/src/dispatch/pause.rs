@@ -8,7 +8,8 @@ use slotway_common::pubsub;
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Args, Limits, Parser, Protocol};
 
-use super::{Prepared, check_busy, effects};
+use super::effects::effects;
+use super::perform::{Prepared, check_busy};
 use crate::node::{Node, PauseScope};
 use crate::session::Session;
 

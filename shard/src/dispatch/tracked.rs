@@ -1,66 +1,12 @@
 //! Commands of tracked clients, and what commands tell them (CLIENT TRACKING).
 
 use slotway_common::command::{self, Command, Flags, Group};
-use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use super::{FirstKey, Outcome, account, admit, check_busy, make_room_for, perform, quote_refusal, refuse};
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
-use crate::tracking::{self, Mark, Writer};
-
-/// Runs a command of a proxy's client that is tracked, and appends its reply, which may be an error.
-pub fn marked(
-    engine: &mut Engine,
-    node: &mut Node,
-    session: &mut Session,
-    mark: Mark,
-    args: Args<'_>,
-    out: &mut Vec<u8>,
-) {
-    session.mark = Some(Box::new(mark));
-    within(engine, node, session, args, out);
-    // A script that is slow goes on as it began.
-    if !session.scripting {
-        session.mark = None;
-    }
-}
-
-/// Runs a command that is a part of what a client asked, or that a proxy asks for itself, and appends its reply, which may be
-/// an error: the whole counts, and the proxy sees to that.
-pub fn quietly(
-    engine: &mut Engine,
-    node: &mut Node,
-    session: &mut Session,
-    args: Args<'_>,
-    out: &mut Vec<u8>,
-) {
-    let before = std::mem::replace(&mut session.quiet, true);
-    within(engine, node, session, args, out);
-    session.quiet = before;
-}
-
-/// Runs a command that came within another request.
-fn within(engine: &mut Engine, node: &mut Node, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) {
-    let started = clock::monotonic();
-    let command = match command::resolve(&args, true) {
-        Ok(command) => command,
-        Err(error) => return refuse(node, session, command::find(&args), &error, out),
-    };
-    let first_key = FirstKey::find(command, &args);
-    let result = check_busy(node, command)
-        .and_then(|()| admit(engine, node, session, command, first_key, &args))
-        .and_then(|handler| make_room_for(engine, node, session, command, &args).map(|()| handler));
-    let (admitted, start) = (result.is_ok(), out.len());
-    let outcome = perform(engine, node, session, command, first_key, args, out, result);
-    if command.group == Group::Scripting && admitted {
-        quote_refusal(session, out, start);
-    }
-    if outcome != Outcome::Refused {
-        account(engine, node, session, command, &args, clock::since(started), false);
-    }
-}
+use crate::tracking::Writer;
 
 /// Ends a command while there are tracked clients: gives what is to be told over the command's own connection, behind the
 /// reply. CLIENT CACHING is for one command, or for one transaction.
@@ -95,12 +41,12 @@ pub(super) fn tell_own(node: &mut Node, session: &Session, own: Vec<u8>, out: &m
 pub(super) fn settle_touched(engine: &mut Engine, node: &mut Node, session: &Session, changes: u64) {
     let writer = Writer { id: session.mark.as_ref().map(|mark| mark.id), in_script: session.in_script };
     let gone = engine.take_gone();
-    tracking::changed(engine, node, gone.iter().map(|key| &**key), writer);
+    node.tell_changed(engine, gone.iter().map(|key| &**key), writer);
     let touched = engine.settle_touched(changes);
-    for (db, key) in &touched {
+    for (db, key) in touched.iter().chain(&engine.take_signalled()) {
         node.blocked.touched(*db, key);
     }
-    tracking::changed(engine, node, touched.iter().map(|(_, key)| &**key), writer);
+    node.tell_changed(engine, touched.iter().map(|(_, key)| &**key), writer);
 }
 
 /// What a script of a tracked client reads is remembered by the keys that it has declared.
@@ -130,8 +76,8 @@ pub(super) fn remember(
         return;
     }
     if session.in_script {
-        tracking::remember(engine, node, mark.id, mark.script_keys.iter().map(|key| &**key));
+        node.remember_read(engine, mark.id, mark.script_keys.iter().map(|key| &**key));
     } else if let Ok(keys) = command::keys(command, args) {
-        tracking::remember(engine, node, mark.id, keys.positions().map(|at| args.at(at)));
+        node.remember_read(engine, mark.id, keys.positions().map(|at| args.at(at)));
     }
 }

@@ -6,11 +6,9 @@ use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::Args;
 
-use crate::commands::describe;
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
-use crate::transaction;
 
 /// The error of a command that its client may not run, or not now. What was queued will not run then; where it is EXEC that is denied,
 /// nothing is left of it.
@@ -21,7 +19,7 @@ pub(super) fn deny(engine: &mut Engine, session: &mut Session, command: &Command
         session.unwatch(engine);
         return error.of_exec();
     }
-    transaction::abort(session);
+    session.abort_transaction();
     error
 }
 
@@ -83,7 +81,7 @@ pub fn note_denied(node: &mut Node, session: &Session, reason: Reason, object: &
     let mut line = Vec::new();
     match &session.acting {
         Some(acting) => line.extend_from_slice(&acting.client),
-        None => describe(&session.client, now / 1000, 0, &mut line),
+        None => session.client.describe(now / 1000, 0, &mut line),
     }
     let user = session.user();
     let name = name.unwrap_or_else(|| user.name());

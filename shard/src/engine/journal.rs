@@ -85,6 +85,8 @@ pub struct Journal {
     touched: Vec<(DbIndex, Box<[u8]>)>,
     /// Keys in such slots that went, or seem to have changed, whatever the command counts.
     gone: Vec<Box<[u8]>>,
+    /// Keys that those who wait for them are to look at, though no change counts.
+    signalled: Vec<(DbIndex, Box<[u8]>)>,
     /// New slots are tracked from the start.
     is_tracked: bool,
 }
@@ -205,7 +207,8 @@ impl Engine {
     #[must_use]
     #[inline]
     pub fn has_touched(&self) -> bool {
-        !self.journal.touched.is_empty() || !self.journal.gone.is_empty()
+        let Journal { touched, gone, signalled, .. } = &self.journal;
+        !(touched.is_empty() && gone.is_empty() && signalled.is_empty())
     }
 
     /// Begins or ends noting which keys of a slot are changed, for those who are to be told.
@@ -232,6 +235,16 @@ impl Engine {
         if self.watched(slot) & TRACKED != 0 {
             self.journal.gone.push(key.into());
         }
+    }
+
+    /// Those who wait for a key are to look at it, whatever the command counts.
+    pub fn signal(&mut self, db: DbIndex, key: &Key<'_>) {
+        self.journal.signalled.push((db, key.bytes.into()));
+    }
+
+    /// The keys that were signalled since the last call.
+    pub fn take_signalled(&mut self) -> Vec<(DbIndex, Box<[u8]>)> {
+        std::mem::take(&mut self.journal.signalled)
     }
 
     pub(super) fn take_touched(&mut self) -> Vec<(DbIndex, Box<[u8]>)> {

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use slotway_common::platform::files;
 
-use super::OpenError;
 use super::file::{Ending, Next, Reader};
+use super::format::OpenError;
 use super::manifest::{Manifest, Named, data_files};
 use crate::changes::frame;
 use crate::stream::Kind;

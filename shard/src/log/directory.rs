@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
+use super::format::OpenError;
 use super::manifest::{Manifest, data_files};
 use crate::changes::frame;
 use crate::stream::Kind;

@@ -7,8 +7,8 @@ use std::path::Path;
 use slotway_common::fault;
 use slotway_common::platform::{files, random};
 
-use super::OpenError;
-use super::manifest::VERSION;
+use super::format::OpenError;
+use super::format::VERSION;
 use crate::changes::frame::{self, Bad, Frame};
 use crate::stream::{Fields, HEADER, Kind, MAGIC, put_bytes, put_number};
 

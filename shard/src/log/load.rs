@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,28 +13,20 @@ use slotway_common::platform::{files, threads};
 use slotway_common::slot::{SLOTS, Slot};
 use tokio::sync::mpsc;
 
-use super::OpenError;
 use super::directory::Opened;
 use super::file::{self, Ending, Next, Reader};
+use super::format::OpenError;
 use super::manifest::Named;
+use crate::call::Handlers;
 use crate::changes::frame::{self, Frame};
 use crate::engine::{Engine, SlotSpace};
 use crate::migration::Target;
-use crate::node::{Node, Shard};
-use crate::session::{Client, Session};
+use crate::node::Shard;
+use crate::role::Loading;
 use crate::stream::{self, Digest, Fields, HEADER, Kind, Sink};
 
 /// Chunks that are read ahead.
 const AHEAD: usize = 8;
-
-/// How far reading is.
-#[derive(Clone, Debug)]
-pub struct Loading {
-    /// Seconds since 1970.
-    pub since: i64,
-    pub total_bytes: u64,
-    pub loaded_bytes: Arc<AtomicU64>,
-}
 
 /// What the reading thread gives.
 enum Piece {
@@ -56,7 +47,7 @@ pub struct Loader {
     paths: Vec<PathBuf>,
     has_base: bool,
     sink: Sink,
-    client: Rc<Client>,
+    handlers: &'static Handlers,
     /// Of each slot the number of the last frame that the base has in it.
     as_of: Vec<u64>,
     targets: BTreeMap<String, Target>,
@@ -70,7 +61,7 @@ impl Loader {
     ///
     /// # Errors
     /// When a file is missing, or no thread can be started.
-    pub fn start(opened: Opened, now: i64) -> Result<Self, OpenError> {
+    pub fn start(opened: Opened, now: i64, handlers: &'static Handlers) -> Result<Self, OpenError> {
         let directory = opened.directory.clone();
         let paths: Vec<PathBuf> = opened.manifest.files().map(|named| directory.join(&named.file)).collect();
         let mut total_bytes = 0;
@@ -87,13 +78,12 @@ impl Loader {
             let _ = sender.blocking_send(result.map(|done| Piece::Done(Box::new(done))));
         })
         .map_err(|error| OpenError::Io { path: directory, error })?;
-        let client = Rc::new(Client::new(0, "log".to_owned(), String::new(), now));
         Ok(Self {
             pieces,
             paths,
             has_base,
-            sink: Sink::new(Session::new(client.clone())),
-            client,
+            sink: Sink::new(handlers),
+            handlers,
             as_of: vec![0; usize::from(SLOTS)],
             targets: BTreeMap::new(),
             arrived: BTreeMap::new(),
@@ -133,7 +123,7 @@ impl Loader {
             let applied = if of_base {
                 self.of_base(&found, shard)
             } else {
-                self.of_increment(&found, &mut shard.engine, &mut shard.node)
+                self.of_increment(&found, &mut shard.engine)
             };
             applied.map_err(|what| OpenError::Damaged {
                 path: self.paths.get(file).cloned().unwrap_or_default(),
@@ -160,22 +150,17 @@ impl Loader {
                 }
             }
             Kind::Complete => self.base_is_complete = true,
-            _ => self.apply((kind, db, slot), payload, &mut shard.engine, &mut shard.node)?,
+            _ => self.apply((kind, db, slot), payload, &mut shard.engine)?,
         }
         Ok(())
     }
 
-    fn of_increment(
-        &mut self,
-        found: &Frame<'_>,
-        engine: &mut Engine,
-        node: &mut Node,
-    ) -> Result<(), String> {
+    fn of_increment(&mut self, found: &Frame<'_>, engine: &mut Engine) -> Result<(), String> {
         let Frame { kind, db, slot, sequence, payload, .. } = *found;
         let is_new = self.as_of.get(usize::from(slot)).is_none_or(|as_of| sequence > *as_of);
         match kind {
             Kind::Mark => {}
-            Kind::Staged => self.staged(found, engine, node)?,
+            Kind::Staged => self.staged(found, engine)?,
             Kind::Arrived => self.arrived(payload, engine)?,
             Kind::Attached => {
                 let Some((_, space)) = self.arrived.remove(&slot) else {
@@ -196,7 +181,7 @@ impl Loader {
                 engine.free(space);
             }
             Kind::Detached => {}
-            _ if is_new => self.apply((kind, db, slot), payload, engine, node)?,
+            _ if is_new => self.apply((kind, db, slot), payload, engine)?,
             _ => {}
         }
         Ok(())
@@ -207,23 +192,20 @@ impl Loader {
         head: (Kind, usize, Slot),
         payload: &[u8],
         engine: &mut Engine,
-        node: &mut Node,
     ) -> Result<(), String> {
-        self.sink
-            .apply(head, payload, engine, node)
-            .map_err(|error| format!("a frame cannot be applied: {error}"))
+        self.sink.apply(head, payload, engine).map_err(|error| format!("a frame cannot be applied: {error}"))
     }
 
-    fn staged(&mut self, found: &Frame<'_>, engine: &Engine, node: &mut Node) -> Result<(), String> {
+    fn staged(&mut self, found: &Frame<'_>, engine: &Engine) -> Result<(), String> {
         let mut fields = Fields::new(found.payload);
         let id = fields.bytes().ok_or("a staged frame has no id")?;
         let kind = fields.byte().and_then(Kind::of).ok_or("a staged frame has no kind")?;
         let id = String::from_utf8_lossy(id).into_owned();
-        let client = &self.client;
+        let handlers = self.handlers;
         let target = self
             .targets
             .entry(id)
-            .or_insert_with(|| Target::new(engine.limits, Session::new(client.clone()), engine.lazy_free()));
+            .or_insert_with(|| Target::new(engine.limits, handlers, engine.lazy_free()));
         let frame = stream::Frame {
             kind,
             db: found.db,
@@ -231,7 +213,7 @@ impl Loader {
             sequence: found.sequence,
             payload: fields.rest(),
         };
-        target.apply(&frame, Digest::default(), node).map_err(|error| error.to_string())?;
+        target.apply(&frame, Digest::default()).map_err(|error| error.to_string())?;
         Ok(())
     }
 

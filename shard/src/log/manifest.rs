@@ -8,12 +8,9 @@ use serde::{Deserialize, Serialize};
 use slotway_common::fault;
 use slotway_common::platform::files::Draft;
 
-use super::OpenError;
 use super::file::sync_directory;
+use super::format::{OpenError, VERSION};
 use crate::control::record::{self, Kind};
-
-/// The version of the directory's format that this program writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
 
 /// Its name in the directory.
 pub const NAME: &str = "manifest";

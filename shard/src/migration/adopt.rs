@@ -12,7 +12,7 @@ use slotway_common::topology::SlotMap;
 
 use super::{Batch, Closed, Outgoing, Progress};
 use crate::node::Shard;
-use crate::settings;
+use crate::node::settings::share;
 
 impl Shard {
     /// Brings this shard to a newer committed state: serves what it got, lets go of what it gave, and forgets moves that
@@ -72,14 +72,15 @@ impl Shard {
         let leaves = |slot: &Slot| before.shard_of(*slot) == Some(was) && !self.node.owns(*slot);
         let left: HashSet<Slot> = (0..SLOTS).filter(leaves).collect();
         if !left.is_empty() {
-            crate::tracking::slots_left(&mut self.engine, &mut self.node, &left);
+            self.node.tell_slots_left(&mut self.engine, &left);
         }
     }
 
     /// The slot is another shard's now.
     fn let_go(&mut self, slot: Slot, state: &ClusterState, serves: bool) {
         let Self { engine, node } = self;
-        crate::blocked::slot_left(engine, node, slot);
+        let error = node.moved(slot);
+        node.blocked.slot_left(engine, slot, &error);
         let space = self.engine.detach(slot);
         self.engine.free(space);
         // A process that serves no more, because there is a later one, has no say in what the directory holds.
@@ -163,7 +164,7 @@ impl Shard {
         }
         let owned = self.node.slot_map.slots_of(self.node.shard_index).count();
         let arriving = self.node.moves.expected.get(id).copied().unwrap_or(0);
-        Some(settings::share(total, (owned + arriving) as u64))
+        Some(share(total, (owned + arriving) as u64))
     }
 
     /// Closes the slots of a move's batch: from now on nothing in them changes.

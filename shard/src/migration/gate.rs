@@ -7,7 +7,7 @@ use slotway_common::command::{self, Command, Route};
 use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 
-use crate::session::Client;
+use crate::client::Client;
 
 /// Why a slot is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,8 @@ use slotway_common::cluster_state::{AbortKind, AbortReason};
 use slotway_common::error::Error;
 use slotway_common::slot::Slot;
 
+use crate::call::Handlers;
 use crate::engine::{Engine, LazyFree, Limits, SlotSpace};
-use crate::node::Node;
-use crate::session::Session;
 use crate::stream::{Digest, Fields, Frame, Kind, Sink, SinkError, StreamError};
 
 /// Why a batch cannot be taken.
@@ -72,13 +71,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// Nothing has arrived yet. `session` stands for the source in the commands that are repeated.
+    /// Nothing has arrived yet. `handlers` run the commands that are repeated.
     #[must_use]
-    pub fn new(limits: Limits, session: Session, lazy_free: LazyFree) -> Self {
+    pub fn new(limits: Limits, handlers: &'static Handlers, lazy_free: LazyFree) -> Self {
         let mut engine = Engine::new(lazy_free);
         engine.limits = limits;
         engine.keep_expired();
-        Self { engine, sink: Sink::new(session), slots: BTreeMap::new() }
+        Self { engine, sink: Sink::new(handlers), slots: BTreeMap::new() }
     }
 
     fn free_all(&mut self) {
@@ -98,12 +97,7 @@ impl Target {
     ///
     /// # Errors
     /// See [`TargetError`]; the stream is of no use after one.
-    pub fn apply(
-        &mut self,
-        frame: &Frame<'_>,
-        before: Digest,
-        node: &mut Node,
-    ) -> Result<Applied, TargetError> {
+    pub fn apply(&mut self, frame: &Frame<'_>, before: Digest) -> Result<Applied, TargetError> {
         let Frame { kind, db, slot, sequence, payload } = *frame;
         let unreadable = |what| StreamError::Content { sequence, what };
         if !matches!(kind, Kind::Begin | Kind::Final) && !self.slots.contains_key(&slot) {
@@ -118,7 +112,7 @@ impl Target {
             Kind::End => drop(self.slots.insert(slot, Progress::Ended)),
             Kind::Final => return self.complete(payload, before, &unreadable).map(Applied::Complete),
             Kind::Values | Kind::Part | Kind::Effect | Kind::Deleted | Kind::Flushed | Kind::Swapped => {
-                let applied = self.sink.apply((kind, db, slot), payload, &mut self.engine, node);
+                let applied = self.sink.apply((kind, db, slot), payload, &mut self.engine);
                 applied.map_err(|error| match error {
                     SinkError::Unreadable(what) => TargetError::Stream(unreadable(what)),
                     SinkError::Effect { command, error } => TargetError::Effect { sequence, command, error },

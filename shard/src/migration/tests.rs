@@ -14,11 +14,13 @@ use slotway_common::topology::SlotRanges;
 
 use super::*;
 use crate::changes::Finished;
+use crate::client::Client;
+use crate::commands::HANDLERS;
 use crate::dispatch::{self, Prepared};
 use crate::engine::{DATABASES, Engine, Key, LazyFree};
 use crate::metrics::ShardCells;
 use crate::node::{Node, Shard};
-use crate::session::{Client, Session};
+use crate::session::Session;
 use crate::stream::{Digest, Frames};
 
 const TAGS: [&str; 3] = ["{a}", "{b}", "{c}"];
@@ -40,7 +42,7 @@ pub(crate) fn shard() -> Shard {
         slots: SlotRanges::all(),
     });
     let identity = Identity { cluster: "test".to_owned(), node: "a-0".to_owned() };
-    let node = Node::new(identity, None, 1, Arc::new(ShardCells::default()));
+    let node = Node::new(identity, None, 1, Arc::new(ShardCells::default()), &HANDLERS);
     let mut shard = Shard { engine: Engine::new(LazyFree::default()), node };
     shard.adopt(&Arc::new(state));
     shard.node.changes.begin(&mut shard.engine, 0);
@@ -206,7 +208,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let source = shard();
-        let target = Target::new(source.engine.limits, session(), LazyFree::default());
+        let target = Target::new(source.engine.limits, &HANDLERS.data, LazyFree::default());
         let mut pair = Self {
             source,
             session: session(),
@@ -274,7 +276,7 @@ impl Pair {
         loop {
             let before = self.frames.digest();
             let frame = self.frames.take().unwrap()?;
-            match self.target.apply(&frame, before, &mut self.other.node).unwrap() {
+            match self.target.apply(&frame, before).unwrap() {
                 Applied::Going => {}
                 Applied::Complete(slots) => return Some(slots),
             }

@@ -8,9 +8,9 @@ use slotway_common::cluster_state::ClusterState;
 use slotway_common::fault;
 use slotway_common::topology::SlotMap;
 
+use super::settings::take_effect;
 use super::{Node, Shard};
 use crate::engine::set_hash_seed;
-use crate::settings::take_effect;
 
 impl Shard {
     /// Has a committed state take effect but for what the slots hold: who owns which slot, whether this node serves, and
@@ -116,7 +116,7 @@ mod tests {
         let proposals = Proposals::new(ClusterState::default());
         let control = Control::in_memory(&proposals);
         let identity = Identity { cluster: "test".to_owned(), node: "a-0".to_owned() };
-        let node = Node::new(identity, None, 5, Arc::default());
+        let node = Node::new(identity, None, 5, Arc::default(), &crate::commands::HANDLERS);
         let mut shard = Shard { engine: Engine::new(LazyFree::start().unwrap()), node };
         let mut seen = Vec::new();
         let mut look = |shard: &mut Shard, control: &Control| {

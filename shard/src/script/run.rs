@@ -1,29 +1,22 @@
 //! One run of a script or function: what it may do, the commands that it calls, and its end.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slotway_common::alone::no_cluster;
-use slotway_common::command::{self, Flags, Group};
+use slotway_common::acl::User;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::{Args, Protocol, Reply};
 use slotway_common::script::ScriptFlags;
-use slotway_common::slot::slot_of;
 
+use super::context::Exchange;
 use super::convert::{script_error, write_result};
 use super::lua::{Failure, Progress, Reference, Verdict};
 use super::sandbox::Sandbox;
-use crate::commands::Call;
-use crate::dispatch;
-use crate::engine::Engine;
-use crate::node::Node;
-use crate::session::Session;
 
 /// Bytes that scripts may make Lua hold, garbage included.
 pub(super) const MEMORY: usize = 512 * 1024 * 1024;
-
-const NOT_HERE: &str = "Script attempted to access a non local key in a cluster node";
 
 const KILLED: &str = "ERR Script killed by user with SCRIPT KILL...";
 
@@ -34,16 +27,16 @@ pub struct Run {
     /// The digest of the script, or the function's name.
     pub name: Rc<str>,
     /// It may not write.
-    read_only: bool,
+    pub read_only: bool,
     /// It may use more memory than there should be.
-    allow_oom: bool,
+    pub allow_oom: bool,
     /// It has called a command that writes.
     pub wrote: bool,
     pub started: Instant,
     /// The time that all its commands see.
-    now: i64,
+    pub now: i64,
     /// It began the group that its changes are part of.
-    group: bool,
+    pub group: bool,
 }
 
 /// What a script is called with.
@@ -62,53 +55,10 @@ pub struct Rights {
     pub read_only: bool,
 }
 
-/// How far a run came.
-pub enum Step {
-    /// To its end, well or not: see [`Run::finish`].
-    Ended(Result<(), Failure>),
-    /// It has run for longer than it should.
-    Slow,
-}
-
 impl Rights {
-    /// Refuses a script that has a first line and may need memory, while there is too little: before anything else is
-    /// looked at, as any command that may need memory. What runs inside EXEC comes after that question.
-    ///
-    /// # Errors
-    /// `OOM`
-    pub fn refuse_over_limit(self, call: &mut Call<'_>) -> Result<(), Error> {
-        if call.session.nested || !self.may_need_memory() {
-            return Ok(());
-        }
-        dispatch::make_room(call.engine, call.node, true)
-    }
-
-    /// Refuses a script that could do what it may not.
-    ///
-    /// # Errors
-    /// The error reply.
-    pub fn check(self, call: &mut Call<'_>) -> Result<(), Error> {
-        let Some(flags) = self.flags else { return Ok(()) };
-        let writes = !flags.contains(ScriptFlags::NO_WRITES);
-        if writes && let Some(reason) = call.node.log.failure() {
-            return Err(Error::Line(
-                format!("MISCONF nothing is written any more, because the log cannot be: {reason}").into(),
-            ));
-        }
-        if writes && self.read_only {
-            return Err(Error::err("Can not execute a script with write flag using *_ro command."));
-        }
-        if self.may_need_memory() && dispatch::make_room(call.engine, call.node, true).is_err() {
-            return Err(Error::Line(
-                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
-                    .into(),
-            ));
-        }
-        Ok(())
-    }
-
     /// Scripts without a first line are asked command by command.
-    fn may_need_memory(self) -> bool {
+    #[must_use]
+    pub fn may_need_memory(self) -> bool {
         self.flags.is_some_and(|flags| {
             !flags.contains(ScriptFlags::NO_WRITES) && !flags.contains(ScriptFlags::ALLOW_OOM)
         })
@@ -159,127 +109,34 @@ impl Run {
         }
     }
 
-    /// Begins the run; `threshold` is the time after which it is slow.
-    pub fn start(
-        &mut self,
-        engine: &mut Engine,
-        node: &mut Node,
-        session: &mut Session,
-        threshold: Option<Duration>,
-    ) -> Step {
-        if engine.has_notes() {
-            // What was evicted, and what the command said of itself: nothing that the script calls is to be taken for it.
-            node.note_changes(engine, None);
-        }
-        self.group = node.changes.begin_group();
+    /// Begins the run; `threshold` is the time after which it is slow, `user` the one whose rights its commands have if that
+    /// is not one who may do all. With `group` it has begun the group that its changes are part of.
+    pub fn begin(&mut self, threshold: Option<Duration>, user: Option<Arc<User>>, group: bool) -> Progress {
+        self.group = group;
         let context = self.sandbox.interpreter.context();
         context.protocol.set(Protocol::Resp2);
         context.killed_by.set(KILLED);
-        *context.user.borrow_mut() = (!session.is_free()).then(|| session.user());
+        *context.user.borrow_mut() = user;
         context.slow_at.set(threshold.and_then(|threshold| self.started.checked_add(threshold)));
         let arguments = if self.is_function { 2 } else { 0 };
         let begun = self.sandbox.interpreter.start(arguments, MEMORY);
-        self.follow(begun.unwrap_or(Progress::Ended(Err(Failure::Raised))), engine, node, session)
+        begun.unwrap_or(Progress::Ended(Err(Failure::Raised)))
     }
 
-    /// Goes on with a slow run, or ends it.
-    pub fn resume(
-        &mut self,
-        kill: bool,
-        engine: &mut Engine,
-        node: &mut Node,
-        session: &mut Session,
-    ) -> Step {
-        engine.set_now(self.now);
-        let verdict = if kill { Verdict::Kill } else { Verdict::GoOn };
-        let progress = self.sandbox.interpreter.resume(verdict);
-        self.follow(progress, engine, node, session)
+    /// Goes on with a run that was suspended, or ends it.
+    pub fn resume(&mut self, verdict: Verdict) -> Progress {
+        self.sandbox.interpreter.resume(verdict)
     }
 
-    fn follow(
-        &mut self,
-        mut progress: Progress,
-        engine: &mut Engine,
-        node: &mut Node,
-        session: &mut Session,
-    ) -> Step {
-        loop {
-            match progress {
-                Progress::Call => {
-                    self.call(engine, node, session);
-                    progress = self.sandbox.interpreter.resume(Verdict::GoOn);
-                }
-                Progress::Slow => return Step::Slow,
-                Progress::Ended(outcome) => return Step::Ended(outcome),
-            }
-        }
-    }
-
-    /// Runs the command that the script has called.
-    fn call(&mut self, engine: &mut Engine, node: &mut Node, session: &mut Session) {
+    /// What the script has called, and the protocol that it wants the reply in.
+    pub fn take_exchange(&mut self) -> (Exchange, Protocol) {
         let context = self.sandbox.interpreter.context();
-        let protocol = context.protocol.get();
-        let mut exchange = std::mem::take(&mut *context.exchange.borrow_mut());
-        let args = Args::new(&exchange.args, &exchange.spans);
-        let before = std::mem::replace(&mut session.protocol, protocol);
-        let in_script = std::mem::replace(&mut session.in_script, true);
-        match self.check(engine, node, session, &args) {
-            Ok(command) => {
-                dispatch::nested_command(engine, node, session, command, args, &mut exchange.reply);
-            }
-            Err(error) => dispatch::refuse_in_script(node, session, &args, &error, &mut exchange.reply),
-        }
-        session.in_script = in_script;
-        session.protocol = before;
-        *self.sandbox.interpreter.context().exchange.borrow_mut() = exchange;
+        (std::mem::take(&mut *context.exchange.borrow_mut()), context.protocol.get())
     }
 
-    /// The checks that come before a command of a script, beside those of every command.
-    fn check(
-        &mut self,
-        engine: &mut Engine,
-        node: &mut Node,
-        session: &Session,
-        args: &Args<'_>,
-    ) -> Result<&'static command::Command, Error> {
-        let command = command::find(args).filter(|command| command.route != command::Route::Internal);
-        let command = command.ok_or(Error::err("Unknown Redis command called from script"))?;
-        if !command.takes(args.len()) {
-            return Err(Error::err("Wrong number of args calling Redis command from script"));
-        }
-        if command.flags.contains(Flags::NOSCRIPT) {
-            return Err(Error::err("This Redis command is not allowed from script"));
-        }
-        if command.group == Group::Cluster && session.internal.is_some() {
-            return Err(no_cluster());
-        }
-        dispatch::check_script(node, session, command, args)?;
-        // The last three do not change data but are passed on to replicas.
-        if self.read_only
-            && (command.is_write() || matches!(command.name, "pfcount" | "publish" | "spublish"))
-        {
-            return Err(Error::err("Write commands are not allowed from read-only scripts."));
-        }
-        if engine.memory.limit > 0 && !self.allow_oom && !self.wrote && command.flags.contains(Flags::DENYOOM)
-        {
-            dispatch::make_room(engine, node, true)?;
-            if engine.has_notes() {
-                node.note_changes(engine, None);
-            }
-        }
-        if let Ok(keys) = command::keys(command, args) {
-            for position in keys.positions() {
-                if !node.serves(slot_of(args.at(position))) {
-                    return Err(Error::err(NOT_HERE));
-                }
-            }
-        }
-        let is_publish = matches!(command.name, "publish" | "spublish");
-        if is_publish && !node.serves(slot_of(args.at(1))) {
-            return Err(Error::err(NOT_HERE));
-        }
-        self.wrote |= command.is_write();
-        Ok(command)
+    /// Gives the script the reply.
+    pub fn put_exchange(&mut self, exchange: Exchange) {
+        *self.sandbox.interpreter.context().exchange.borrow_mut() = exchange;
     }
 
     /// Ends the run: writes its reply, and gives the machine back.
@@ -289,12 +146,8 @@ impl Run {
     pub fn finish(
         mut self,
         outcome: Result<(), Failure>,
-        node: &mut Node,
         reply: &mut Reply<'_>,
     ) -> (Result<(), Error>, Box<Sandbox>) {
-        if self.group {
-            node.changes.end_group();
-        }
         let protocol = self.sandbox.interpreter.context().protocol.get();
         let result = match self.sandbox.interpreter.frame() {
             Some(mut frame) => {

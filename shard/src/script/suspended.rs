@@ -4,19 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use slotway_common::command;
 use slotway_common::error::Error;
-use slotway_common::platform::clock;
-use slotway_common::resp::{Args, Protocol, Reply};
+use slotway_common::resp::{Args, Reply};
 use tokio::sync::Notify;
 
-use super::lua::Failure;
-use super::run::{Run, Step};
-use crate::dispatch::{self, OwnedWords};
-use crate::engine::Engine;
-use crate::node::Node;
+use super::run::Run;
 use crate::session::Session;
-use crate::transaction::{self, Rest};
+use crate::transaction::Rest;
 
 const CALL_SCRIPT_KILL: &str =
     "Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
@@ -26,32 +20,33 @@ const CALL_FUNCTION_KILL: &str =
 /// The run that is suspended, if there is one, and the replies of those that have ended.
 #[derive(Default)]
 pub struct Suspended {
-    slow: Option<Slow>,
+    pub slow: Option<Slow>,
     /// Whether the run is one of a function; kept beside it while it runs its slice.
     is_function: bool,
     /// By the client's number, until its connection takes them.
-    replies: BTreeMap<u64, Ended>,
+    pub replies: BTreeMap<u64, Ended>,
     /// There is something to go on with.
     pub news: Rc<Notify>,
     /// The number of the last script of a proxy's client.
     last_number: u64,
 }
 
-struct Slow {
-    run: Run,
+/// A run that is slow.
+pub struct Slow {
+    pub run: Run,
     /// The call.
-    words: Vec<Vec<u8>>,
+    pub words: Vec<Vec<u8>>,
     /// The caller's connection, as soon as it has lent it: what runs for it meanwhile uses and changes it.
-    session: Option<Session>,
+    pub session: Option<Session>,
     /// The caller's database, which the script may leave.
-    database: usize,
+    pub database: usize,
     /// The transaction that the call is part of.
-    rest: Option<Rest>,
+    pub rest: Option<Rest>,
     /// What it has to tell its caller, if that is tracked, behind the reply.
-    own: Vec<u8>,
+    pub own: Vec<u8>,
     /// The number of the push that brings the reply, where the connection goes on meanwhile.
-    number: Option<u64>,
-    killed: bool,
+    pub number: Option<u64>,
+    pub killed: bool,
 }
 
 /// What a connection gets when its script has ended.
@@ -168,111 +163,4 @@ impl Suspended {
         let Slow { run, words, .. } = self.slow.as_ref()?;
         Some((&run.name, words, run.started.elapsed(), run.is_function))
     }
-}
-
-/// The script has ended: it counts.
-fn account(
-    engine: &Engine,
-    node: &mut Node,
-    session: &mut Session,
-    words: &[Vec<u8>],
-    took: Duration,
-    failed: Option<&Error>,
-) {
-    let words = OwnedWords::new(words);
-    let args = words.args();
-    let Some(command) = command::find(&args) else { return };
-    if let Some(error) = failed {
-        dispatch::count(node, session, Some(command), error, true);
-    }
-    let waiting = std::mem::take(&mut session.scripting);
-    dispatch::account(engine, node, session, command, &args, took, false);
-    session.scripting = waiting;
-}
-
-/// Goes on with the slow script for a slice; true when there is still one.
-pub fn go_on(engine: &mut Engine, node: &mut Node) -> bool {
-    let Some(mut slow) = node.scripts.suspended.slow.take() else { return false };
-    let Some(session) = &mut slow.session else {
-        node.scripts.suspended.slow = Some(slow);
-        return true;
-    };
-    node.tracking.begin_own(session.client.id, false);
-    let outcome = match slow.run.resume(slow.killed, engine, node, session) {
-        Step::Slow => {
-            slow.own.append(&mut node.tracking.take_own());
-            node.scripts.suspended.slow = Some(slow);
-            return true;
-        }
-        Step::Ended(outcome) => outcome,
-    };
-    let goes_on = end(engine, node, slow, outcome);
-    node.tracking.take_own();
-    goes_on
-}
-
-/// Ends a script that was slow, and runs what stands behind it in its transaction; true when there is a slow one in that.
-fn end(engine: &mut Engine, node: &mut Node, slow: Slow, outcome: Result<(), Failure>) -> bool {
-    let Slow { run, words, session: Some(mut session), database, mut rest, mut own, number, .. } = slow
-    else {
-        return false;
-    };
-    session.db = database;
-    let took = clock::since(run.started);
-    let mut out = rest.as_mut().map(|rest| std::mem::take(&mut rest.replies)).unwrap_or_default();
-    let start = out.len();
-    let is_function = run.is_function;
-    let mut reply = Reply::new(&mut out, session.protocol).with_budget(node.hot.reply_budget());
-    let (result, machine) = run.finish(outcome, node, &mut reply);
-    let exceeded = reply.is_exceeded();
-    node.scripts.give_back(machine, is_function);
-    let failed = result.err();
-    if let Some(error) = &failed {
-        out.truncate(start);
-        Reply::new(&mut out, session.protocol).error(error);
-    }
-    account(engine, node, &mut session, &words, took, failed.as_ref());
-    if let Some(mut rest) = rest {
-        rest.replies = out;
-        // The commands behind it count, and EXEC itself.
-        session.scripting = false;
-        match transaction::go_on(engine, node, &mut session, rest) {
-            Some(replies) => out = replies,
-            None => {
-                // The next one is slow, too.
-                own.append(&mut node.tracking.take_own());
-                if let Some(slow) = &mut node.scripts.suspended.slow {
-                    (slow.session, slow.own, slow.number) = (Some(session), own, number);
-                }
-                return true;
-            }
-        }
-    }
-    own.append(&mut node.tracking.take_own());
-    if number.is_none() {
-        session.client.db.set(session.db);
-    }
-    if node.blocked.has_ready() {
-        crate::blocked::serve_ready(engine, node);
-    }
-    if node.clients.get(session.client.id).is_none() {
-        session.end_watches(engine);
-    } else if exceeded {
-        session.client.kill();
-    } else if let Some(number) = number {
-        let mut push = Vec::new();
-        let mut frame = Reply::new(&mut push, Protocol::Resp3);
-        frame.push(3);
-        frame.bulk(b"later");
-        frame.bulk(itoa::Buffer::new().format(number).as_bytes());
-        push.extend_from_slice(&out);
-        push.extend_from_slice(&own);
-        session.client.push(&push);
-    } else {
-        out.extend_from_slice(&own);
-        let client = session.client.clone();
-        node.scripts.suspended.replies.insert(client.id, Ended { reply: out, session });
-        client.wake();
-    }
-    false
 }

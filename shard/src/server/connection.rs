@@ -22,9 +22,10 @@ use super::Server;
 use super::ahead::End;
 use super::held::Held;
 use super::import;
+use crate::client::Client;
 use crate::dispatch::{self, Prepared};
 use crate::node::Shard;
-use crate::session::{Client, Session};
+use crate::session::Session;
 
 /// Replies that may gather before they are written, in bytes.
 const WRITE_AT: usize = 256 * 1024;
@@ -386,7 +387,7 @@ impl Connection {
         let shard = &mut *server.shard.borrow_mut();
         let ended = self.run_on(shard, input);
         if shard.node.tracking.has_broadcasts() {
-            crate::tracking::send_broadcasts(&mut shard.node);
+            shard.node.tell_broadcasts();
         }
         ended
     }
@@ -612,7 +613,7 @@ impl Drop for Connection {
                 ended.session.end_watches(engine);
             }
             node.tracking.forget(engine, &self.session.client);
-            crate::blocked::forget(engine, node, self.session.client.id);
+            node.blocked.forget(engine, self.session.client.id);
         }
     }
 }

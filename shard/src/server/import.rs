@@ -18,7 +18,6 @@ use super::logging;
 use crate::engine::SlotSpace;
 use crate::migration::{Applied, Closed, Target, TargetError};
 use crate::node::Shard;
-use crate::session::Session;
 use crate::stream::{Digest, Frames, Kind, put_frame};
 
 /// Bytes that are read at once.
@@ -65,8 +64,7 @@ async fn receive(connection: &mut Connection, id: &str, answers: &mut Answers) -
     await_move(&server, id).await?;
     let mut target = {
         let shard = &*server.shard.borrow();
-        let session = Session::new(connection.session.client.clone());
-        Target::new(shard.engine.limits, session, shard.engine.lazy_free())
+        Target::new(shard.engine.limits, &shard.node.handlers.data, shard.engine.lazy_free())
     };
     fault::point("target-begun");
     let mut frames = Frames::new();
@@ -218,7 +216,7 @@ fn apply(
     loop {
         let before = frames.digest();
         let Some(frame) = frames.take().map_err(TargetError::from)? else { return Ok(None) };
-        match target.apply(&frame, before, &mut shard.node)? {
+        match target.apply(&frame, before)? {
             Applied::Complete(slots) => return Ok(Some(slots)),
             Applied::Going => shard.node.changes.staged(id, &frame),
         }

@@ -18,11 +18,12 @@ use tokio::time::sleep;
 use super::Server;
 use super::background::Pace;
 use super::scripts::between_scripts;
+use crate::client::Client;
 use crate::engine::{DATABASES, set_hash_seed};
-use crate::log::{self, Loader, Opened, Progress, Watched};
+use crate::log::load::Loader;
+use crate::log::{self, Opened, Progress, Watched};
 use crate::node::Shard;
 use crate::role::Role;
-use crate::session::Client;
 
 /// Between two looks at something that takes its time.
 const LOOK: Duration = Duration::from_millis(1);
@@ -82,7 +83,8 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
     let started = clock::monotonic();
     let cluster = opened.cluster().to_owned();
     set_hash_seed(opened.hash_seed());
-    let mut loader = Loader::start(opened, clock::now_ms()).map_err(|error| error.to_string())?;
+    let handlers = &server.shard.borrow().node.handlers.data;
+    let mut loader = Loader::start(opened, clock::now_ms(), handlers).map_err(|error| error.to_string())?;
     let progress = loader.progress();
     let limits = {
         let shard = &mut *server.shard.borrow_mut();

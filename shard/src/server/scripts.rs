@@ -7,8 +7,8 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::Server;
+use crate::eval::slow::go_on;
 use crate::node::Shard;
-use crate::script::go_on;
 
 /// Between two looks at whether a script has ended.
 const LOOK: Duration = Duration::from_millis(1);

@@ -1,7 +1,6 @@
 //! What is done ten times a second: expiry, eviction, idle clients, figures.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use slotway_common::admin::Pulse;
@@ -10,9 +9,7 @@ use slotway_common::settings::Name;
 
 use super::Server;
 use crate::dispatch::note_full;
-use crate::metrics::ShardCells;
 use crate::node::Shard;
-use crate::{pubsub, tracking};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -26,7 +23,7 @@ const SLICE: Duration = Duration::from_millis(1);
 const MOST_SLICES: usize = 25;
 
 /// Runs until SHUTDOWN is called.
-pub(super) async fn run(server: Rc<Server>, cells: Arc<ShardCells>, pulse: Pulse) {
+pub(super) async fn run(server: Rc<Server>, pulse: Pulse) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     for turn in 0_u64.. {
@@ -35,7 +32,7 @@ pub(super) async fn run(server: Rc<Server>, cells: Arc<ShardCells>, pulse: Pulse
         if server.shard.borrow().node.stopping {
             return;
         }
-        server.tick(&cells);
+        server.tick();
         if turn.is_multiple_of(BUSY_SLOTS_EVERY) {
             let shard = server.shard.borrow();
             shard.node.busy_slots.publish(&shard.engine);
@@ -56,7 +53,7 @@ pub(super) async fn run(server: Rc<Server>, cells: Arc<ShardCells>, pulse: Pulse
 }
 
 impl Server {
-    fn tick(&self, cells: &ShardCells) {
+    fn tick(&self) {
         let shard = &mut *self.shard.borrow_mut();
         let now = clock::now_ms();
         shard.engine.set_now(now);
@@ -88,7 +85,7 @@ impl Server {
             shard.node.latency.event(event, took, now);
         }
         save_if_due(shard);
-        cells.publish(&shard.engine, &shard.node);
+        shard.node.publish(&shard.engine);
     }
 
     /// One slice of active expiry: whether more may be due, and how long it took.
@@ -106,11 +103,11 @@ impl Server {
         }
         if shard.engine.has_events() {
             let Shard { engine, node } = &mut *shard;
-            pubsub::announce(engine, node, None);
+            node.announce(engine, None);
         }
         if shard.engine.has_touched() {
             let Shard { engine, node } = &mut *shard;
-            tracking::settle_gone(engine, node);
+            node.tell_gone(engine);
         }
         (unfinished, clock::since(started))
     }

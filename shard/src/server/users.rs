@@ -11,9 +11,9 @@ use slotway_common::settings::Name;
 use tokio::time::sleep;
 
 use super::Server;
+use crate::client::Client;
 use crate::control::ProposeError;
 use crate::dispatch::{OwnedWords, write_error};
-use crate::session::Client;
 
 /// Others may change the users at the same time; then it is tried again, so often.
 const ATTEMPTS: usize = 20;

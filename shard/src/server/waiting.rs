@@ -7,7 +7,6 @@ use slotway_common::platform::clock;
 use tokio::time::sleep;
 
 use super::Server;
-use crate::blocked;
 use crate::node::Shard;
 
 /// Looks at nothing but the first deadline, and whether it has changed.
@@ -29,6 +28,6 @@ pub(super) async fn time_out(server: Rc<Server>) {
         }
         let Shard { engine, node } = &mut *server.shard.borrow_mut();
         engine.set_now(now);
-        blocked::time_out(engine, node, now);
+        node.blocked.time_out(engine, now);
     }
 }

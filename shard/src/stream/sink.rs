@@ -2,15 +2,13 @@
 
 use slotway_common::command;
 use slotway_common::error::Error;
-use slotway_common::resp::{Args, Reply};
+use slotway_common::resp::{Args, Protocol, Reply};
 use slotway_common::slot::Slot;
 
 use super::{Entries, Entry, Fields, Kind};
-use crate::commands::Call;
+use crate::call::{self, Call, Handlers};
 use crate::engine::{DATABASES, DbIndex, Engine, Key, Limits};
-use crate::node::Node;
 use crate::rdb;
-use crate::session::Session;
 
 /// Why a frame cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,16 +36,16 @@ impl std::fmt::Display for SinkError {
 
 /// What applying needs beside the engine.
 pub struct Sink {
-    session: Session,
+    handlers: &'static Handlers,
     spans: Vec<(u32, u32)>,
     reply: Vec<u8>,
 }
 
 impl Sink {
-    /// `session` stands for the source in the commands that are repeated.
+    /// `handlers` run the commands that are repeated.
     #[must_use]
-    pub fn new(session: Session) -> Self {
-        Self { session, spans: Vec::new(), reply: Vec::new() }
+    pub fn new(handlers: &'static Handlers) -> Self {
+        Self { handlers, spans: Vec::new(), reply: Vec::new() }
     }
 
     /// Applies a frame of one of the kinds from `Values` to `Swapped`.
@@ -59,7 +57,6 @@ impl Sink {
         (kind, db, slot): (Kind, DbIndex, Slot),
         payload: &[u8],
         engine: &mut Engine,
-        node: &mut Node,
     ) -> Result<(), SinkError> {
         match kind {
             Kind::Values => {
@@ -75,7 +72,7 @@ impl Sink {
                     append(engine, db, slot, &entry)?;
                 }
             }
-            Kind::Effect => self.repeat(db, payload, engine, node)?,
+            Kind::Effect => self.repeat(db, payload, engine)?,
             Kind::Deleted => {
                 let mut fields = Fields::new(payload);
                 while !fields.is_empty() {
@@ -98,13 +95,7 @@ impl Sink {
     }
 
     /// Runs a command again, at the time at which it has run.
-    fn repeat(
-        &mut self,
-        db: DbIndex,
-        payload: &[u8],
-        engine: &mut Engine,
-        node: &mut Node,
-    ) -> Result<(), SinkError> {
+    fn repeat(&mut self, db: DbIndex, payload: &[u8], engine: &mut Engine) -> Result<(), SinkError> {
         let mut fields = Fields::new(payload);
         let now = fields.fixed::<8>().map(i64::from_le_bytes).ok_or("an effect without a time")?;
         let count = fields.number().ok_or("an effect without words")?;
@@ -120,15 +111,12 @@ impl Sink {
             error,
         };
         let command = command::resolve(&args, false).map_err(failed)?;
-        let handler = node.handlers.get(command).filter(|_| command.is_write());
+        let handler = call::handler(self.handlers, command).filter(|_| command.is_write());
         let handler = handler.ok_or("an effect that is no write")?;
         engine.set_now(now);
-        self.session.db = db;
         self.reply.clear();
-        let reply = Reply::new(&mut self.reply, self.session.protocol);
-        let session = &mut self.session;
-        let mut call = Call { engine, node, session, args, reply, command, first_key: None };
-        let result = handler(&mut call);
+        let reply = Reply::new(&mut self.reply, Protocol::Resp2);
+        let result = handler(&mut Call::new(engine, db, command, args, reply));
         engine.settle();
         // Those who listen have been told when it ran.
         engine.take_events();

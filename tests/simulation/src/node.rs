@@ -10,6 +10,7 @@ use slotway_common::admin::Health;
 use slotway_common::handshake::Identity;
 use slotway_common::platform::{net, random};
 use slotway_common::shutdown::Requests;
+use slotway_shard::commands::HANDLERS;
 use slotway_shard::control;
 use slotway_shard::engine::{Engine, LazyFree};
 use slotway_shard::node::{Node, Shard};
@@ -53,8 +54,7 @@ async fn serve(common: &Common, id: &str) -> Result<(), Error> {
     .await
     .map_err(Error::msg)?;
     common.note(format!("{id} has started as {incarnation:016x}"));
-    let cells = Arc::default();
-    let mut node = Node::new(identity, Some(common.secret.clone()), incarnation, Arc::clone(&cells));
+    let mut node = Node::new(identity, Some(common.secret.clone()), incarnation, Arc::default(), &HANDLERS);
     node.shard.clone_from(&shard.name);
     node.address = place.client.to_string();
     // No thread frees: there is only one.
@@ -64,8 +64,7 @@ async fn serve(common: &Common, id: &str) -> Result<(), Error> {
         common.processes.borrow_mut().insert(id.to_owned(), process);
     };
     let requests = Requests::never();
-    let served =
-        pin!(server::run_watched(data, listener, cells, health, requests, control.clone(), None, tell));
+    let served = pin!(server::run_watched(data, listener, health, requests, control.clone(), None, tell));
     unless_paused(common, id, served).await.map_err(Error::msg)?;
     Ok(())
 }

@@ -6,8 +6,8 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::slot::{SLOTS, Slot};
 
-use super::Call;
 use crate::engine::Engine;
+use crate::node::NodeCall;
 
 const METRICS: [&str; 3] = ["key-count", "memory-bytes", "operations"];
 
@@ -18,7 +18,7 @@ fn figures(engine: &Engine, slot: Slot) -> [u64; 3] {
 
 /// `CLUSTER SLOT-STATS SLOTSRANGE <start> <end>` or `CLUSTER SLOT-STATS ORDERBY <metric> [LIMIT <n>] [ASC | DESC]`, of
 /// the slots that this shard owns.
-pub(super) fn slot_stats(call: &mut Call<'_>) -> Result<(), Error> {
+pub(super) fn slot_stats(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let slots: Vec<Slot> = if call.args.is(2, "SLOTSRANGE") && call.args.len() == 5 {
         let (start, end) = (slot(call.args.at(3))?, slot(call.args.at(4))?);
         if start > end {
@@ -49,7 +49,7 @@ fn slot(text: &[u8]) -> Result<Slot, Error> {
     super::slot_argument(text, "Invalid or out of range slot")
 }
 
-fn ordered(call: &Call<'_>) -> Result<Vec<Slot>, Error> {
+fn ordered(call: &NodeCall<'_>) -> Result<Vec<Slot>, Error> {
     let metric = METRICS
         .iter()
         .position(|name| call.args.is(3, name))

@@ -6,24 +6,22 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
 use super::{coordinates, distance, place, unit};
+use crate::call::{Call, Handler};
 use crate::commands::items::element;
-use crate::commands::{Call, Handler, zset};
+use crate::commands::zset;
 use crate::engine::Limits;
 use crate::types::ZSet;
 use crate::types::geo::{Area, Place, Shape};
 use crate::types::item::{IntText, Item};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "georadius" => |call| radius(call, Middle::Place, true),
-        "georadius_ro" => |call| radius(call, Middle::Place, false),
-        "georadiusbymember" => |call| radius(call, Middle::Member, true),
-        "georadiusbymember_ro" => |call| radius(call, Middle::Member, false),
-        "geosearch" => |call| search(call, 1),
-        "geosearchstore" => |call| search(call, 2),
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
+    ("georadius", |call| radius(call, Middle::Place, true)),
+    ("georadius_ro", |call| radius(call, Middle::Place, false)),
+    ("georadiusbymember", |call| radius(call, Middle::Member, true)),
+    ("georadiusbymember_ro", |call| radius(call, Middle::Member, false)),
+    ("geosearch", |call| search(call, 1)),
+    ("geosearchstore", |call| search(call, 2)),
+];
 
 /// Where the arguments of the older commands have the middle of the circle.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,7 +113,7 @@ fn rectangle(call: &Call<'_>, index: usize) -> Result<(Shape, f64), Error> {
 /// Where a member of the index lies; `None` if there is no index.
 fn member(call: &mut Call<'_>, source: usize, index: usize) -> Result<Option<Place>, Error> {
     let (key, name) = (call.key(source), call.args.at(index));
-    match call.engine.peek::<ZSet>(call.session.db, &key)? {
+    match call.engine.peek::<ZSet>(call.db, &key)? {
         None => Ok(None),
         Some(zset) => match zset.score(name) {
             Some(score) => Ok(Some(Place::of_score(score))),
@@ -125,7 +123,7 @@ fn member(call: &mut Call<'_>, source: usize, index: usize) -> Result<Option<Pla
 }
 
 fn radius(call: &mut Call<'_>, middle: Middle, can_store: bool) -> Result<(), Error> {
-    let (key, db) = (call.key(1), call.session.db);
+    let (key, db) = (call.key(1), call.db);
     let exists = call.engine.read::<ZSet>(db, &key)?.is_some();
     let (first, area) = match middle {
         Middle::Place => {
@@ -160,7 +158,7 @@ fn radius(call: &mut Call<'_>, middle: Middle, can_store: bool) -> Result<(), Er
 
 /// GEOSEARCH, and with `source` 2 GEOSEARCHSTORE.
 fn search(call: &mut Call<'_>, source: usize) -> Result<(), Error> {
-    let (key, db) = (call.key(source), call.session.db);
+    let (key, db) = (call.key(source), call.db);
     let exists = call.engine.read::<ZSet>(db, &key)?.is_some();
     let stores = source == 2;
     let mut options = Options { store: stores.then_some(1), ..Options::default() };
@@ -218,7 +216,7 @@ struct Found<'z> {
 
 /// Searches the index at argument `source`; none without an area.
 fn run(call: &mut Call<'_>, source: usize, area: Option<Area>, options: &Options) -> Result<(), Error> {
-    let (key, db, limits) = (call.key(source), call.session.db, call.engine.limits);
+    let (key, db, limits) = (call.key(source), call.db, call.engine.limits);
     let index = call.engine.peek::<ZSet>(db, &key)?;
     let mut found = Vec::new();
     if let (Some(index), Some(area)) = (index, &area) {

@@ -44,7 +44,7 @@ pub(super) fn clients(facts: &Facts<'_>, section: &mut Section) {
     section.add("connected_clients", clients.len());
     section.add("cluster_connections", 0);
     section.add("maxclients", facts.node.hot.max_clients);
-    let largest = |bytes: &dyn Fn(&crate::session::Client) -> usize| {
+    let largest = |bytes: &dyn Fn(&crate::client::Client) -> usize| {
         clients.iter().map(|client| bytes(client)).max().unwrap_or(0)
     };
     section.add("client_recent_max_input_buffer", largest(&|client| client.input_bytes.get()));

@@ -3,24 +3,21 @@
 use slotway_common::error::Error;
 
 use super::store;
+use crate::call::{Call, Handler};
 use crate::commands::items::{at_least, element, read_all};
-use crate::commands::{Call, Handler};
 use crate::engine::{Key, Limits};
 use crate::types::Set;
 use crate::types::item::Item;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "sinter" => sinter,
-        "sinterstore" => sinterstore,
-        "sintercard" => sintercard,
-        "sunion" => sunion,
-        "sunionstore" => sunionstore,
-        "sdiff" => sdiff,
-        "sdiffstore" => sdiffstore,
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
+    ("sinter", sinter),
+    ("sinterstore", sinterstore),
+    ("sintercard", sintercard),
+    ("sunion", sunion),
+    ("sunionstore", sunionstore),
+    ("sdiff", sdiff),
+    ("sdiffstore", sdiffstore),
+];
 
 /// The keys from one argument up to another.
 fn keys<'a>(call: &Call<'a>, from: usize, to: usize) -> Vec<Key<'a>> {
@@ -78,7 +75,7 @@ fn reply_set(call: &mut Call<'_>, set: &Set) {
 
 fn sinter(call: &mut Call<'_>) -> Result<(), Error> {
     let keys = keys(call, 1, call.args.len());
-    let sets = read_all::<Set>(call.engine, call.session.db, &keys)?;
+    let sets = read_all::<Set>(call.engine, call.db, &keys)?;
     let (at, mut count) = (call.reply.begin(), 0);
     intersect(sets, |member| {
         element(&mut call.reply, member);
@@ -92,7 +89,7 @@ fn sinter(call: &mut Call<'_>) -> Result<(), Error> {
 fn sinterstore(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 2, call.args.len()), call.engine.limits);
     let mut result = Set::new();
-    intersect(read_all::<Set>(call.engine, call.session.db, &keys)?, |member| {
+    intersect(read_all::<Set>(call.engine, call.db, &keys)?, |member| {
         result.insert_item(member, &limits);
         true
     });
@@ -116,7 +113,7 @@ fn sintercard(call: &mut Call<'_>) -> Result<(), Error> {
     }
     let keys = keys(call, 2, 2 + count);
     let mut found = 0;
-    intersect(read_all::<Set>(call.engine, call.session.db, &keys)?, |_| {
+    intersect(read_all::<Set>(call.engine, call.db, &keys)?, |_| {
         found += 1;
         found != most
     });
@@ -126,28 +123,28 @@ fn sintercard(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn sunion(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 1, call.args.len()), call.engine.limits);
-    let all = unite(&read_all::<Set>(call.engine, call.session.db, &keys)?, &limits);
+    let all = unite(&read_all::<Set>(call.engine, call.db, &keys)?, &limits);
     reply_set(call, &all);
     Ok(())
 }
 
 fn sunionstore(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 2, call.args.len()), call.engine.limits);
-    let all = unite(&read_all::<Set>(call.engine, call.session.db, &keys)?, &limits);
+    let all = unite(&read_all::<Set>(call.engine, call.db, &keys)?, &limits);
     store(call, 1, all, "sunionstore");
     Ok(())
 }
 
 fn sdiff(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 1, call.args.len()), call.engine.limits);
-    let rest = subtract(&read_all::<Set>(call.engine, call.session.db, &keys)?, &limits);
+    let rest = subtract(&read_all::<Set>(call.engine, call.db, &keys)?, &limits);
     reply_set(call, &rest);
     Ok(())
 }
 
 fn sdiffstore(call: &mut Call<'_>) -> Result<(), Error> {
     let (keys, limits) = (keys(call, 2, call.args.len()), call.engine.limits);
-    let rest = subtract(&read_all::<Set>(call.engine, call.session.db, &keys)?, &limits);
+    let rest = subtract(&read_all::<Set>(call.engine, call.db, &keys)?, &limits);
     store(call, 1, rest, "sdiffstore");
     Ok(())
 }

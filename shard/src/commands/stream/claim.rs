@@ -6,18 +6,12 @@ use slotway_common::number::parse_i64;
 use super::group::met;
 use super::id::{bounds, exact, put_id, start};
 use super::{no_group, put_entry};
-use crate::commands::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id, Pending};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "xpending" => xpending,
-        "xclaim" => xclaim,
-        "xautoclaim" => xautoclaim,
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] =
+    &[("xpending", xpending), ("xclaim", xclaim), ("xautoclaim", xautoclaim)];
 
 fn xpending(call: &mut Call<'_>) -> Result<(), Error> {
     let arguments = call.args.len();
@@ -39,7 +33,7 @@ fn xpending(call: &mut Call<'_>) -> Result<(), Error> {
         let count = usize::try_from(call.integer(first + 2)?).unwrap_or(0);
         Some((bounds(call, first, first + 1)?, count, call.args.get(first + 3)))
     };
-    let stream = call.engine.read::<Stream>(call.session.db, &key)?;
+    let stream = call.engine.read::<Stream>(call.db, &key)?;
     let group = stream.and_then(|stream| stream.group(name)).ok_or_else(|| no_group(key.bytes, name))?;
     let reply = &mut call.reply;
     let Some(((from, to), count, consumer)) = wanted else {
@@ -147,7 +141,7 @@ fn min_idle(call: &Call<'_>) -> Result<i64, Error> {
 }
 
 fn xclaim(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, now) = (call.key(1), call.session.db, call.now());
+    let (key, db, now) = (call.key(1), call.db, call.now());
     let (name, consumer) = (call.args.at(2), call.args.at(3));
     let stream = call.engine.read::<Stream>(db, &key)?;
     if stream.is_none_or(|stream| stream.group(name).is_none()) {
@@ -205,7 +199,7 @@ fn xautoclaim(call: &mut Call<'_>) -> Result<(), Error> {
     const LOOKED_AT: usize = 10;
     /// Redis asks for room for so many ids first, and is refused.
     const MOST: i64 = 1 << 42;
-    let (key, db, now) = (call.key(1), call.session.db, call.now());
+    let (key, db, now) = (call.key(1), call.db, call.now());
     let (name, consumer) = (call.args.at(2), call.args.at(3));
     // The key is looked up before the arguments are read, and its type checked behind them.
     call.engine.touch(db, &key);

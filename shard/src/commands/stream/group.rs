@@ -5,22 +5,19 @@ use slotway_common::error::Error;
 
 use super::id::{exact, special_or};
 use super::quoting;
-use crate::commands::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::engine::{EventClass, Key};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "xgroup|create" => create,
-        "xgroup|setid" => setid,
-        "xgroup|destroy" => destroy,
-        "xgroup|createconsumer" => createconsumer,
-        "xgroup|delconsumer" => delconsumer,
-        "xack" => xack,
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
+    ("xgroup|create", create),
+    ("xgroup|setid", setid),
+    ("xgroup|destroy", destroy),
+    ("xgroup|createconsumer", createconsumer),
+    ("xgroup|delconsumer", delconsumer),
+    ("xack", xack),
+];
 
 /// What stands after the id of CREATE and SETID.
 #[derive(Default)]
@@ -62,7 +59,7 @@ fn no_key() -> Error {
 
 /// The stream of a subcommand that needs it and its group, which is argument 3.
 fn existing<'c>(call: &'c Call<'_>, key: &Key<'_>) -> Result<(&'c Stream, &'c Group), Error> {
-    let stream = call.engine.peek::<Stream>(call.session.db, key)?.ok_or_else(no_key)?;
+    let stream = call.engine.peek::<Stream>(call.db, key)?.ok_or_else(no_key)?;
     let name = call.args.at(3);
     let group = stream.group(name).ok_or_else(|| {
         quoting(&[b"NOGROUP No such consumer group '", name, b"' for key name '", key.bytes, b"'"])
@@ -72,7 +69,7 @@ fn existing<'c>(call: &'c Call<'_>, key: &Key<'_>) -> Result<(&'c Stream, &'c Gr
 
 fn create(call: &mut Call<'_>) -> Result<(), Error> {
     let options = Options::parse(call, true)?;
-    let (key, db, name) = (call.key(2), call.session.db, call.args.at(3));
+    let (key, db, name) = (call.key(2), call.db, call.args.at(3));
     let stream = call.engine.peek::<Stream>(db, &key)?;
     if stream.is_none() && !options.make_stream {
         return Err(no_key());
@@ -104,7 +101,7 @@ fn create(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn setid(call: &mut Call<'_>) -> Result<(), Error> {
     let options = Options::parse(call, false)?;
-    let (key, db, name) = (call.key(2), call.session.db, call.args.at(3));
+    let (key, db, name) = (call.key(2), call.db, call.args.at(3));
     let (stream, _) = existing(call, &key)?;
     if call.args.len() != 5 && call.args.len() != 7 {
         return Err(bad_subcommand_call(&call.args));
@@ -123,7 +120,7 @@ fn setid(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn destroy(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, name) = (call.key(2), call.session.db, call.args.at(3));
+    let (key, db, name) = (call.key(2), call.db, call.args.at(3));
     let stream = call.engine.peek::<Stream>(db, &key)?.ok_or_else(no_key)?;
     let exists = stream.group(name).is_some();
     if exists && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
@@ -133,7 +130,7 @@ fn destroy(call: &mut Call<'_>) -> Result<(), Error> {
         call.notify(EventClass::STREAM, "xgroup-destroy", &key);
     }
     call.engine.dirty_unseen(u64::from(exists));
-    call.node.blocked.touched(db, key.bytes);
+    call.engine.signal(db, &key);
     call.reply.int(i64::from(exists));
     Ok(())
 }
@@ -144,7 +141,7 @@ pub(super) fn met(call: &mut Call<'_>, key: &Key<'_>) {
 }
 
 fn createconsumer(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, now) = (call.key(2), call.session.db, call.now());
+    let (key, db, now) = (call.key(2), call.db, call.now());
     let (group, consumer) = (call.args.at(3), call.args.at(4));
     let is_new = existing(call, &key)?.1.consumer(consumer).is_none();
     if is_new && let Some(mut stream) = call.engine.edit::<Stream>(db, &key)? {
@@ -159,7 +156,7 @@ fn createconsumer(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn delconsumer(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db) = (call.key(2), call.session.db);
+    let (key, db) = (call.key(2), call.db);
     let (group, consumer) = (call.args.at(3), call.args.at(4));
     let exists = existing(call, &key)?.1.consumer(consumer).is_some();
     let mut pending = 0;
@@ -175,7 +172,7 @@ fn delconsumer(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn xack(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, db, name) = (call.key(1), call.session.db, call.args.at(2));
+    let (key, db, name) = (call.key(1), call.db, call.args.at(2));
     let stream = call.engine.read::<Stream>(db, &key)?;
     if stream.is_none_or(|stream| stream.group(name).is_none()) {
         call.reply.int(0);

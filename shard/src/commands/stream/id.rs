@@ -4,7 +4,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::resp::Reply;
 
-use crate::commands::Call;
+use crate::call::Call;
 use crate::types::stream::Id;
 
 /// Texts of ids are shorter than this.

@@ -6,18 +6,12 @@ use slotway_common::resp::Reply;
 
 use super::id::put_id;
 use super::{put_entries, put_entry, quoting};
-use crate::commands::{Call, Handler};
+use crate::call::{Call, Handler};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "xinfo|stream" => stream,
-        "xinfo|groups" => groups,
-        "xinfo|consumers" => consumers,
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] =
+    &[("xinfo|stream", stream), ("xinfo|groups", groups), ("xinfo|consumers", consumers)];
 
 /// Entries, and pending ones of a group, that FULL tells unless it is asked for another number.
 const TOLD: usize = 10;
@@ -49,8 +43,8 @@ fn progress(reply: &mut Reply<'_>, stream: &Stream, group: &Group) {
 
 fn stream(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(2);
-    call.engine.touch(call.session.db, &key);
-    let stream = call.engine.peek::<Stream>(call.session.db, &key)?.ok_or(Error::NoSuchKey)?;
+    call.engine.touch(call.db, &key);
+    let stream = call.engine.peek::<Stream>(call.db, &key)?.ok_or(Error::NoSuchKey)?;
     let full = match call.args.len() {
         3 => None,
         4 if call.args.is(3, "FULL") => Some(TOLD),
@@ -134,7 +128,7 @@ fn group_in_full(reply: &mut Reply<'_>, stream: &Stream, name: &[u8], group: &Gr
 
 fn groups(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(2);
-    let stream = call.engine.read::<Stream>(call.session.db, &key)?.ok_or(Error::NoSuchKey)?;
+    let stream = call.engine.read::<Stream>(call.db, &key)?.ok_or(Error::NoSuchKey)?;
     let reply = &mut call.reply;
     reply.array(stream.groups().len());
     for (name, group) in stream.groups() {
@@ -151,7 +145,7 @@ fn groups(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn consumers(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, name, now) = (call.key(2), call.args.at(3), call.now());
-    let stream = call.engine.read::<Stream>(call.session.db, &key)?.ok_or(Error::NoSuchKey)?;
+    let stream = call.engine.read::<Stream>(call.db, &key)?.ok_or(Error::NoSuchKey)?;
     let group = stream.group(name).ok_or_else(|| {
         quoting(&[b"NOGROUP No such consumer group '", name, b"' for key name '", key.bytes, b"'"])
     })?;

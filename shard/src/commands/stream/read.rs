@@ -6,20 +6,15 @@ use slotway_common::timeout;
 use super::group::met;
 use super::id::{exact, put_id};
 use super::{put_entries, put_entry, quoting};
-use crate::blocked::{Awaited, Want};
+use crate::blocked::want::{Awaited, Want};
+use crate::call::{Call, Handler};
 use crate::commands::blocking::ends_after;
-use crate::commands::{Call, Handler};
 use crate::engine::Key;
 use crate::types::Stream;
 use crate::types::stream::{Id, Pending};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "xread" => |call| xread(call, false),
-        "xreadgroup" => |call| xread(call, true),
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] =
+    &[("xread", |call| xread(call, false)), ("xreadgroup", |call| xread(call, true))];
 
 struct Options<'a> {
     count: usize,
@@ -46,7 +41,7 @@ impl<'a> Options<'a> {
         while index < call.args.len() {
             let follow = call.args.len() - index - 1;
             if call.args.is(index, "BLOCK") && follow >= 1 {
-                if call.session.in_script {
+                if call.in_script {
                     let text = b" command is not allowed with BLOCK option from scripts";
                     return Err(Error::Bytes([call.args.at(0), text].concat()));
                 }
@@ -102,7 +97,7 @@ enum Wanted {
 
 fn xread(call: &mut Call<'_>, by_group: bool) -> Result<(), Error> {
     let options = Options::parse(call, by_group)?;
-    let db = call.session.db;
+    let db = call.db;
     let mut wanted = Vec::with_capacity(options.streams);
     for index in options.first..options.first + options.streams {
         let key = call.key(index);
@@ -179,14 +174,14 @@ fn wait(call: &mut Call<'_>, options: &Options<'_>, milliseconds: u64, ids: &[Op
     call.wait(Want {
         awaited: if options.group.is_some() { Awaited::Group } else { Awaited::Stream },
         keys: (options.first..options.first + options.streams).collect(),
-        deadline: ends_after(call, milliseconds),
+        deadline: ends_after(call.now(), milliseconds),
         args: Some(args),
     });
 }
 
 /// Replies with what one stream has; false if it has nothing.
 fn serve(call: &mut Call<'_>, key: &Key<'_>, wanted: &Wanted, options: &Options<'_>) -> Result<bool, Error> {
-    let db = call.session.db;
+    let db = call.db;
     // As in Redis, which looks all streams up once more, each counts twice.
     let Some(stream) = call.engine.read::<Stream>(db, key)? else { return Ok(false) };
     let has_above = |id: Id| stream.last_id().is_some_and(|last| last > id);
@@ -225,7 +220,7 @@ fn deliver(
     options: &Options<'_>,
 ) -> Result<(), Error> {
     let now = call.now();
-    let Some(mut stream) = call.engine.edit::<Stream>(call.session.db, key)? else { return Ok(()) };
+    let Some(mut stream) = call.engine.edit::<Stream>(call.db, key)? else { return Ok(()) };
     let Some((mut last, mut read)) = stream.group(group).map(|group| (group.last, group.read)) else {
         return Ok(());
     };
@@ -278,7 +273,7 @@ fn history(
     options: &Options<'_>,
 ) -> Result<(), Error> {
     let now = call.now();
-    let Some(mut stream) = call.engine.edit::<Stream>(call.session.db, key)? else { return Ok(()) };
+    let Some(mut stream) = call.engine.edit::<Stream>(call.db, key)? else { return Ok(()) };
     let met_now = stream.edit_group(group, |group| group.meet(consumer, now));
     let mut found = Vec::new();
     let at = call.reply.begin();

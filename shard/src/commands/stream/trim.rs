@@ -3,7 +3,7 @@
 use slotway_common::error::Error;
 
 use super::id::{exact, of_new};
-use crate::commands::Call;
+use crate::call::Call;
 use crate::types::Stream;
 use crate::types::stream::{Excess, Id};
 

@@ -4,25 +4,22 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
 use super::{reply_members, store};
+use crate::call::{Call, Handler};
 use crate::commands::items::at_least;
-use crate::commands::{Call, Handler};
 use crate::engine::{Engine, Key};
 use crate::types::item::IntText;
 use crate::types::item::Item;
 use crate::types::{Object, Set, ZSet};
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "zunion" => |call| reply(call, Operation::Union),
-        "zinter" => |call| reply(call, Operation::Intersection),
-        "zdiff" => |call| reply(call, Operation::Difference),
-        "zunionstore" => |call| store_result(call, Operation::Union),
-        "zinterstore" => |call| store_result(call, Operation::Intersection),
-        "zdiffstore" => |call| store_result(call, Operation::Difference),
-        "zintercard" => zintercard,
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
+    ("zunion", |call| reply(call, Operation::Union)),
+    ("zinter", |call| reply(call, Operation::Intersection)),
+    ("zdiff", |call| reply(call, Operation::Difference)),
+    ("zunionstore", |call| store_result(call, Operation::Union)),
+    ("zinterstore", |call| store_result(call, Operation::Intersection)),
+    ("zdiffstore", |call| store_result(call, Operation::Difference)),
+    ("zintercard", zintercard),
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
@@ -189,7 +186,7 @@ fn run(
 ) -> Result<(ZSet, bool), Error> {
     let request = Request::parse(call, numkeys)?;
     let (args, limits) = (call.args, call.engine.limits);
-    let inputs = request.inputs(call.engine, call.session.db)?;
+    let inputs = request.inputs(call.engine, call.db)?;
     let options = Options::parse(&args, &request, operation, storing)?;
     let mut weighted: Vec<(Input<'_>, f64)> = inputs.into_iter().zip(options.weights).collect();
     // Packed, it would not keep −0, which a reply tells.
@@ -273,7 +270,7 @@ fn store_result(call: &mut Call<'_>, operation: Operation) -> Result<(), Error> 
 fn zintercard(call: &mut Call<'_>) -> Result<(), Error> {
     let request = Request::parse(call, 1)?;
     let args = call.args;
-    let inputs = request.inputs(call.engine, call.session.db)?;
+    let inputs = request.inputs(call.engine, call.db)?;
     let (mut index, mut most) = (request.options, 0);
     while index < args.len() {
         if !args.is(index, "LIMIT") || index + 1 == args.len() {

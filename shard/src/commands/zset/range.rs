@@ -4,29 +4,26 @@ use slotway_common::error::Error;
 
 use super::bounds::{LexRange, ScoreRange};
 use super::{reply_members, store};
+use crate::call::{Call, Handler};
 use crate::commands::bounds::clamp;
-use crate::commands::{Call, Handler};
 use crate::engine::EventClass;
 use crate::types::ZSet;
 use crate::types::item::IntText;
 
-pub(super) fn handler(name: &str) -> Option<Handler> {
-    Some(match name {
-        "zrange" => |call| range(call, Form { from: 1, store: false, by: None, reverse: None }),
-        "zrangestore" => |call| range(call, Form { from: 2, store: true, by: None, reverse: None }),
-        "zrevrange" => |call| range(call, Form::old(By::Rank, true)),
-        "zrangebyscore" => |call| range(call, Form::old(By::Score, false)),
-        "zrevrangebyscore" => |call| range(call, Form::old(By::Score, true)),
-        "zrangebylex" => |call| range(call, Form::old(By::Member, false)),
-        "zrevrangebylex" => |call| range(call, Form::old(By::Member, true)),
-        "zcount" => zcount,
-        "zlexcount" => zlexcount,
-        "zremrangebyrank" => |call| remove(call, By::Rank),
-        "zremrangebyscore" => |call| remove(call, By::Score),
-        "zremrangebylex" => |call| remove(call, By::Member),
-        _ => return None,
-    })
-}
+pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
+    ("zrange", |call| range(call, Form { from: 1, store: false, by: None, reverse: None })),
+    ("zrangestore", |call| range(call, Form { from: 2, store: true, by: None, reverse: None })),
+    ("zrevrange", |call| range(call, Form::old(By::Rank, true))),
+    ("zrangebyscore", |call| range(call, Form::old(By::Score, false))),
+    ("zrevrangebyscore", |call| range(call, Form::old(By::Score, true))),
+    ("zrangebylex", |call| range(call, Form::old(By::Member, false))),
+    ("zrevrangebylex", |call| range(call, Form::old(By::Member, true))),
+    ("zcount", zcount),
+    ("zlexcount", zlexcount),
+    ("zremrangebyrank", |call| remove(call, By::Rank)),
+    ("zremrangebyscore", |call| remove(call, By::Score)),
+    ("zremrangebylex", |call| remove(call, By::Member)),
+];
 
 /// What the two ends of a range are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,7 +112,7 @@ fn range(call: &mut Call<'_>, form: Form) -> Result<(), Error> {
     let (least, most) = if swapped { (from + 2, from + 1) } else { (from + 1, from + 2) };
     let range = Range::parse(call, by, least, most)?;
     let (key, limits) = (call.key(from), call.engine.limits);
-    let Some(zset) = call.engine.read::<ZSet>(call.session.db, &key)? else {
+    let Some(zset) = call.engine.read::<ZSet>(call.db, &key)? else {
         if storing {
             store(call, 1, ZSet::new(), "zrangestore");
         } else {
@@ -157,7 +154,7 @@ fn zlexcount(call: &mut Call<'_>) -> Result<(), Error> {
 fn count(call: &mut Call<'_>, by: By) -> Result<(), Error> {
     let range = Range::parse(call, by, 2, 3)?;
     let key = call.key(1);
-    let zset = call.engine.read::<ZSet>(call.session.db, &key)?;
+    let zset = call.engine.read::<ZSet>(call.db, &key)?;
     let count = zset.map_or(0, |zset| range.find(zset, false).1);
     call.reply.len(count);
     Ok(())
@@ -167,7 +164,7 @@ fn remove(call: &mut Call<'_>, by: By) -> Result<(), Error> {
     let range = Range::parse(call, by, 2, 3)?;
     let key = call.key(1);
     let mut removed = 0;
-    if let Some(mut zset) = call.engine.edit::<ZSet>(call.session.db, &key)? {
+    if let Some(mut zset) = call.engine.edit::<ZSet>(call.db, &key)? {
         let (first, count) = range.find(&zset, false);
         zset.remove_range(first, count);
         removed = count;

@@ -21,7 +21,7 @@ fn the_log_of_every_version_is_read() {
         shard.borrow_mut().engine.keep_expired();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut loader = Loader::start(opened, 0).unwrap();
+            let mut loader = load::Loader::start(opened, 0, &crate::commands::HANDLERS.data).unwrap();
             while loader.step(&shard).await.unwrap() {}
         });
         let mut text = String::new();

@@ -1,0 +1,107 @@
+//! One command on data, in progress: its arguments, the engine, and the reply.
+//!
+//! The functions of such commands know nothing of connections, users or the node around the engine, so a change that is
+//! repeated (from the log, from another shard) runs them as a client's request does. What needs the node is a
+//! [`crate::node::NodeCall`].
+
+use slotway_common::command::{COUNT, Command};
+use slotway_common::error::Error;
+use slotway_common::resp::{Args, Reply};
+
+use crate::blocked::want::Want;
+use crate::engine::{DbIndex, Engine, EventClass, Key};
+
+/// Runs a command. An error is written as the reply; whatever was written before it is taken back.
+pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
+
+/// One command on data in progress.
+pub struct Call<'a> {
+    pub engine: &'a mut Engine,
+    /// The database that the command works on.
+    pub db: DbIndex,
+    pub args: Args<'a>,
+    pub reply: Reply<'a>,
+    pub command: &'static Command,
+    /// The first key and its position, as the dispatcher found it.
+    pub first_key: Option<(usize, Key<'a>)>,
+    /// It is called by a script.
+    pub in_script: bool,
+    /// It may wait for data that is not there.
+    pub may_wait: bool,
+    /// What it waits for.
+    pub wants: Option<Want>,
+}
+
+impl<'a> Call<'a> {
+    /// A command by itself, which cannot wait.
+    #[must_use]
+    pub fn new(
+        engine: &'a mut Engine,
+        db: DbIndex,
+        command: &'static Command,
+        args: Args<'a>,
+        reply: Reply<'a>,
+    ) -> Self {
+        Self {
+            engine,
+            db,
+            args,
+            reply,
+            command,
+            first_key: None,
+            in_script: false,
+            may_wait: false,
+            wants: None,
+        }
+    }
+
+    /// Argument `index` as a key.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        match self.first_key {
+            Some((position, key)) if position == index => key,
+            _ => Key::new(self.args.at(index)),
+        }
+    }
+
+    /// Milliseconds since 1970, the same throughout a command.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> i64 {
+        self.engine.now()
+    }
+
+    /// Something has happened to a key of the command's database: a keyspace event.
+    #[inline]
+    pub fn notify(&mut self, class: EventClass, event: &'static str, key: &Key<'_>) {
+        self.engine.notify(class, event, self.db, key.bytes);
+    }
+
+    /// Has the client wait for what was not found; one that may not is told that there is nothing.
+    pub fn wait(&mut self, want: Want) {
+        if self.may_wait {
+            self.wants = Some(want);
+        } else {
+            self.reply.null_array();
+        }
+    }
+
+    /// Argument `index` as an integer.
+    ///
+    /// # Errors
+    /// `ERR value is not an integer or out of range`
+    pub fn integer(&self, index: usize) -> Result<i64, Error> {
+        slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
+    }
+}
+
+/// The function of every command on data, by the id of its row.
+pub type Handlers = [Option<Handler>; COUNT];
+
+/// The function of a command, if it is one on data.
+#[must_use]
+#[inline]
+pub fn handler(handlers: &Handlers, command: &Command) -> Option<Handler> {
+    handlers.get(usize::from(command.id)).copied().flatten()
+}
