@@ -5,9 +5,7 @@
 //! [`Core::finish`](crate::core::Core::finish).
 
 mod acl;
-pub(crate) mod client_line;
 pub(crate) mod connection;
-pub(crate) mod monitor;
 mod transactions;
 
 use std::rc::Rc;

@@ -15,11 +15,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::acceptor::accept;
-use crate::context::{Context, KnownSettings, Locked};
+use crate::budgets::Budgets;
+use crate::context::{Context, KnownSettings};
 use crate::control;
-use crate::core::Budgets;
 use crate::counters::Counters;
 use crate::fleet::Fleet;
+use crate::locked::Locked;
 use crate::worker::{self, Mailbox, Message, WorkerHandle};
 
 /// A worker that shows no sign of life for so long is not well.

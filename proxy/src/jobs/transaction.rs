@@ -15,8 +15,8 @@ use slotway_common::resp::Reply;
 use super::asking::successful;
 use super::room;
 use crate::commands;
-use crate::core::{ABORTED, Job, Unsent, Work};
-use crate::transaction::{Batch, How, Step, Transaction, Watch};
+use crate::core::{Job, Unsent, Work};
+use crate::transaction::{ABORTED, Batch, How, Step, Transaction, Watch};
 use crate::worker::Worker;
 
 /// Queues a command where a shard may have no memory left.
