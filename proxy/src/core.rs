@@ -18,6 +18,7 @@ mod detention;
 mod errors;
 mod forward;
 mod identify;
+mod job;
 mod known_room;
 mod later;
 mod lifecycle;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 
 use rand::Rng;
 use slotway_common::acl::{AclLog, Users};
+use slotway_common::command::Command;
 use slotway_common::latency::Latency;
 use slotway_common::platform::random;
 use slotway_common::resp::Parser;
@@ -93,8 +95,12 @@ pub struct Pause {
     pub writes_only: bool,
 }
 
+/// Begins a command that is sent to no shard as it came. Which these are, and what becomes of them, is known above the core.
+type Begin = fn(&mut Core, SessionId, &'static Command, &Request<'_>) -> Flow;
+
 /// The proxy of one worker.
 pub struct Core {
+    begin: Begin,
     /// Microseconds since the process started; the driver sets it before each call.
     pub now: u64,
     pub view: View,
@@ -170,9 +176,10 @@ pub struct Core {
 const GATHERED: usize = 16 * 1024;
 
 impl Core {
-    /// A core that knows no shard yet.
-    pub fn new(budgets: Budgets) -> Self {
+    /// A core that knows no shard yet. It hands what the proxy answers itself to `begin`.
+    pub(crate) fn with_commands(budgets: Budgets, begin: Begin) -> Self {
         Self {
+            begin,
             now: 0,
             view: View::default(),
             policy: Arc::default(),

@@ -10,7 +10,7 @@ use slotway_common::platform::clock;
 use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
-use super::{Answer, Call};
+use super::call::{Answer, Call};
 use crate::client_line;
 use crate::session::Session;
 

@@ -2,7 +2,7 @@
 
 use slotway_common::error::Error;
 
-use super::{Answer, Call};
+use super::call::{Answer, Call};
 use crate::transaction::{NESTED, Transaction};
 
 pub(super) fn answer(name: &str) -> Option<Answer> {

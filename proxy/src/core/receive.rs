@@ -9,7 +9,6 @@ use slotway_common::resp::{Args, Parser};
 
 use super::acting::runs_script;
 use super::{Action, Core, Flow, Request, SessionId, Work, transaction};
-use crate::commands;
 use crate::counters::Source;
 use crate::session::{Closing, Partial, Session, Stall};
 
@@ -236,7 +235,7 @@ impl Core {
         }
         if session.transaction.is_some() {
             if self.may_be_full() && !transaction::ends(command) {
-                return commands::begin_work(self, id, command, request, Work::Queue);
+                return self.begin_job(id, command, request, Work::Queue);
             }
             if transaction::is_queued(command) {
                 return self.queue(id, command, request);
@@ -262,7 +261,7 @@ impl Core {
             }
             Route::Slot => self.forward(id, command, request),
             Route::Split => self.split(id, command, request),
-            Route::Proxy | Route::FanOut => commands::begin(self, id, command, request),
+            Route::Proxy | Route::FanOut => (self.begin)(self, id, command, request),
             Route::Unsupported => {
                 self.refuse(id, &command::unsupported(command));
                 Flow::Next

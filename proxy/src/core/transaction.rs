@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 
 use super::ticket::Ticket;
 use super::{AskError, Core, Flow, Job, Request, SessionId, Unsent, Work};
-use crate::commands;
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
 use crate::tracking::Mark;
@@ -296,7 +295,7 @@ impl Core {
         let watch = session.watch.take();
         self.show_exec_later(id);
         let words = OwnedArgs::new(&request.args);
-        commands::start_job(self, id, command, words, Work::Exec(transaction, watch));
+        self.start_job(id, command, words, Work::Exec(transaction, watch));
         Flow::Next
     }
 
