@@ -8,6 +8,7 @@ mod config;
 mod debug;
 mod dispatch;
 mod flush;
+mod following;
 mod functions;
 mod info;
 mod keyspace;
@@ -31,7 +32,7 @@ use slotway_common::resp::Reply;
 use crate::core::{Job, Work};
 use crate::worker::Worker;
 
-pub(crate) use config::changed_settings;
+pub(crate) use following::{changed_settings, require_password, take_over_users};
 pub(crate) use scripts::find as find_scripts;
 pub(crate) use tracking::redirect;
 
