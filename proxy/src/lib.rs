@@ -12,6 +12,7 @@ pub mod context;
 pub mod control;
 pub mod core;
 pub mod counters;
+mod driver;
 pub mod fleet;
 mod ids;
 mod jobs;
