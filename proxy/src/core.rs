@@ -7,38 +7,41 @@
 //! Within a turn of the event loop bytes only collect in buffers. At its end the driver calls [`Core::settle`] and
 //! then writes what [`Core::next_upstream`] and [`Core::next_session`] name, so that many clients share one write.
 
-mod accounting;
-mod acting;
+// What the core holds and speaks of: none of these files knows `Core`.
 mod action;
-mod answer;
-mod ask;
 mod awaited;
-mod budget;
 mod detention;
 mod errors;
+mod known_room;
+mod membership;
+mod request;
+mod route;
+mod scratch;
+mod ticket;
+mod told;
+mod view;
+
+// What it does: each file is a part of `impl Core`.
+mod accounting;
+mod acting;
+mod answer;
+mod ask;
+mod budget;
 mod forward;
 mod identify;
 mod job;
-mod known_room;
 mod later;
 mod lifecycle;
 mod link;
-mod membership;
 mod push;
 mod receive;
 mod refusal;
-mod request;
 mod room;
-mod route;
-mod scratch;
 mod script;
 mod split;
 mod subscriptions;
-mod ticket;
-mod told;
 mod tracking;
 mod transaction;
-mod view;
 mod waiting;
 
 #[cfg(test)]
@@ -95,11 +98,12 @@ pub struct Pause {
     pub writes_only: bool,
 }
 
-/// Begins a command that is sent to no shard as it came. Which these are, and what becomes of them, is known above the core.
+/// Begins a command that the proxy answers itself, or that asks several shards. What becomes of each is known above the core.
 type Begin = fn(&mut Core, SessionId, &'static Command, &Request<'_>) -> Flow;
 
 /// The proxy of one worker.
 pub struct Core {
+    /// For the commands that are not sent on as they came.
     begin: Begin,
     /// Microseconds since the process started; the driver sets it before each call.
     pub now: u64,
@@ -176,7 +180,7 @@ pub struct Core {
 const GATHERED: usize = 16 * 1024;
 
 impl Core {
-    /// A core that knows no shard yet. It hands what the proxy answers itself to `begin`.
+    /// A core that knows no shard yet, and what begins the commands that it does not send on as they came.
     pub(crate) fn with_commands(budgets: Budgets, begin: Begin) -> Self {
         Self {
             begin,
