@@ -5,45 +5,26 @@
 //! [`Core::finish`](crate::core::Core::finish).
 
 mod acl;
-pub(crate) mod client_line;
+mod call;
 pub(crate) mod connection;
-pub(crate) mod monitor;
 mod transactions;
 
-use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use slotway_common::alone;
-use slotway_common::command::{self, COUNT, Command, Flags, Group, TABLE};
+use slotway_common::command::{self, COUNT, Command, Group, TABLE};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::{Args, Reply};
 
-use crate::core::{Action, Core, Flow, Job, Request, SessionId, Work};
+use crate::budgets::Budgets;
+use crate::core::{Core, Flow, Job, Request, SessionId, Work};
 use crate::counters::Source;
-use crate::owned::OwnedArgs;
-use crate::session::{Session, Stall};
+use crate::session::Stall;
 
-/// A command that is answered at once.
-pub(crate) struct Call<'a> {
-    pub core: &'a mut Core,
-    pub id: SessionId,
-    pub command: &'static Command,
-    pub args: Args<'a>,
-    pub reply: Reply<'a>,
-}
-
-impl Call<'_> {
-    /// The client.
-    pub fn session(&mut self) -> Result<&mut Session, Error> {
-        self.core.sessions.get_mut(self.id).ok_or(Error::err("the client is gone"))
-    }
-}
-
-/// An error is written as the reply; nothing may have been written before.
-pub(crate) type Answer = fn(&mut Call<'_>) -> Result<(), Error>;
+use call::{Answer, Call};
 
 #[derive(Clone, Copy)]
 enum Handler {
@@ -88,17 +69,19 @@ fn answer(command: &Command) -> Option<Answer> {
         .or_else(|| transactions::answer(command.name))
 }
 
+impl Core {
+    /// A core that knows no shard yet, and the commands that the proxy answers itself.
+    pub fn new(budgets: Budgets) -> Self {
+        Self::with_commands(budgets, begin)
+    }
+}
+
 /// Begins a command of the proxy.
-pub(crate) fn begin(
-    core: &mut Core,
-    id: SessionId,
-    command: &'static Command,
-    request: &Request<'_>,
-) -> Flow {
+fn begin(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
     match HANDLERS.get(usize::from(command.id)) {
         Some(Handler::AtOnce(answer)) => answer_now(core, id, command, request, *answer),
         Some(Handler::Sent(send)) => send(core, id, command, request),
-        _ => begin_job(core, id, command, request),
+        _ => core.begin_job(id, command, request, Work::Run),
     }
 }
 
@@ -149,66 +132,19 @@ fn reset(core: &mut Core, id: SessionId, command: &'static Command, request: &Re
     Flow::Next
 }
 
-fn begin_job(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
-    begin_work(core, id, command, request, Work::Run)
-}
-
-/// Has a job do something with a command as soon as its client waits for nothing else.
-pub(crate) fn begin_work(
-    core: &mut Core,
-    id: SessionId,
-    command: &'static Command,
-    request: &Request<'_>,
-    work: Work,
-) -> Flow {
-    let Some(session) = core.sessions.get_mut(id) else { return Flow::Next };
-    if !session.places.is_empty() {
-        return Flow::Wait(Stall::Replies);
-    }
-    start_job(core, id, command, OwnedArgs::new(&request.args), work);
-    Flow::Next
-}
-
 /// XREAD and XREADGROUP are like any command on keys unless they may wait.
 fn read_stream(core: &mut Core, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
-    if crate::jobs::waits(&request.args) {
-        begin_job(core, id, command, request)
+    if may_wait(&request.args) {
+        core.begin_job(id, command, request, Work::Run)
     } else {
         core.forward(id, command, request)
     }
 }
 
-/// Begins a job for a client that waits for nothing else.
-pub(crate) fn start_job(
-    core: &mut Core,
-    id: SessionId,
-    command: &'static Command,
-    args: OwnedArgs,
-    work: Work,
-) {
-    let Some(session) = core.sessions.get_mut(id) else { return };
-    // What EXEC runs may change CLIENT REPLY: it ends the command itself.
-    let muted = !matches!(work, Work::Exec(..)) && session.mute_next();
-    let seq = session.places.open(muted);
-    session.busy = true;
-    session.in_flight_route = session.route;
-    // What it may tell of comes behind its reply; who waits for data is told at once.
-    if session.marks && !command.flags.contains(Flags::BLOCKING) {
-        session.places.begin(seq);
-    }
-    let job = Job {
-        session: id,
-        seq,
-        command,
-        args,
-        protocol: session.protocol,
-        database: session.database,
-        mark: core.mark,
-        accounted: Rc::default(),
-        work,
-    };
-    core.counters.requests.at(command.group as usize).inc();
-    core.act(Action::Run(job));
+/// Whether a call of XREAD or XREADGROUP may wait.
+fn may_wait(args: &Args<'_>) -> bool {
+    let options = (1..args.len()).take_while(|index| !args.is(*index, "STREAMS"));
+    options.into_iter().any(|index| args.is(index, "BLOCK"))
 }
 
 /// Answers a command of a transaction if that takes one step; false if it takes more.

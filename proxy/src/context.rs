@@ -1,6 +1,6 @@
 //! What all threads of the process share: nothing of it is touched by an ordinary request.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use slotway_common::acl::AclLog;
@@ -11,9 +11,10 @@ use slotway_common::settings::Settings;
 use slotway_common::topology::Topology;
 use tokio::sync::Notify;
 
-use crate::core::Budgets;
+use crate::budgets::Budgets;
 use crate::counters::Counters;
 use crate::fleet::Fleet;
+use crate::locked::Locked;
 use crate::slow_log::MergedSlowLog;
 use crate::users::KnownUsers;
 
@@ -93,18 +94,4 @@ pub struct KnownSettings {
     pub values: Settings,
     /// Whether a shard has told them.
     pub known: bool,
-}
-
-/// A value behind a mutex that is never held over anything that waits.
-#[derive(Debug, Default)]
-pub struct Locked<T>(Mutex<T>);
-
-impl<T> Locked<T> {
-    pub fn new(value: T) -> Self {
-        Self(Mutex::new(value))
-    }
-
-    pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep_until};
 pub use monitors::watch as watch_for_monitors;
 
 use crate::context::Context;
-use crate::jobs::changed_settings;
-use crate::users::{self, StoredUsers};
+use crate::jobs::{changed_settings, require_password, take_over_users};
+use crate::users::StoredUsers;
 
 /// Time between two rounds that nobody asked for.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ impl Control {
         self.take_over_topology(state.topology()).await;
         self.take_over(&Stored { version: state.settings_version, values: state.settings.clone() }).await;
         let users = StoredUsers { version: state.users_version, users: state.users.clone() };
-        users::take_over(&self.context, users).await;
+        take_over_users(&self.context, users).await;
     }
 
     async fn take_over_topology(&self, topology: Topology) {
@@ -128,7 +128,7 @@ impl Control {
             Err(error) => tracing::warn!(node, %error, "a shard told settings that cannot be used"),
         }
         match users.as_bytes().map(serde_json::from_slice::<StoredUsers>) {
-            Some(Ok(stored)) => users::take_over(&self.context, stored).await,
+            Some(Ok(stored)) => take_over_users(&self.context, stored).await,
             Some(Err(error)) => tracing::warn!(node, %error, "a shard told users that cannot be used"),
             None => {}
         }
@@ -169,7 +169,7 @@ impl Control {
         };
         changed_settings(&self.context).await;
         if let Some(password) = password {
-            users::require(&self.context, &password, newest.version).await;
+            require_password(&self.context, &password, newest.version).await;
         }
     }
 }

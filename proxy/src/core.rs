@@ -7,16 +7,32 @@
 //! Within a turn of the event loop bytes only collect in buffers. At its end the driver calls [`Core::settle`] and
 //! then writes what [`Core::next_upstream`] and [`Core::next_session`] name, so that many clients share one write.
 
+// What the core holds and speaks of: none of these files knows `Core`.
+mod action;
+mod awaited;
+mod detention;
+mod errors;
+mod known_room;
+mod membership;
+mod request;
+mod route;
+mod scratch;
+mod ticket;
+mod told;
+mod view;
+
+// What it does: each file is a part of `impl Core`.
 mod accounting;
 mod acting;
 mod answer;
 mod ask;
 mod budget;
 mod forward;
+mod identify;
+mod job;
 mod later;
 mod lifecycle;
 mod link;
-mod membership;
 mod push;
 mod receive;
 mod refusal;
@@ -26,13 +42,12 @@ mod split;
 mod subscriptions;
 mod tracking;
 mod transaction;
-mod view;
 mod waiting;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,95 +56,38 @@ use slotway_common::acl::{AclLog, Users};
 use slotway_common::command::Command;
 use slotway_common::latency::Latency;
 use slotway_common::platform::random;
-use slotway_common::resp::{Parser, Protocol};
+use slotway_common::resp::Parser;
 use slotway_common::statistics::Statistics;
 
-pub(crate) use accounting::Kept;
-pub use ask::{AskError, Target};
-pub use budget::Budgets;
-pub(crate) use forward::crossslot;
+pub(crate) use action::Work;
+pub use action::{Action, Job, UnknownScripts};
+pub(crate) use awaited::Asked;
+pub(crate) use errors::crossslot;
 pub use membership::Membership;
-pub(crate) use receive::{Flow, Request};
-pub use script::UnknownScripts;
-pub(crate) use transaction::{ABORTED, NESTED, Unsent};
+pub(crate) use request::{Flow, Request, Unsent};
+pub use ticket::{AskError, Target};
 pub use view::{ShardView, View};
-pub(crate) use waiting::Asked;
 
-use crate::context::Locked;
+pub use crate::budgets::Budgets;
+pub use crate::ids::{SessionId, UpstreamId};
+
 use crate::counters::Counters;
-use crate::owned::OwnedArgs;
-use crate::places::Seq;
+use crate::locked::Locked;
 use crate::policy::Policy;
 use crate::pubsub::Topics;
 use crate::session::Session;
 use crate::slab::{Id, Slab};
 use crate::slow_log::MergedSlowLog;
 use crate::tracking::Mark;
-use crate::transaction::{Transaction, Watch};
 use crate::upstream::Upstream;
 
-use ask::Ticket;
-use link::Route;
-use refusal::Detention;
-use subscriptions::{Change, Told};
-
-/// Names a client of this worker.
-pub type SessionId = Id;
-/// Names a connection of this worker to a shard.
-pub type UpstreamId = Id;
-
-/// What the driver is to do besides moving bytes.
-#[derive(Debug)]
-pub enum Action {
-    /// Open this upstream's connection, then call [`Core::upstream_opened`] or [`Core::upstream_failed`].
-    Connect(UpstreamId),
-    /// Close this upstream's connection for good.
-    Disconnect(UpstreamId),
-    /// Close this client's connection, then call [`Core::close_session`].
-    Close(SessionId),
-    /// Read this client's socket again.
-    Read(SessionId),
-    /// Run a command that takes more than one step, then call [`Core::finish`].
-    Run(Job),
-    /// Fetch the topology: a shard has told something that this worker did not know.
-    Refresh,
-    /// Call [`Core::release`] after so many milliseconds.
-    Release { detention: Id, after_ms: u64 },
-    /// Look for a script that a shard does not know, load it there, then call [`Core::script_found`].
-    FindScripts(UnknownScripts),
-    /// Tell the client of this number, of another worker, what the tracked client of a token is to forget.
-    Redirect { token: u64, to: u64, keys: Vec<u8> },
-    /// Show this line to the clients in MONITOR mode.
-    Monitor(Vec<u8>),
-    /// This client is not in MONITOR mode any more.
-    MonitorLeft(SessionId),
-}
-
-/// A command that takes more than one step. Its client waits until it is finished.
-#[derive(Clone, Debug)]
-pub struct Job {
-    pub session: SessionId,
-    pub seq: Seq,
-    pub command: &'static Command,
-    pub args: OwnedArgs,
-    pub protocol: Protocol,
-    pub database: u32,
-    /// What its requests on keys are marked with.
-    pub(crate) mark: Option<Mark>,
-    /// Its shard counts it, or it has been counted.
-    pub(crate) accounted: Rc<Cell<bool>>,
-    pub(crate) work: Work,
-}
-
-/// What a job does with its command.
-#[derive(Clone, Debug)]
-pub(crate) enum Work {
-    Run,
-    /// It is EXEC, and this is what was queued and is watched.
-    Exec(Box<Transaction>, Option<Box<Watch>>),
-    /// It is to be queued, if shards have memory left.
-    Queue,
-}
+use awaited::{Laters, Waits};
+use detention::Detention;
+use known_room::Room;
+use route::Route;
+use scratch::Scratch;
+use ticket::Ticket;
+use told::{Change, Told};
 
 /// How long clients are held back, and which of their commands (CLIENT PAUSE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +98,13 @@ pub struct Pause {
     pub writes_only: bool,
 }
 
+/// Begins a command that the proxy answers itself, or that asks several shards. What becomes of each is known above the core.
+type Begin = fn(&mut Core, SessionId, &'static Command, &Request<'_>) -> Flow;
+
 /// The proxy of one worker.
 pub struct Core {
+    /// For the commands that are not sent on as they came.
+    begin: Begin,
     /// Microseconds since the process started; the driver sets it before each call.
     pub now: u64,
     pub view: View,
@@ -170,7 +133,7 @@ pub struct Core {
     tickets: Slab<Ticket>,
     detentions: Slab<Detention>,
     /// The detention of each slot that has one.
-    detained: std::collections::HashMap<u16, Id>,
+    detained: HashMap<u16, Id>,
     /// What clients listen to.
     topics: Topics,
     changes: Slab<Change>,
@@ -179,7 +142,7 @@ pub struct Core {
     /// What shards did not want to know, to be tried again.
     untold: Vec<Told>,
     pause: Option<Pause>,
-    room: room::Room,
+    room: Room,
     /// Something is to be looked at before each command: MONITOR, CLIENT PAUSE, no topology yet.
     attention: bool,
     /// Some client of this process is in MONITOR mode.
@@ -190,7 +153,7 @@ pub struct Core {
     pub membership: Option<Arc<Membership>>,
     /// For requests that lie whole in what was read.
     parser: Parser,
-    split: split::Scratch,
+    split: Scratch,
     dirty_upstreams: Vec<UpstreamId>,
     dirty_sessions: Vec<SessionId>,
     /// Clients to which something is written together with the next reply, or at the next tick.
@@ -204,22 +167,23 @@ pub struct Core {
     /// The number of the last watch.
     last_token: u64,
     /// Clients that are tracked, by the numbers that shards know them by.
-    tracked: std::collections::HashMap<u64, SessionId>,
+    tracked: HashMap<u64, SessionId>,
     /// What the request that is being sent is marked with.
     pub(crate) mark: Option<Mark>,
     /// Requests whose replies come later.
-    later: later::Laters,
+    later: Laters,
     /// Clients that wait for data, by the numbers that shards know them by.
-    waits: std::collections::HashMap<u64, waiting::Wait>,
+    waits: Waits,
 }
 
 /// More bytes than these do not wait for a reply that they could be written together with.
 const GATHERED: usize = 16 * 1024;
 
 impl Core {
-    /// A core that knows no shard yet.
-    pub fn new(budgets: Budgets) -> Self {
+    /// A core that knows no shard yet, and what begins the commands that it does not send on as they came.
+    pub(crate) fn with_commands(budgets: Budgets, begin: Begin) -> Self {
         Self {
+            begin,
             now: 0,
             view: View::default(),
             policy: Arc::default(),
@@ -238,19 +202,19 @@ impl Core {
             routes: Vec::new(),
             tickets: Slab::default(),
             detentions: Slab::default(),
-            detained: std::collections::HashMap::new(),
+            detained: HashMap::new(),
             topics: Topics::default(),
             changes: Slab::default(),
             told_all: Vec::new(),
             untold: Vec::new(),
             pause: None,
-            room: room::Room::default(),
+            room: Room::default(),
             attention: true,
             monitored: false,
             serving: false,
             membership: None,
             parser: Parser::new(),
-            split: split::Scratch::default(),
+            split: Scratch::default(),
             dirty_upstreams: Vec::new(),
             dirty_sessions: Vec::new(),
             gathering: Vec::new(),
@@ -259,9 +223,9 @@ impl Core {
             reply_buffer: Vec::new(),
             total: 0,
             // From anywhere, so that the workers of all proxies give different ones.
-            waits: std::collections::HashMap::new(),
-            later: later::Laters::new(),
-            tracked: std::collections::HashMap::new(),
+            waits: Waits::new(),
+            later: Laters::new(),
+            tracked: HashMap::new(),
             mark: None,
             last_token: random::generator().random::<u64>() >> 1,
         }

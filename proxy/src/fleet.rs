@@ -1,10 +1,61 @@
-//! All workers of the process.
+//! All workers of the process, and how other threads reach them.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 
-use crate::worker::{Message, Worker, WorkerHandle};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::worker::Worker;
+
+/// A request of another thread.
+pub enum Message {
+    /// Take in an accepted client.
+    Client { stream: std::net::TcpStream, peer: SocketAddr, client: u64 },
+    /// Run this on the worker's thread.
+    Run(Box<dyn FnOnce(&Rc<Worker>) + Send>),
+    /// Show this line to the clients in MONITOR mode.
+    Show(Arc<[u8]>),
+    /// Finish what is in flight, then end. The answer is dropped when that is done.
+    Drain(oneshot::Sender<()>),
+}
+
+/// The receiving end.
+pub type Mailbox = mpsc::UnboundedReceiver<Message>;
+
+/// The sending end, and what others know of a worker.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    sender: mpsc::UnboundedSender<Message>,
+    /// Clients that the worker has.
+    pub clients: AtomicUsize,
+}
+
+impl WorkerHandle {
+    /// A handle and the mailbox that it sends to.
+    pub fn new() -> (Self, Mailbox) {
+        let (sender, mailbox) = mpsc::unbounded_channel();
+        (Self { sender, clients: AtomicUsize::new(0) }, mailbox)
+    }
+
+    /// Sends a message; the worker ends only with the process, and then nobody needs it.
+    pub fn send(&self, message: Message) {
+        let _ = self.sender.send(message);
+    }
+
+    /// Runs something on the worker's thread and gives where its result will be; nothing if the worker has ended.
+    pub fn start<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Rc<Worker>) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Message::Run(Box::new(move |worker| {
+            let _ = sender.send(run(worker));
+        })));
+        receiver
+    }
+}
 
 /// The workers, by their positions.
 #[derive(Debug)]
@@ -44,7 +95,7 @@ impl Fleet {
     }
 
     /// Gives an accepted client to the worker with the fewest.
-    pub fn assign(&self, stream: std::net::TcpStream, peer: std::net::SocketAddr) {
+    pub fn assign(&self, stream: std::net::TcpStream, peer: SocketAddr) {
         let least = self.workers.iter().min_by_key(|worker| worker.clients.load(Ordering::Relaxed));
         if let Some(worker) = least {
             worker.clients.fetch_add(1, Ordering::Relaxed);

@@ -4,15 +4,22 @@
 //! The README of this crate follows a request through these modules.
 
 mod acceptor;
+mod budgets;
+mod client_line;
 mod commands;
 pub mod connect;
 pub mod context;
 pub mod control;
 pub mod core;
 pub mod counters;
+mod driver;
 pub mod fleet;
+mod ids;
 mod jobs;
+mod kept;
+mod locked;
 mod merge;
+mod monitor_line;
 mod owned;
 mod places;
 pub mod policy;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use slotway_common::resp::frame::{Elements, integer};
 
-use crate::core::Kept;
+use crate::kept::Kept;
 
 /// How the parts' replies become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use slotway_common::pubsub::append_push;
 use slotway_common::resp::Protocol;
 
+use crate::ids::Seq;
 use crate::merge::Gather;
 
 /// Reply bytes held in a place. Up to [`INLINE`] bytes need no allocation: that covers a status, an integer and a
@@ -70,9 +71,6 @@ enum Place {
     /// A reply made of the replies of several shards.
     Gather(Box<Gather>),
 }
-
-/// Number of a place within its client; grows by one with each request and wraps around.
-pub type Seq = u32;
 
 /// The places of one client, oldest first.
 #[derive(Debug, Default)]

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use slotway_common::settings::{Name, OutputLimit, Settings};
 
-use crate::session::Session;
-
 /// Settings of the cluster that the proxy applies itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -72,12 +70,6 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The bounds on the replies and messages that a client has not read.
-    #[inline]
-    pub(crate) fn output_of(&self, session: &Session) -> OutputBounds {
-        if session.subscriptions.is_some() { self.pubsub_output } else { self.output }
-    }
-
     /// The part of the settings that requests need.
     pub fn of(settings: &Settings) -> Self {
         let limits = settings.output_limits();

@@ -11,7 +11,7 @@ use slotway_common::pubsub::{Kind, is_everywhere};
 use slotway_common::resp::request;
 use slotway_common::slot::slot_of;
 
-use crate::slab::Id;
+use crate::ids::SessionId;
 
 /// A channel or pattern.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Topic {
     /// Clients that want it, those that are about to become listeners included.
     pub(crate) weight: u64,
     /// Clients that get its messages.
-    pub(crate) listeners: Vec<Id>,
+    pub(crate) listeners: Vec<SessionId>,
     /// The shard that is told of a channel; patterns and channels of keyspace events are told to all.
     pub(crate) home: Option<usize>,
     /// The channel has moved, and the shard that it was on may still send what came first.
@@ -108,7 +108,7 @@ impl Topics {
         }
     }
 
-    pub(crate) fn add_listener(&mut self, kind: Kind, name: &[u8], client: Id) {
+    pub(crate) fn add_listener(&mut self, kind: Kind, name: &[u8], client: SessionId) {
         if let Some(topic) = self.get_mut(kind, name)
             && !topic.listeners.contains(&client)
         {
@@ -117,7 +117,7 @@ impl Topics {
     }
 
     /// A client gets nothing of it any more. Forgets the topic with the last one that wants it.
-    pub(crate) fn remove_listener(&mut self, kind: Kind, name: &[u8], client: Id) {
+    pub(crate) fn remove_listener(&mut self, kind: Kind, name: &[u8], client: SessionId) {
         let Some(topic) = self.get_mut(kind, name) else { return };
         if let Some(position) = topic.listeners.iter().position(|listener| *listener == client) {
             topic.listeners.swap_remove(position);
@@ -254,11 +254,11 @@ mod tests {
     fn a_topic_is_forgotten_with_the_last_client_that_wants_it() {
         let mut topics = Topics::default();
         listen(&mut topics, Kind::Channel, "a", Some(0));
-        topics.add_listener(Kind::Channel, b"a", Id::NONE);
-        topics.add_listener(Kind::Channel, b"a", Id::NONE);
+        topics.add_listener(Kind::Channel, b"a", SessionId::NONE);
+        topics.add_listener(Kind::Channel, b"a", SessionId::NONE);
         assert_eq!(topics.get_mut(Kind::Channel, b"a").unwrap().listeners.len(), 1);
         topics.unwant(Kind::Channel, b"a");
-        topics.remove_listener(Kind::Channel, b"a", Id::NONE);
+        topics.remove_listener(Kind::Channel, b"a", SessionId::NONE);
         assert_eq!((topics.len(), topics.told_to(0)), (0, 0));
     }
 
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(topics.all_of(1).len(), 1);
         assert_eq!((topics.told_to(0), topics.told_to(1)), (2, 1));
         topics.unwant(Kind::Channel, b"__keyspace@0__:a");
-        topics.remove_listener(Kind::Channel, b"__keyspace@0__:a", Id::NONE);
+        topics.remove_listener(Kind::Channel, b"__keyspace@0__:a", SessionId::NONE);
         assert_eq!((topics.told_to(0), topics.told_to(1)), (1, 0));
     }
 

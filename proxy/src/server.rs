@@ -7,7 +7,7 @@ use std::time::Duration;
 use slotway_common::admin::Health;
 use slotway_common::handshake::Identity;
 use slotway_common::platform::net::TcpListener;
-use slotway_common::platform::{random, threads};
+use slotway_common::platform::{clock, random, threads};
 use slotway_common::secret::Secret;
 use slotway_common::settings::Settings;
 use slotway_common::topology::Topology;
@@ -15,12 +15,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::acceptor::accept;
-use crate::context::{Context, KnownSettings, Locked};
+use crate::budgets::Budgets;
+use crate::context::{Context, KnownSettings};
 use crate::control;
-use crate::core::Budgets;
 use crate::counters::Counters;
-use crate::fleet::Fleet;
-use crate::worker::{self, Mailbox, Message, WorkerHandle};
+use crate::driver;
+use crate::fleet::{Fleet, Mailbox, Message, WorkerHandle};
+use crate::locked::Locked;
 
 /// A worker that shows no sign of life for so long is not well.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ impl Server {
             listen: start.listen,
             secret: start.secret,
             budgets: start.budgets,
-            started: worker::process_start(),
+            started: clock::monotonic(),
             pulses: workers.iter().map(|_| start.health.watch("worker", SILENCE)).collect(),
             fleet: Fleet::new(workers),
             counters,
@@ -83,7 +84,7 @@ impl Server {
         for (index, mailbox) in mailboxes.into_iter().enumerate() {
             let context = Arc::clone(&context);
             threads::spawn(&format!("worker-{index}"), move || {
-                if let Err(error) = worker::run(index, context, mailbox) {
+                if let Err(error) = driver::run(index, context, mailbox) {
                     tracing::error!(%error, index, "worker not started");
                 }
             })?;

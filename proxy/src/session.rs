@@ -8,8 +8,10 @@ use slotway_common::pubsub::Subscriptions;
 use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::{Parser, Protocol};
 
+use crate::ids::Seq;
 use crate::owned::OwnedArgs;
-use crate::places::{Places, Seq};
+use crate::places::Places;
+use crate::policy::{OutputBounds, Policy};
 use crate::tracking::Tracked;
 use crate::transaction::{Transaction, Watch};
 
@@ -218,6 +220,12 @@ impl Session {
     #[inline]
     pub fn bytes(&self) -> usize {
         self.output_bytes() + self.input_bytes() + self.queued_bytes() + self.subscribed_bytes()
+    }
+
+    /// The bounds on the replies and messages that it has not read.
+    #[inline]
+    pub(crate) fn output_bounds(&self, policy: &Policy) -> OutputBounds {
+        if self.subscriptions.is_some() { policy.pubsub_output } else { policy.output }
     }
 
     /// In RESP2 a client that has subscriptions may do little else.

@@ -3,8 +3,7 @@
 use slotway_common::resp::Args;
 use slotway_common::tracking::Tracking;
 
-use crate::places::Seq;
-use crate::slab::Id;
+use crate::ids::{Seq, SessionId, UpstreamId};
 
 /// A client that is tracked, or was.
 #[derive(Debug, Default)]
@@ -15,13 +14,13 @@ pub(crate) struct Tracked {
     /// The connections that it has read over: what becomes of one concerns it.
     pub(crate) routes: Vec<u16>,
     /// The connections over which it was told that it wants to hear of its prefixes.
-    pub(crate) told: Vec<Id>,
+    pub(crate) told: Vec<UpstreamId>,
     /// The client that is told instead, if it is one of this worker.
-    pub(crate) target: Id,
+    pub(crate) target: SessionId,
     /// It was told to forget everything, and has not asked for anything since: it need not be told again.
     pub(crate) has_nothing: bool,
     /// The connections over which shards have told it so since.
-    pub(crate) emptied: Vec<Id>,
+    pub(crate) emptied: Vec<UpstreamId>,
     /// The place of its last request that may read something.
     pub(crate) last_request: Option<Seq>,
 }

@@ -3,7 +3,10 @@
 //! Commands on keys become batches, each of which one shard runs as one. What the proxy answers itself, or asks all shards,
 //! stands between the batches, so that a transaction without such commands is a single batch.
 
+use std::borrow::Cow;
+
 use slotway_common::command::{self, Command, Effects, Flags, Route};
+use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::request::Parsed;
@@ -12,6 +15,13 @@ use slotway_common::slot::slot_of;
 
 use crate::owned::OwnedArgs;
 use crate::tracking::unmarked;
+
+/// What the error of EXEC says after a command was refused.
+pub(crate) const ABORTED: &str = "Transaction discarded because of previous errors.";
+
+/// What MULTI says within a transaction, and WATCH.
+pub(crate) const NESTED: Error = Error::Generic(Cow::Borrowed("MULTI calls can not be nested"));
+pub(crate) const WATCH_INSIDE: Error = Error::Generic(Cow::Borrowed("WATCH inside MULTI is not allowed"));
 
 /// What a client has queued.
 #[derive(Clone, Debug)]

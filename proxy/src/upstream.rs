@@ -10,16 +10,16 @@ use std::collections::VecDeque;
 use slotway_common::resp::Protocol;
 use slotway_common::resp::frame::Scanner;
 
-use crate::places::Seq;
+use crate::ids::{Seq, SessionId};
 use crate::slab::Id;
 
 /// Who waits for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// A place of a client.
-    Client { session: Id, seq: Seq },
+    Client { session: SessionId, seq: Seq },
     /// One part of a split request.
-    Part { session: Id, seq: Seq, part: u16 },
+    Part { session: SessionId, seq: Seq, part: u16 },
     /// The proxy itself.
     Ticket(Id),
 }
@@ -103,7 +103,7 @@ pub struct Upstream {
     /// The socket takes no more for now; who writes it then will go on.
     pub(crate) full: bool,
     /// Sessions that wait for room in the buffer.
-    pub(crate) waiting: Vec<Id>,
+    pub(crate) waiting: Vec<SessionId>,
     /// Last time a request was added, in microseconds of the worker's clock.
     pub(crate) used: u64,
 }

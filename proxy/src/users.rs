@@ -4,10 +4,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use slotway_common::acl::{StoredUser, Users};
-use slotway_common::settings::Name;
-
-use crate::context::Context;
-use crate::worker::Worker;
 
 /// Users as shards tell them: `SLOTWAY USERS`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -40,61 +36,30 @@ impl KnownUsers {
     pub fn current(&self) -> &Arc<Users> {
         &self.current
     }
-}
 
-/// Takes over users if they are newer than those that are known.
-pub(crate) async fn take_over(context: &Arc<Context>, newest: StoredUsers) {
-    if keep(context, newest) {
-        changed(context).await;
+    /// Keeps users if they are newer than those that were known; false if they are not.
+    pub(crate) fn keep(&mut self, newest: StoredUsers) -> bool {
+        if self.version().is_some_and(|known| known >= newest.version) {
+            return false;
+        }
+        (self.stored, self.known) = (newest, true);
+        true
     }
-}
 
-/// The same, and waits until every worker follows what is known now: another task may have begun to take it over, and not
-/// have come to all workers yet.
-pub(crate) async fn follow(context: &Arc<Context>, newest: Option<StoredUsers>) {
-    if let Some(newest) = newest {
-        keep(context, newest);
-    }
-    changed(context).await;
-}
-
-/// Whether they are newer than those that were known.
-fn keep(context: &Arc<Context>, newest: StoredUsers) -> bool {
-    let mut users = context.users.lock();
-    if users.version().is_some_and(|known| known >= newest.version) {
-        return false;
-    }
-    (users.stored, users.known) = (newest, true);
-    true
-}
-
-/// The default user has had another password since this generation; what is known of users may be newer.
-pub(crate) async fn require(context: &Arc<Context>, password: &[u8], generation: u64) {
-    {
-        let mut users = context.users.lock();
-        let is_older = users.stored.version < generation;
-        let default = users.stored.users.iter_mut().find(|user| *user.name.bytes() == *b"default");
+    /// The default user has had another password since this generation; what is known of users may be newer.
+    pub(crate) fn require(&mut self, password: &[u8], generation: u64) {
+        let is_older = self.stored.version < generation;
+        let default = self.stored.users.iter_mut().find(|user| *user.name.bytes() == *b"default");
         if let Some(default) = default.filter(|_| is_older) {
             default.require(password);
         }
     }
-    changed(context).await;
-}
 
-/// Has every worker follow the users as they are now.
-async fn changed(context: &Arc<Context>) {
-    let password = context.settings.lock().values.text(Name::Requirepass).into_owned();
-    {
-        let mut users = context.users.lock();
-        if !users.known {
-            return;
+    /// Works out what they come to with the password of the settings; false while no shard has told them.
+    pub(crate) fn update(&mut self, password: &[u8]) -> bool {
+        if self.known {
+            self.current = Arc::new(Users::new(&self.stored.users, self.stored.version, password));
         }
-        users.current = Arc::new(Users::new(&users.stored.users, users.stored.version, &password));
+        self.known
     }
-    let follow = |worker: &std::rc::Rc<Worker>| {
-        // The newest, should two changes overtake each other on their way here.
-        let current = Arc::clone(worker.context.users.lock().current());
-        worker.with(|core| core.apply_users(&current));
-    };
-    context.fleet.each(follow).await;
 }

@@ -1,37 +1,16 @@
-//! One thread of the proxy: its event loop, its clients and its connections to shards.
+//! One worker, as jobs and other threads know it: a core, and what all workers share.
 //!
-//! A request at depth 1 costs two system calls of its own, the read and the write of its client; the reads and writes of
-//! the shards' sockets, and the wait for events, are shared by all clients that were ready in the same turn. So:
-//! - a client has one task, which only reads. Reading less than the buffer holds tells that the socket is empty, so
-//!   there is no second read that would say so.
-//! - nothing is written while events are handled. The first byte that is to be written wakes the turn's task, which is
-//!   then behind every task that is ready already; it writes to all shards and clients straight away. Only a socket
-//!   that is full gets a task that waits for it.
-//! - all clients and shards are read into one buffer of the thread: an idle client holds none.
+//! Its sockets are the driver's.
 
-mod client;
-mod mailbox;
-mod shard;
-mod turn;
+mod schedule;
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::task::Waker;
-use std::time::Instant;
-
-use slotway_common::platform::clock;
-use tokio::net::tcp::OwnedWriteHalf;
-
-pub use mailbox::{Mailbox, Message, WorkerHandle};
 
 use crate::context::Context;
-use crate::core::{Core, Membership, SessionId, UpstreamId};
-use crate::slab::Beside;
+use crate::core::{Core, Membership, SessionId};
 
-/// Bytes read at once.
-const SCRATCH: usize = 64 * 1024;
+use schedule::Schedule;
 
 /// One worker. Everything in it belongs to its thread.
 pub struct Worker {
@@ -39,20 +18,13 @@ pub struct Worker {
     pub context: Arc<Context>,
     /// Position among the workers.
     pub index: usize,
-    clients: RefCell<Beside<Rc<OwnedWriteHalf>>>,
-    shards: RefCell<Beside<Rc<OwnedWriteHalf>>>,
-    /// Clients whose tasks wait until their input is wanted again.
-    unread: RefCell<HashMap<SessionId, Waker>>,
-    scratch: RefCell<Box<[u8]>>,
-    turn: turn::Schedule,
-    attempts: RefCell<shard::Attempts>,
+    pub(crate) turn: Schedule,
     /// Clients in MONITOR mode.
-    pub(crate) monitors: RefCell<Vec<SessionId>>,
-    draining: Cell<bool>,
+    monitors: RefCell<Vec<SessionId>>,
 }
 
 impl Worker {
-    fn new(index: usize, context: Arc<Context>) -> Self {
+    pub(crate) fn new(index: usize, context: Arc<Context>) -> Self {
         let mut core = Core::new(context.budgets);
         core.acl_log = Arc::clone(&context.acl_log);
         core.slow_log = Arc::clone(&context.slow_log);
@@ -62,14 +34,8 @@ impl Worker {
             core: RefCell::new(core),
             context,
             index,
-            clients: RefCell::default(),
-            shards: RefCell::default(),
-            unread: RefCell::default(),
-            scratch: RefCell::new(vec![0; SCRATCH].into()),
-            turn: turn::Schedule::default(),
-            attempts: RefCell::default(),
+            turn: Schedule::default(),
             monitors: RefCell::default(),
-            draining: Cell::new(false),
         }
     }
 
@@ -92,31 +58,26 @@ impl Worker {
         result
     }
 
-    fn client_writer(&self, id: SessionId) -> Option<Rc<OwnedWriteHalf>> {
-        self.clients.borrow().get(id).map(Rc::clone)
+    /// Shows a line to the clients in MONITOR mode.
+    pub(crate) fn show(&self, line: &[u8]) {
+        let monitors = self.monitors.borrow().clone();
+        self.with(|core| monitors.iter().for_each(|id| core.show_line(*id, line)));
     }
 
-    fn shard_writer(&self, id: UpstreamId) -> Option<Rc<OwnedWriteHalf>> {
-        self.shards.borrow().get(id).map(Rc::clone)
+    /// Puts a client into MONITOR mode.
+    pub(crate) fn add_monitor(&self, id: SessionId) {
+        self.monitors.borrow_mut().push(id);
+        self.context.fleet.monitors_changed(1);
+        self.context.monitors.notify_one();
     }
-}
 
-/// Runs a worker until it has drained. To be called on a thread of its own.
-pub fn run(index: usize, context: Arc<Context>, mailbox: Mailbox) -> std::io::Result<()> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    // A turn ends when nothing is ready any more: looking for new events in the middle of one would only split writes
-    // that could have been shared.
-    builder.enable_all().event_interval(512).global_queue_interval(512);
-    let runtime = builder.build_local(tokio::runtime::LocalOptions::default())?;
-    runtime.block_on(async move {
-        let worker = Rc::new(Worker::new(index, context));
-        tokio::task::spawn_local(turn::run(Rc::clone(&worker)));
-        mailbox::serve(&worker, mailbox).await;
-    });
-    Ok(())
-}
-
-/// When something began, for what counts time from the process's start.
-pub fn process_start() -> Instant {
-    clock::monotonic()
+    pub(crate) fn forget_monitor(&self, id: SessionId) {
+        let mut monitors = self.monitors.borrow_mut();
+        let before = monitors.len();
+        monitors.retain(|monitor| *monitor != id);
+        if monitors.len() < before {
+            self.context.fleet.monitors_changed(-1);
+            self.context.monitors.notify_one();
+        }
+    }
 }

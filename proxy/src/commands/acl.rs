@@ -5,7 +5,7 @@ use std::sync::Arc;
 use slotway_common::error::Error;
 use slotway_common::{acl, command};
 
-use super::{Answer, Call};
+use super::call::{Answer, Call};
 
 pub(super) fn answer(name: &str) -> Option<Answer> {
     let is_job = matches!(name, "acl|setuser" | "acl|deluser" | "acl|log");

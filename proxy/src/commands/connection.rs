@@ -10,7 +10,8 @@ use slotway_common::platform::clock;
 use slotway_common::pubsub;
 use slotway_common::resp::Protocol;
 
-use super::{Answer, Call};
+use super::call::{Answer, Call};
+use crate::client_line;
 use crate::session::Session;
 
 /// The version that the proxy shows to its clients.
@@ -224,7 +225,7 @@ fn client_id(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn client_info(call: &mut Call<'_>) -> Result<(), Error> {
     let (now, asks) = (call.core.now, call.args.iter().map(<[u8]>::len).sum());
-    let line = super::client_line::describe(call.session()?, now, asks);
+    let line = client_line::describe(call.session()?, now, asks);
     call.reply.verbatim("txt", &line);
     Ok(())
 }

@@ -2,9 +2,8 @@
 
 use slotway_common::error::Error;
 
-use super::{Answer, Call};
-use crate::core::NESTED;
-use crate::transaction::Transaction;
+use super::call::{Answer, Call};
+use crate::transaction::{NESTED, Transaction};
 
 pub(super) fn answer(name: &str) -> Option<Answer> {
     Some(match name {

@@ -17,9 +17,11 @@ use slotway_common::resp::{Args, Limits, Parser, Value};
 use slotway_common::slow_log::shown_args;
 use tokio::sync::oneshot;
 
-use super::ask::Ticket;
+use super::errors::error_line;
+use super::ticket::Ticket;
 use super::{Action, Core, Flow, Request, SessionId, UpstreamId, transaction};
-use crate::commands;
+use crate::kept::Kept;
+use crate::monitor_line;
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
 use crate::tracking::unmarked;
@@ -53,7 +55,7 @@ impl Core {
 
     /// Answers a command that has run with an error.
     pub(crate) fn fail(&mut self, id: SessionId, command: &'static Command, args: &Args<'_>, error: &Error) {
-        let line = super::link::error_line(error);
+        let line = error_line(error);
         self.ran(id, command, args, Duration::ZERO, &line);
         self.counters.error(crate::counters::Source::Client);
         self.reply(id, &line);
@@ -223,7 +225,7 @@ impl Core {
             }
         } else if !hides {
             session.details.shows_later = command.group == Group::Scripting && command.route == Route::Slot;
-            let line = commands::monitor::line(session, command, &request.args);
+            let line = monitor_line::line(session, command, &request.args);
             self.actions.push(Action::Monitor(line));
         }
         flow
@@ -235,7 +237,7 @@ impl Core {
             && shows(command)
             && let Some(session) = self.sessions.get(id)
         {
-            let line = commands::monitor::line(session, command, args);
+            let line = monitor_line::line(session, command, args);
             self.actions.push(Action::Monitor(line));
         }
     }
@@ -289,37 +291,4 @@ fn shows(command: &Command) -> bool {
 fn error_of(reply: &[u8]) -> Option<&[u8]> {
     let line = reply.strip_prefix(b"-")?;
     Some(line.strip_suffix(b"\r\n").unwrap_or(line))
-}
-
-/// Bytes of a split request that are kept for the slow log as they came; of a longer one what the log would show.
-const MAX_KEPT: usize = 4096;
-
-/// A split request, as far as the slow log needs it: it has to show the whole.
-#[derive(Debug)]
-pub(crate) enum Kept {
-    Frame(Box<[u8]>),
-    Shown(Vec<Vec<u8>>),
-}
-
-impl Kept {
-    pub(super) fn new(request: &Request<'_>) -> Self {
-        match request.frame {
-            Some(frame) if frame.len() <= MAX_KEPT => Self::Frame(frame.into()),
-            _ => Self::Shown(shown_args(&request.args, |_| false)),
-        }
-    }
-
-    /// The arguments as the slow log shows them.
-    fn into_shown(self) -> Vec<Vec<u8>> {
-        let frame = match self {
-            Self::Frame(frame) => frame,
-            Self::Shown(shown) => return shown,
-        };
-        let mut parser = Parser::new();
-        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
-        match parser.parse(&frame, &limits) {
-            Ok(Parsed::Frame(_)) => shown_args(&parser.args(&frame), |_| false),
-            _ => Vec::new(),
-        }
-    }
 }

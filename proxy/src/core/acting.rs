@@ -14,7 +14,7 @@ use slotway_common::pubsub::Kind;
 use slotway_common::resp::{Args, request};
 
 use super::{Core, Flow, Request, SessionId, transaction};
-use crate::commands::client_line::describe;
+use crate::client_line::describe;
 use crate::session::Session;
 
 /// Whether a call of a command runs a script.

@@ -4,6 +4,7 @@ use slotway_common::command::TABLE;
 use slotway_common::error::QUOTED;
 use slotway_common::resp::frame::{FrameError, Progress};
 
+use super::detention::Refusal;
 use super::{Action, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::session::{Closing, Stall};
@@ -89,7 +90,7 @@ impl Core {
         }
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         if reply.first() == Some(&b'-')
-            && let Some(refusal) = super::refusal::Refusal::parse(reply)
+            && let Some(refusal) = Refusal::parse(reply)
             && upstream.front().is_some_and(|entry| entry.command != NO_COMMAND)
         {
             self.refused(id, &refusal);

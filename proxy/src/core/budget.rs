@@ -1,28 +1,7 @@
 //! Bounds on memory: stop reading first, then an error, then close.
 
-use super::{Core, SessionId};
+use super::{Budgets, Core, SessionId};
 use crate::session::Closing;
-
-/// Bounds in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Budgets {
-    /// Replies that a client has not read: beyond this no request of it is read.
-    pub client_pause: usize,
-    /// Replies and requests held for one client: beyond this it is closed.
-    pub client: usize,
-    /// Requests on their way over one connection to a shard: beyond this its clients wait.
-    pub upstream: usize,
-    /// Held for all clients of a worker: beyond this the largest is closed.
-    pub worker: usize,
-    /// Requests of one client that may be on their way at once.
-    pub places: usize,
-}
-
-impl Default for Budgets {
-    fn default() -> Self {
-        Self { client_pause: 256 * 1024, client: 1 << 30, upstream: 32 << 20, worker: 4 << 30, places: 1024 }
-    }
-}
 
 impl Core {
     /// The bounds of this worker.
@@ -42,7 +21,7 @@ impl Core {
         let bytes = session.bytes();
         self.total = self.total - session.accounted + bytes;
         session.accounted = bytes;
-        let hard = self.policy.output_of(session).hard;
+        let hard = session.output_bounds(&self.policy).hard;
         if bytes > self.budgets.client || (hard > 0 && session.output_bytes() as u64 > hard) {
             self.counters.budget_hits.at(0).inc();
             self.shed(id);

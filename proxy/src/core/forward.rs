@@ -5,18 +5,11 @@ use slotway_common::error::Error;
 use slotway_common::resp::{Args, request};
 use slotway_common::slot::slot_of;
 
+use super::errors::crossslot;
 use super::{Core, Flow, Request, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::session::Stall;
 use crate::upstream::{Entry, Owner, State, Upstream};
-
-/// What the error of a command on keys of several slots says.
-pub(crate) fn crossslot(command: &Command) -> Error {
-    let name = command.name.replace('|', " ").to_ascii_uppercase();
-    Error::CrossSlot(
-        format!("Keys in request don't hash to the same slot, and {name} is not split over slots yet").into(),
-    )
-}
 
 /// Whether a last key lacks the argument that every key has (MSETNX with an odd number).
 fn has_partial_item(keys: &command::Keys, args: &Args<'_>) -> bool {

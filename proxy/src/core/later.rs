@@ -4,29 +4,14 @@
 //! script has ended. Until then the client's next requests wait, as they would on one Redis, and others' are answered BUSY. So
 //! are those of the client itself that were on their way already: they are kept, and sent again when the script has ended.
 
-use std::collections::HashMap;
-
 use slotway_common::number::parse_i64;
 use slotway_common::resp::frame::{Elements, string};
 
+use super::awaited::Later;
 use super::{Core, UpstreamId};
 use crate::counters::Source;
 use crate::session::Stall;
 use crate::upstream::{Entry, NO_COMMAND, Owner};
-
-/// A request whose reply comes later.
-#[derive(Debug)]
-pub(super) struct Later {
-    entry: Entry,
-    sent_at: u64,
-    /// The client does nothing else because of it.
-    holds: bool,
-    /// What the client had sent behind it.
-    behind: Vec<(Vec<u8>, Entry)>,
-}
-
-/// By the connection and the shard's number.
-pub(super) type Laters = HashMap<(UpstreamId, u64), Later>;
 
 impl Core {
     /// Takes a reply that says that it comes later, or that a request has to wait for one of its own client's that does. False

@@ -213,7 +213,7 @@ impl Core {
         let since = |then: u64| now.saturating_sub(then) / 1_000_000;
         let mut overdue = Vec::new();
         for (id, session) in self.sessions.iter_mut() {
-            let bounds = policy.output_of(session);
+            let bounds = session.output_bounds(&policy);
             let listens = session.monitor || session.subscriptions.is_some();
             if idle > 0
                 && !listens

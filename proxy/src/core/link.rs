@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use slotway_common::error::Error;
 use slotway_common::resp::Protocol;
-use slotway_common::resp::Reply;
 
+use super::errors::error_line;
+use super::route::Route;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::slab::Id;
@@ -13,15 +14,6 @@ use crate::upstream::{Entry, NO_COMMAND, Owner, Purpose, State, Upstream};
 
 /// Connections that are not used for so long are closed, in microseconds. Those of RESP2 and database 0 stay.
 const IDLE_US: u64 = 60_000_000;
-
-/// The connections of one protocol and one database, by the shards' positions.
-#[derive(Debug)]
-pub(super) struct Route {
-    pub(super) protocol: Protocol,
-    pub(super) database: u32,
-    pub(super) purpose: Purpose,
-    pub(super) links: Vec<UpstreamId>,
-}
 
 impl Core {
     /// Position of the connections for a protocol and a database.
@@ -250,11 +242,4 @@ impl Core {
         let ready = self.upstreams.iter().filter(|(_, upstream)| upstream.state == State::Ready).count();
         (ready, self.upstreams.iter().map(|(_, upstream)| upstream.bytes()).sum())
     }
-}
-
-/// An error as a whole reply line.
-pub(super) fn error_line(error: &Error) -> Vec<u8> {
-    let mut line = Vec::new();
-    Reply::new(&mut line, Protocol::Resp2).error(error);
-    line
 }

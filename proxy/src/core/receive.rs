@@ -4,44 +4,13 @@ use slotway_common::command::{self, Command, Effects, Flags, Route, TABLE};
 use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::pubsub;
-use slotway_common::resp::request::{Limits, Parsed, Span};
+use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Args, Parser};
 
 use super::acting::runs_script;
-use super::{Action, Core, SessionId, Work, transaction};
-use crate::commands;
+use super::{Action, Core, Flow, Request, SessionId, Work, transaction};
 use crate::counters::Source;
 use crate::session::{Closing, Partial, Session, Stall};
-
-/// What becomes of the requests behind the one that was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// It is dealt with; the next one follows.
-    Next,
-    /// It has not been begun and has to wait: it stays in the client's input.
-    Wait(Stall),
-}
-
-/// One request, as it lies in the read buffer.
-#[derive(Clone, Copy)]
-pub(crate) struct Request<'a> {
-    pub args: Args<'a>,
-    /// Places of the arguments within `frame`.
-    pub spans: &'a [Span],
-    /// The request as it came in, or nothing for an inline request, which shards are not sent.
-    pub frame: Option<&'a [u8]>,
-}
-
-impl Request<'_> {
-    /// The bytes of arguments `from..to` with their headers and line ends, if the request came as a multibulk.
-    #[inline]
-    pub(super) fn raw(&self, from: usize, to: usize) -> Option<&[u8]> {
-        let end = |index: usize| {
-            self.spans.get(index).map(|(start, length)| *start as usize + *length as usize + 2)
-        };
-        self.frame?.get(end(from.checked_sub(1)?)?..end(to.checked_sub(1)?)?)
-    }
-}
 
 /// Input kept for a client that cannot go on: beyond this its socket is not read, in bytes.
 const MAX_WAITING_INPUT: usize = 64 * 1024;
@@ -266,7 +235,7 @@ impl Core {
         }
         if session.transaction.is_some() {
             if self.may_be_full() && !transaction::ends(command) {
-                return commands::begin_work(self, id, command, request, Work::Queue);
+                return self.begin_job(id, command, request, Work::Queue);
             }
             if transaction::is_queued(command) {
                 return self.queue(id, command, request);
@@ -292,7 +261,7 @@ impl Core {
             }
             Route::Slot => self.forward(id, command, request),
             Route::Split => self.split(id, command, request),
-            Route::Proxy | Route::FanOut => commands::begin(self, id, command, request),
+            Route::Proxy | Route::FanOut => (self.begin)(self, id, command, request),
             Route::Unsupported => {
                 self.refuse(id, &command::unsupported(command));
                 Flow::Next

@@ -17,8 +17,9 @@ use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Parser, Protocol};
 use slotway_common::slot::slot_of;
 
-use super::ask::Ticket;
-use super::link::error_line;
+use super::detention::{Detention, Refusal, Refused};
+use super::errors::error_line;
+use super::ticket::Ticket;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::slab::Id;
 use crate::tracking::unmarked;
@@ -30,55 +31,6 @@ const GIVE_UP_US: u64 = 10_000_000;
 const SOON: u8 = 10;
 /// Longest wait before a parked slot is tried again, in milliseconds.
 const MAX_DELAY_MS: u64 = 50;
-
-/// What a shard says instead of running a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Moved { slot: u16, address: String },
-    Parked { slot: u16 },
-}
-
-impl Refusal {
-    /// Reads `-MOVED <slot> <host:port>` and `-PARKED <slot>`; `None` for every other error.
-    pub(super) fn parse(reply: &[u8]) -> Option<Self> {
-        let line = reply.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
-        let number = |text: &str| text.parse().ok();
-        if let Some(rest) = line.strip_prefix(b"MOVED ") {
-            let (slot, address) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
-            return Some(Self::Moved { slot: number(slot)?, address: address.to_owned() });
-        }
-        let rest = line.strip_prefix(b"PARKED ")?;
-        let slot = std::str::from_utf8(rest).ok()?.split(' ').next()?;
-        Some(Self::Parked { slot: number(slot)? })
-    }
-
-    fn slot(&self) -> u16 {
-        match self {
-            Self::Moved { slot, .. } | Self::Parked { slot } => *slot,
-        }
-    }
-}
-
-/// A refused request with what is needed to send it again.
-#[derive(Debug)]
-struct Refused {
-    frame: Vec<u8>,
-    entry: Entry,
-    protocol: Protocol,
-    database: u32,
-}
-
-/// Slots whose requests wait.
-#[derive(Debug, Default)]
-pub(super) struct Detention {
-    slots: Vec<u16>,
-    refused: Vec<Refused>,
-    /// RESUMEs without an answer: the connections that may still refuse something.
-    resuming: Vec<(UpstreamId, u16)>,
-    /// How long to wait once all refusals are here.
-    delay_ms: u64,
-    waiting: Vec<SessionId>,
-}
 
 impl Core {
     /// Has a client wait if the slot is detained.

@@ -6,21 +6,6 @@
 
 use super::Core;
 
-/// What is known of the shards' memory.
-#[derive(Debug)]
-pub(super) struct Room {
-    /// A shard may have none left.
-    is_doubtful: bool,
-    /// How often that was told.
-    told: u64,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self { is_doubtful: true, told: 0 }
-    }
-}
-
 impl Core {
     /// A shard may have no memory left: it says so, or may have said so while nobody heard it.
     pub(crate) fn doubt_room(&mut self) {

@@ -10,21 +10,11 @@ use slotway_common::resp::Parser;
 use slotway_common::resp::request::{Limits, Parsed};
 
 use super::refusal::slots_of_frame;
-use super::{Action, Core, UpstreamId};
+use super::{Action, Core, UnknownScripts, UpstreamId};
 use crate::counters::Source;
 use crate::tracking::unmarked;
 use crate::transaction::with_unknown_scripts;
 use crate::upstream::{Entry, MANY_SLOTS, Owner};
-
-/// Scripts that are to be loaded on a shard for a call that waits.
-#[derive(Clone, Debug)]
-pub struct UnknownScripts {
-    pub digests: Vec<Vec<u8>>,
-    /// Position of the shard that does not know them.
-    pub shard: usize,
-    upstream: UpstreamId,
-    slots: Vec<u16>,
-}
 
 /// What calls a script by its digest.
 #[derive(Clone, Copy, PartialEq, Eq)]

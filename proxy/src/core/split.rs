@@ -6,34 +6,14 @@ use slotway_common::command::{self, Command, Merge, TABLE};
 use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
-use super::accounting::Kept;
-use super::{Core, Flow, Request, SessionId, UpstreamId};
+use super::errors::error_line;
+use super::scratch::{NOTHING, Scratch};
+use super::{Core, Flow, Request, SessionId};
+use crate::kept::Kept;
 use crate::merge::{Gather, Merging};
 use crate::session::Stall;
-use crate::slab::Id;
 use crate::tracking::{Mark, WORDS, quiet_head};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
-
-/// Buffers of the splitting of one request, kept for the next one.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    /// The shard of each item.
-    owners: Vec<u16>,
-    /// For each shard: items, connection, and its part's number.
-    shards: Vec<Share>,
-}
-
-/// What one shard gets of a request.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    items: u32,
-    upstream: UpstreamId,
-    part: u16,
-    /// Where its frame begins in the upstream's buffer.
-    from: usize,
-}
-
-const NOTHING: Share = Share { items: 0, upstream: Id::NONE, part: 0, from: 0 };
 
 /// The items of a request: a key and the arguments up to the next key.
 #[derive(Clone, Copy)]
@@ -173,7 +153,7 @@ impl Core {
         }
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         gather.muted = session.mute_next();
-        gather.request = self.policy.slow_from.is_some().then(|| Kept::new(request));
+        gather.request = self.policy.slow_from.is_some().then(|| Kept::new(request.frame, &request.args));
         let seq = session.places.open_gather(gather);
         session.in_flight_route = route;
         self.counters.split_requests.inc();
@@ -213,7 +193,7 @@ impl Core {
         for item in 0..items.count {
             let owner = self.view.owner(slot_of(args.at(items.arguments(item).start)));
             let Some(share) = owner.and_then(|owner| shares.get_mut(owner)) else {
-                let line = super::link::error_line(&slotway_common::error::Error::ClusterDown(
+                let line = error_line(&slotway_common::error::Error::ClusterDown(
                     "Hash slot is not served by any shard".into(),
                 ));
                 self.fail_entry(entry, &line, false, false, super::AskError::Down);

@@ -17,56 +17,15 @@ use slotway_common::resp::{Args, Protocol};
 use slotway_common::slot::slot_of;
 use tokio::sync::oneshot;
 
-use super::ask::Ticket;
-use super::refusal::Refusal;
+use super::detention::Refusal;
+use super::ticket::Ticket;
+use super::told::{Asker, Change, Told, Why};
 use super::{AskError, Core, Flow, Job, Request, SessionId, UpstreamId};
-use crate::places::Seq;
 use crate::pubsub::{Draining, Share, Topic};
 use crate::session::{Closing, Stall};
 use crate::slab::Id;
 use crate::tracking::quiet;
 use crate::upstream::{Entry, Owner, Purpose, State};
-
-/// A SUBSCRIBE or UNSUBSCRIBE that shards are told of.
-#[derive(Debug)]
-pub(super) struct Change {
-    /// Shards' answers that are still to come.
-    open: usize,
-    /// The confirmations.
-    reply: Vec<u8>,
-    asker: Asker,
-    /// The client and the names, of those told to every shard, that it listens to no more when all shards know.
-    leaving: Option<(SessionId, Vec<(Kind, Rc<[u8]>)>)>,
-}
-
-/// Who gets the confirmations.
-#[derive(Debug)]
-enum Asker {
-    Client { session: SessionId, seq: Seq },
-    Job(oneshot::Sender<Vec<u8>>),
-}
-
-/// Something that a shard is told of.
-#[derive(Debug)]
-pub(super) struct Told {
-    share: Share,
-    why: Why,
-    change: Option<Id>,
-    /// How often a shard has refused it.
-    refusals: u8,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    /// A client subscribes.
-    Joins(SessionId),
-    /// A client unsubscribes.
-    Leaves(SessionId),
-    /// The shard is to know again what it knew.
-    Again,
-    /// The names are told to another shard now.
-    Moved,
-}
 
 /// Refusals after which a subscription waits for news of the topology.
 const MOST_REFUSALS: u8 = 3;

@@ -14,9 +14,9 @@ use slotway_common::resp::{Args, Protocol, request};
 use slotway_common::tracking::{Change, Tracking, broken_redirection, invalidation};
 use tokio::sync::oneshot;
 
-use super::ask::Ticket;
+use super::ticket::Ticket;
 use super::{Action, AskError, Core, Flow, Request, SessionId, UpstreamId};
-use crate::places::Seq;
+use crate::ids::Seq;
 use crate::slab::Id;
 use crate::tracking::{Mark, Tracked};
 use crate::upstream::{Owner, Purpose, State};

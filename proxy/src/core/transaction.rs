@@ -13,31 +13,13 @@ use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply, request};
 use tokio::sync::oneshot;
 
-use super::ask::Ticket;
-use super::{AskError, Core, Flow, Job, Request, SessionId, Work};
-use crate::commands;
+use super::ticket::Ticket;
+use super::{AskError, Core, Flow, Job, Request, SessionId, Unsent, Work};
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
 use crate::tracking::Mark;
-use crate::transaction::{Batch, How, Watch, add_slot};
+use crate::transaction::{ABORTED, Batch, How, NESTED, WATCH_INSIDE, Watch, add_slot};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
-
-/// What the error of EXEC says after a command was refused.
-pub(crate) const ABORTED: &str = "Transaction discarded because of previous errors.";
-
-/// What MULTI says within a transaction, and WATCH.
-pub(crate) const NESTED: Error = Error::Generic(std::borrow::Cow::Borrowed("MULTI calls can not be nested"));
-const WATCH_INSIDE: Error = Error::Generic(std::borrow::Cow::Borrowed("WATCH inside MULTI is not allowed"));
-
-/// Why a batch is not sent.
-pub(crate) enum Unsent {
-    /// The client has to wait first.
-    Wait(Stall),
-    /// It will not be: nothing has run.
-    Refused(Error),
-    /// What was watched is elsewhere by now.
-    Broken,
-}
 
 /// Whether a command is queued while its client is in a transaction. The others run at once.
 pub(super) fn is_queued(command: &Command) -> bool {
@@ -313,7 +295,7 @@ impl Core {
         let watch = session.watch.take();
         self.show_exec_later(id);
         let words = OwnedArgs::new(&request.args);
-        commands::start_job(self, id, command, words, Work::Exec(transaction, watch));
+        self.start_job(id, command, words, Work::Exec(transaction, watch));
         Flow::Next
     }
 

@@ -9,31 +9,10 @@ use slotway_common::resp::frame::{Elements, string};
 use slotway_common::resp::request;
 use tokio::sync::oneshot;
 
-use super::ask::Ticket;
+use super::awaited::{Asked, Wait};
+use super::ticket::Ticket;
 use super::{AskError, Core, Job, SessionId, Unsent, UpstreamId};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
-
-/// What comes of asking.
-type Answer = oneshot::Receiver<Result<Vec<u8>, AskError>>;
-
-/// A client that waits, or is about to.
-#[derive(Debug)]
-pub(super) struct Wait {
-    session: SessionId,
-    /// The connection over which the push will come, once that is known.
-    upstream: Option<UpstreamId>,
-    sender: oneshot::Sender<Result<Vec<u8>, AskError>>,
-}
-
-/// A command that may wait, on its way.
-pub(crate) struct Asked {
-    pub(crate) token: u64,
-    pub(crate) shard: usize,
-    /// The command's reply, or `+WAITING`.
-    pub(crate) reply: Answer,
-    /// What is pushed after that.
-    pub(crate) pushed: Answer,
-}
 
 impl Core {
     /// Sends a command that may wait, for a job. All slots must be of one shard. With `signals` nothing is run; `left` are

@@ -17,9 +17,10 @@ use tokio::time::sleep;
 
 use super::asking::{ask_all_reachable, decode, plain};
 use super::config::{commit, wait_for_shards};
+use super::following::follow_users;
 use super::functions::ask_any;
 use crate::core::Job;
-use crate::users::{self, StoredUsers};
+use crate::users::StoredUsers;
 use crate::worker::Worker;
 
 /// Others may change the users at the same time; then it is tried again, so often.
@@ -78,7 +79,7 @@ async fn fetch(worker: &Rc<Worker>) -> Result<(), Error> {
         // There is nothing newer.
         _ => None,
     };
-    users::follow(&worker.context, newest).await;
+    follow_users(&worker.context, newest).await;
     Ok(())
 }
 

@@ -56,12 +56,6 @@ fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
     Ok(Patience(ends.filter(|_| milliseconds > 0)))
 }
 
-/// Whether a call of XREAD or XREADGROUP may wait.
-pub(crate) fn waits(args: &Args<'_>) -> bool {
-    let options = (1..args.len()).take_while(|index| !args.is(*index, "STREAMS"));
-    options.into_iter().any(|index| args.is(index, "BLOCK"))
-}
-
 pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let args = job.args.args();
     let positions: Vec<usize> =

@@ -7,7 +7,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::resp::Reply;
 
-use crate::commands::client_line::describe;
+use crate::client_line::describe;
 use crate::core::{Job, Pause};
 use crate::session::Session;
 use crate::worker::Worker;

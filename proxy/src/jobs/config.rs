@@ -17,10 +17,9 @@ use slotway_common::settings::{Changes, Name, StoredText, Support};
 use tokio::time::{sleep, timeout};
 
 use super::asking::{ask_all, ask_all_reachable, successful};
+use super::following::{changed_settings, require_password};
 use crate::context::Context;
 use crate::core::Job;
-use crate::policy::Policy;
-use crate::users;
 use crate::worker::Worker;
 
 /// For a node to bring a proposal to its end; it gives up by itself before.
@@ -56,7 +55,7 @@ pub(super) async fn set(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
             sets_password.then(|| settings.values.text(Name::Requirepass).into_owned())
         };
         if let Some(password) = password {
-            users::require(context, &password, generation).await;
+            require_password(context, &password, generation).await;
         }
     } else {
         context.settings.lock().values.apply(changes);
@@ -143,16 +142,6 @@ pub(super) async fn wait_for_shards(worker: &Rc<Worker>, generation: u64) {
     };
     // One that hangs follows when it is back.
     let _ = timeout(FOLLOW, all_follow).await;
-}
-
-/// Has every worker follow the settings as they are now.
-pub(crate) async fn changed_settings(context: &Arc<Context>) {
-    let follow = |worker: &Rc<Worker>| {
-        // The newest, should two changes overtake each other on their way here.
-        let policy = Arc::new(Policy::of(&worker.context.settings.lock().values));
-        worker.with(|core| core.apply_policy(policy));
-    };
-    context.fleet.each(follow).await;
 }
 
 pub(super) async fn resetstat(worker: &Rc<Worker>, _job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //! What is about data is the shards' own INFO, merged; what is about clients and the server is the proxy's.
 
 mod merge;
+mod own;
 mod sections;
 
 use std::rc::Rc;
@@ -31,10 +32,9 @@ pub(super) async fn info(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
                 texts.push(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned());
             }
         }
-        texts.extend(sections::statistics(worker).await);
+        texts.extend(own::statistics(worker).await);
         let mut merged = merge::merge(&texts);
-        let own = sections::own(worker).await;
-        merge::override_with(&mut merged, own);
+        merge::override_with(&mut merged, own::sections(worker).await);
         merge::add_cpu(&mut merged, process::cpu_times());
         merge::add_denied(&mut merged, worker.context.denied());
         text = merge::write(&merged, &wanted);

@@ -13,10 +13,11 @@ use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::Reply;
 
 use super::asking::successful;
+use super::dispatch::execute;
 use super::room;
 use crate::commands;
-use crate::core::{ABORTED, Job, Unsent, Work};
-use crate::transaction::{Batch, How, Step, Transaction, Watch};
+use crate::core::{Job, Unsent, Work};
+use crate::transaction::{ABORTED, Batch, How, Step, Transaction, Watch};
 use crate::worker::Worker;
 
 /// Queues a command where a shard may have no memory left.
@@ -169,7 +170,7 @@ async fn run_own(worker: &Rc<Worker>, own: &Job, out: &mut Vec<u8>) {
         "ssubscribe" => Err(Error::err("SSUBSCRIBE isn't allowed for a DENY BLOCKING client")),
         "wait" => Wait::parse(&own.args.args()).map(|_| reply.int(0)),
         "monitor" => Err(Error::err("MONITOR isn't allowed for DENY BLOCKING client")),
-        _ => Box::pin(super::execute(worker, own, &mut reply)).await,
+        _ => Box::pin(execute(worker, own, &mut reply)).await,
     };
     if let Err(error) = result {
         out.clear();

@@ -5,31 +5,7 @@
 use slotway_common::info::{self, Merge};
 use slotway_common::platform::process::CpuTimes;
 
-use super::sections::Sections;
-
-/// One section: its title and its fields in order.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Section {
-    pub title: String,
-    pub fields: Vec<(String, String)>,
-}
-
-impl Section {
-    pub fn get(&self, field: &str) -> Option<&str> {
-        self.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str())
-    }
-
-    pub fn set(&mut self, field: &str, value: String) {
-        match self.fields.iter_mut().find(|(name, _)| name == field) {
-            Some((_, known)) => *known = value,
-            None => self.fields.push((field.to_owned(), value)),
-        }
-    }
-
-    fn number(&self, field: &str) -> f64 {
-        self.get(field).and_then(|value| value.parse().ok()).unwrap_or(0.0)
-    }
-}
+use super::sections::{Section, Sections};
 
 /// Reads the sections of an INFO text.
 fn parse(text: &str) -> Vec<Section> {

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::Rng;
 use slotway_common::platform::net::{self, TcpStream};
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{sleep, timeout};
 
-use super::Worker;
+use super::sockets::Driver;
 use crate::connect;
 use crate::core::UpstreamId;
 
@@ -23,45 +23,17 @@ use crate::core::UpstreamId;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The first wait after a failed attempt, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// Attempts of a worker in a row, and how many more there are each second after that.
-const ATTEMPTS: (f64, f64) = (32.0, 20.0);
 /// Interval of keepalive probes: a shard whose machine is gone is noticed after about twice this.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Reads in a row before other tasks get their turn.
 const READS: usize = 16;
 
-/// A token bucket for attempts to connect, so that many connections to a shard that is down do not make a storm.
-pub(super) struct Attempts {
-    left: f64,
-    at: Instant,
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Self { left: ATTEMPTS.0, at: clock::monotonic() }
-    }
-}
-
-impl Attempts {
-    /// Takes a token; if there is none, how long it takes until there will be.
-    fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + since * ATTEMPTS.1).min(ATTEMPTS.0);
-        self.at = now;
-        if self.left >= 1.0 {
-            self.left -= 1.0;
-            Ok(())
-        } else {
-            Err(Duration::from_secs_f64((1.0 - self.left) / ATTEMPTS.1))
-        }
-    }
-}
-
 /// Keeps an upstream connected for as long as it is needed.
-pub(super) async fn run(worker: Rc<Worker>, id: UpstreamId) {
+pub(super) async fn run(driver: Rc<Driver>, id: UpstreamId) {
+    let worker = &driver.worker;
     let mut backoff = BACKOFF.0;
     loop {
-        let wait = worker.attempts.borrow_mut().take(clock::monotonic());
+        let wait = driver.attempts.borrow_mut().take(clock::monotonic());
         if let Err(wait) = wait {
             sleep(wait).await;
             continue;
@@ -78,8 +50,8 @@ pub(super) async fn run(worker: Rc<Worker>, id: UpstreamId) {
         match opened {
             Ok(stream) => {
                 backoff = BACKOFF.0;
-                let reason = serve(&worker, id, stream).await;
-                worker.shards.borrow_mut().remove(id);
+                let reason = serve(&driver, id, stream).await;
+                driver.shards.borrow_mut().remove(id);
                 if worker.core.borrow().upstream_target(id).is_none() {
                     return;
                 }
@@ -98,7 +70,7 @@ pub(super) async fn run(worker: Rc<Worker>, id: UpstreamId) {
 }
 
 /// Uses an open connection until it breaks; tells why it did.
-async fn serve(worker: &Rc<Worker>, id: UpstreamId, stream: TcpStream) -> String {
+async fn serve(driver: &Driver, id: UpstreamId, stream: TcpStream) -> String {
     if let Err(error) = net::tune(&stream, Some(KEEPALIVE)) {
         return error.to_string();
     }
@@ -106,20 +78,21 @@ async fn serve(worker: &Rc<Worker>, id: UpstreamId, stream: TcpStream) -> String
         Ok(stream) => stream.into_split(),
         Err(error) => return error.to_string(),
     };
-    worker.shards.borrow_mut().insert(id, Rc::new(writer));
-    worker.with(|core| core.upstream_opened(id));
-    poll_fn(|cx| poll_read(worker, id, &mut reader, cx)).await
+    driver.shards.borrow_mut().insert(id, Rc::new(writer));
+    driver.worker.with(|core| core.upstream_opened(id));
+    poll_fn(|cx| poll_read(driver, id, &mut reader, cx)).await
 }
 
 /// Reads and handles what there is. Ready when the connection cannot be used any more.
 fn poll_read(
-    worker: &Worker,
+    driver: &Driver,
     id: UpstreamId,
     reader: &mut OwnedReadHalf,
     cx: &mut Context<'_>,
 ) -> Poll<String> {
+    let worker = &driver.worker;
     let mut core = worker.core.borrow_mut();
-    let mut scratch = worker.scratch.borrow_mut();
+    let mut scratch = driver.scratch.borrow_mut();
     let mut read_any = false;
     let mut result = Poll::Pending;
     for round in 0..=READS {
@@ -161,20 +134,5 @@ fn reason_of(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "reset by the shard".to_owned(),
         _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attempts_in_a_row_are_bounded() {
-        let mut attempts = Attempts::default();
-        let start = attempts.at;
-        assert_eq!((0..100).filter(|_| attempts.take(start).is_ok()).count(), ATTEMPTS.0 as usize);
-        let wait = attempts.take(start).unwrap_err();
-        assert!(attempts.take(start + wait).is_ok());
-        assert!(attempts.take(start + wait).is_err());
     }
 }

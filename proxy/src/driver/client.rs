@@ -12,37 +12,38 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::spawn_local;
 
-use super::Worker;
+use super::sockets::Driver;
 use crate::core::SessionId;
 
 /// Reads in a row before other tasks get their turn.
 const READS: usize = 8;
 
 /// Takes in an accepted client.
-pub(super) fn open(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, client: u64) {
+pub(super) fn open(driver: &Rc<Driver>, stream: TcpStream, peer: SocketAddr, client: u64) {
     let local = stream.local_addr().unwrap_or(peer);
     let descriptor = stream.as_raw_fd();
     let (reader, writer) = stream.into_split();
-    let id = worker.with(|core| {
+    let id = driver.worker.with(|core| {
         let id = core.open_session(client, peer, local);
         if let Some(session) = core.sessions.get_mut(id) {
             session.descriptor = descriptor;
         }
         id
     });
-    worker.clients.borrow_mut().insert(id, Rc::new(writer));
-    spawn_local(read(Rc::clone(worker), id, reader));
+    driver.clients.borrow_mut().insert(id, Rc::new(writer));
+    spawn_local(read(Rc::clone(driver), id, reader));
 }
 
-async fn read(worker: Rc<Worker>, id: SessionId, mut reader: OwnedReadHalf) {
-    poll_fn(|cx| poll_read(&worker, id, &mut reader, cx)).await;
-    worker.with(|core| core.input_ended(id));
+async fn read(driver: Rc<Driver>, id: SessionId, mut reader: OwnedReadHalf) {
+    poll_fn(|cx| poll_read(&driver, id, &mut reader, cx)).await;
+    driver.worker.with(|core| core.input_ended(id));
 }
 
 /// Reads and handles what there is. Ready at the end of the stream.
-fn poll_read(worker: &Worker, id: SessionId, reader: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_read(driver: &Driver, id: SessionId, reader: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<()> {
+    let worker = &driver.worker;
     let mut core = worker.core.borrow_mut();
-    let mut scratch = worker.scratch.borrow_mut();
+    let mut scratch = driver.scratch.borrow_mut();
     let mut read_any = false;
     let mut result = Poll::Pending;
     for round in 0..=READS {
@@ -54,7 +55,7 @@ fn poll_read(worker: &Worker, id: SessionId, reader: &mut OwnedReadHalf, cx: &mu
             if core.sessions.get(id).is_none() {
                 result = Poll::Ready(());
             } else {
-                worker.unread.borrow_mut().insert(id, cx.waker().clone());
+                driver.unread.borrow_mut().insert(id, cx.waker().clone());
             }
             break;
         }

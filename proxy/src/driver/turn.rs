@@ -1,50 +1,28 @@
 //! The end of a turn: everything that has collected in buffers is written.
 
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::task::spawn_local;
 
-use super::{Worker, shard};
+use super::shard;
+use super::sockets::Driver;
 use crate::core::{Action, Core, SessionId, UpstreamId};
 use crate::jobs;
 
-/// Whether the turn's task is to run.
-#[derive(Default)]
-pub(super) struct Schedule {
-    wanted: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Schedule {
-    /// Has the turn's task run behind the tasks that are ready already.
-    #[inline]
-    pub(super) fn wake(&self) {
-        if !self.wanted.replace(true)
-            && let Some(waker) = &*self.waker.borrow()
-        {
-            waker.wake_by_ref();
-        }
-    }
-}
-
 /// The turn's task.
-pub(super) async fn run(worker: Rc<Worker>) {
+pub(super) async fn run(driver: Rc<Driver>) {
     poll_fn(|cx| {
-        let mut waker = worker.turn.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-        drop(waker);
-        if worker.turn.wanted.get() {
-            end(&worker);
-            worker.turn.wanted.set(false);
+        let turn = &driver.worker.turn;
+        turn.set_task(cx.waker());
+        if turn.is_wanted() {
+            end(&driver);
+            turn.ended();
         }
         Poll::<()>::Pending
     })
@@ -52,17 +30,17 @@ pub(super) async fn run(worker: Rc<Worker>) {
 }
 
 /// Ends the turn.
-fn end(worker: &Rc<Worker>) {
-    let mut core = worker.core.borrow_mut();
-    core.now = worker.now();
+fn end(driver: &Rc<Driver>) {
+    let mut core = driver.worker.core.borrow_mut();
+    core.now = driver.worker.now();
     loop {
         core.settle();
         if core.has_actions() {
             for action in core.take_actions() {
-                perform(worker, &mut core, action);
+                perform(driver, &mut core, action);
             }
         }
-        let shards = worker.shards.borrow();
+        let shards = driver.shards.borrow();
         while let Some((id, upstream)) = core.next_upstream() {
             let Some(writer) = shards.get(id) else { continue };
             match writer.try_write(upstream.unsent()) {
@@ -70,21 +48,21 @@ fn end(worker: &Rc<Worker>) {
                 Err(error) => {
                     core.upstream_wrote(id, 0, true);
                     if error.kind() == io::ErrorKind::WouldBlock {
-                        spawn_local(write_shard(Rc::clone(worker), id));
+                        spawn_local(write_shard(Rc::clone(driver), id));
                     }
                     // Any other error the connection's reader gets to know too.
                 }
             }
         }
         drop(shards);
-        let clients = worker.clients.borrow();
+        let clients = driver.clients.borrow();
         while let Some((id, session)) = core.next_session() {
             let Some(writer) = clients.get(id) else { continue };
             match writer.try_write(session.unsent()) {
                 Ok(count) => core.session_wrote(id, count, false),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     core.session_wrote(id, 0, true);
-                    spawn_local(write_client(Rc::clone(worker), id));
+                    spawn_local(write_client(Rc::clone(driver), id));
                 }
                 Err(_) => core.close_now(id),
             }
@@ -97,12 +75,12 @@ fn end(worker: &Rc<Worker>) {
 }
 
 /// Goes on writing to a shard whose socket was full.
-async fn write_shard(worker: Rc<Worker>, id: UpstreamId) {
-    while let Some(writer) = worker.shard_writer(id) {
+async fn write_shard(driver: Rc<Driver>, id: UpstreamId) {
+    while let Some(writer) = driver.shard_writer(id) {
         if writer.writable().await.is_err() {
             return;
         }
-        let done = worker.with(|core| {
+        let done = driver.worker.with(|core| {
             let Some(upstream) = core.upstreams.get(id) else { return true };
             match writer.try_write(upstream.unsent()) {
                 Ok(count) => {
@@ -120,12 +98,12 @@ async fn write_shard(worker: Rc<Worker>, id: UpstreamId) {
 }
 
 /// Goes on writing to a client whose socket was full.
-async fn write_client(worker: Rc<Worker>, id: SessionId) {
-    while let Some(writer) = worker.client_writer(id) {
+async fn write_client(driver: Rc<Driver>, id: SessionId) {
+    while let Some(writer) = driver.client_writer(id) {
         if writer.writable().await.is_err() {
             return;
         }
-        let done = worker.with(|core| {
+        let done = driver.worker.with(|core| {
             let Some(session) = core.sessions.get(id) else { return true };
             match writer.try_write(session.unsent()) {
                 Ok(count) => {
@@ -146,24 +124,25 @@ async fn write_client(worker: Rc<Worker>, id: SessionId) {
     }
 }
 
-fn perform(worker: &Rc<Worker>, core: &mut Core, action: Action) {
+fn perform(driver: &Rc<Driver>, core: &mut Core, action: Action) {
+    let worker = &driver.worker;
     match action {
         Action::Connect(id) => {
-            spawn_local(shard::run(Rc::clone(worker), id));
+            spawn_local(shard::run(Rc::clone(driver), id));
         }
         Action::Disconnect(id) => {
-            if let Some(writer) = worker.shards.borrow_mut().remove(id) {
+            if let Some(writer) = driver.shards.borrow_mut().remove(id) {
                 let _ =
                     SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*writer)).shutdown(Shutdown::Both);
             }
         }
         Action::Close(id) => {
-            if let Some(writer) = worker.clients.borrow_mut().remove(id) {
+            if let Some(writer) = driver.clients.borrow_mut().remove(id) {
                 // The reading task sees the end of the stream and ends.
                 let _ =
                     SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*writer)).shutdown(Shutdown::Both);
             }
-            if let Some(waker) = worker.unread.borrow_mut().remove(&id) {
+            if let Some(waker) = driver.unread.borrow_mut().remove(&id) {
                 waker.wake();
             }
             worker.forget_monitor(id);
@@ -171,7 +150,7 @@ fn perform(worker: &Rc<Worker>, core: &mut Core, action: Action) {
             worker.context.fleet.client_left(worker.index);
         }
         Action::Read(id) => {
-            if let Some(waker) = worker.unread.borrow_mut().remove(&id) {
+            if let Some(waker) = driver.unread.borrow_mut().remove(&id) {
                 waker.wake();
             }
         }
