@@ -4,7 +4,6 @@
 //! per database in use; see the crate's README for why.
 
 mod access;
-pub mod blob;
 mod edit;
 mod events;
 mod evict;
@@ -12,12 +11,9 @@ mod expire;
 mod journal;
 pub mod key;
 mod lazy_free;
-mod limits;
-mod memory;
 pub mod prefetch;
 pub mod record;
 mod scan;
-mod size;
 mod slots;
 mod stats;
 mod totals;
@@ -35,27 +31,19 @@ pub use edit::Edit;
 pub use events::{Event, EventClass, Wanted};
 pub use expire::SweepReport;
 pub use journal::{Note, NotedKey, Notes, Watcher};
-pub use key::{Key, hash_bytes, set_hash_seed};
-pub use lazy_free::{GarbageBytes, HandedOver, LazyFree};
-pub use limits::Limits;
-pub use memory::Memory;
+pub use key::{DATABASES, DbIndex, Key};
+pub use lazy_free::LazyFree;
 pub use record::Record;
 pub use scan::Cursor;
-pub use size::size_class;
 pub use slots::{Database, SlotSpace};
 pub use stats::Stats;
 pub use totals::DbTotals;
 pub use transfer::prefix_of;
 pub use watches::{WatchId, WatchState};
 
+pub use crate::memory::{GarbageBytes, HandedOver, Limits, Memory, hash_bytes, set_hash_seed};
 use crate::types::table::{Hashed, Place};
 use crate::types::{Kind, Object};
-
-/// Number of a database, `0..DATABASES`.
-pub type DbIndex = usize;
-
-/// Numbered databases of a shard.
-pub const DATABASES: usize = 16;
 
 /// A key that a command emptied and that must go before anyone looks again.
 struct Emptied {

@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod engine;
 pub mod figures;
 pub mod log;
+mod memory;
 pub mod metrics;
 pub mod migration;
 pub mod monitor;
