@@ -3,8 +3,9 @@
 mod bits;
 mod cjson;
 mod cmsgpack;
+pub mod drand48;
 mod json_number;
-pub mod random;
+mod random;
 mod structs;
 
 use super::lua::{Frame, Native};

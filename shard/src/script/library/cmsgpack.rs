@@ -1,8 +1,7 @@
 //! `cmsgpack`: MessagePack (github.com/antirez/lua-cmsgpack, version 0.4.0; format: msgpack.org, without binary and
 //! extension types).
 
-use crate::script::convert::whole;
-use crate::script::lua::{Frame, Kind, Native, Outcome, Raise};
+use crate::script::lua::{Frame, Kind, Native, Outcome, Raise, whole};
 
 pub const FUNCTIONS: &[(&str, Native)] =
     &[("pack", pack), ("unpack", unpack), ("unpack_one", unpack_one), ("unpack_limit", unpack_limit)];

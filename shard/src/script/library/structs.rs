@@ -1,7 +1,6 @@
 //! `struct`: values in the binary formats of C (Roberto Ierusalimschy's library, version 0.2).
 
-use crate::script::convert::whole;
-use crate::script::lua::{Frame, Kind, Native, Outcome, Raise};
+use crate::script::lua::{Frame, Kind, Native, Outcome, Raise, whole};
 
 pub const FUNCTIONS: &[(&str, Native)] = &[("pack", pack), ("unpack", unpack), ("size", size)];
 
