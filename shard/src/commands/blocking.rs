@@ -8,6 +8,7 @@ use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
 use slotway_common::timeout;
 
+use super::items::Check;
 use super::transactions::token;
 use super::{Call, Handler, list, zset};
 use crate::blocked::{self, Awaited, Route, Unblock, Want};
@@ -59,9 +60,6 @@ fn pop(
     call.wait(Want { awaited, keys: (1..last).collect(), deadline, args: None });
     Ok(())
 }
-
-/// What is looked at when the other arguments are right, before anything is popped.
-pub(super) type Check = fn(&Call<'_>) -> Result<(), Error>;
 
 /// BLMPOP and BZMPOP, whose timeout is looked at last.
 fn pop_many(
