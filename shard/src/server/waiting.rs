@@ -6,7 +6,7 @@ use std::time::Duration;
 use slotway_common::platform::clock;
 use tokio::time::sleep;
 
-use super::Server;
+use super::state::Server;
 use crate::blocked;
 use crate::node::Shard;
 
