@@ -1,6 +1,7 @@
 //! `cmsgpack`: MessagePack (github.com/antirez/lua-cmsgpack, version 0.4.0; format: msgpack.org, without binary and
 //! extension types).
 
+use super::limit::LONGEST;
 use crate::script::lua::{Frame, Kind, Native, Outcome, Raise, whole};
 
 pub const FUNCTIONS: &[(&str, Native)] =
@@ -38,7 +39,7 @@ fn pack(frame: &mut Frame<'_>) -> Outcome {
 
 /// Writes the value at the top, which goes.
 fn write(frame: &mut Frame<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), Raise> {
-    if out.len() > super::LONGEST {
+    if out.len() > LONGEST {
         return Err(Raise::text("not enough memory"));
     }
     match frame.kind(-1) {
