@@ -47,7 +47,7 @@ endif
 memcheck:
 	tests/setup.sh memcheck
 	PROPTEST_CASES=8 cargo test --locked --workspace --lib --config 'target."cfg(all())".runner = "valgrind --quiet --error-exitcode=99 --leak-check=no"' \
-	    -- --test-threads 1 engine::blob engine::record types::table
+	    -- --test-threads 1 memory::blob engine::record types::table types::word
 
 check:
 	cargo fmt --all --check

@@ -12,6 +12,7 @@ pub mod eval;
 pub mod exec;
 pub mod figures;
 pub mod log;
+mod memory;
 pub mod metrics;
 pub mod migration;
 pub mod monitor;

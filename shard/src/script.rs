@@ -8,6 +8,7 @@
 mod cache;
 mod context;
 mod convert;
+mod draft;
 mod functions;
 mod libraries;
 mod library;

@@ -1,6 +1,7 @@
 //! The data thread: accepts connections, runs their commands on the engine, and does what is due
 //! between them.
 
+mod accept;
 mod ahead;
 mod background;
 mod connection;
@@ -8,27 +9,28 @@ mod held;
 mod import;
 mod logging;
 mod moves;
+mod pace;
+mod pending;
 mod scripts;
+mod state;
 mod tick;
 mod users;
 mod waiting;
 
 use std::cell::RefCell;
-use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotway_common::acl::Login;
 use slotway_common::admin::Health;
 use slotway_common::platform::clock;
-use slotway_common::platform::net::{self, TcpListener};
+use slotway_common::platform::net::TcpListener;
 use slotway_common::shutdown;
 use tokio::task::LocalSet;
 
-use ahead::Ahead;
 use background::Background;
 pub use logging::Data;
+use state::Server;
 
 use crate::control::Control;
 use crate::node::Shard;
@@ -38,22 +40,6 @@ pub const BACKLOG: i32 = 511;
 
 /// How long a stopping server waits for replies to be written.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// What the connections of one data thread share.
-struct Server {
-    shard: RefCell<Shard>,
-    /// Read buffer of whichever connection is being polled: an idle connection has none.
-    scratch: RefCell<Box<[u8]>>,
-    /// Requests that were read ahead on the connection being polled.
-    ahead: RefCell<Ahead>,
-    /// The cluster's committed state, if this process follows one.
-    control: Option<Control>,
-    /// Clients whose replies are held until the log has what they tell of.
-    waiting: RefCell<logging::Waiting>,
-    /// The log has got further, or has failed.
-    log_news: tokio::sync::Notify,
-    background: Background,
-}
 
 /// Bytes read at once from a connection.
 const READ_SIZE: usize = 32 * 1024;
@@ -114,7 +100,7 @@ pub async fn run_watched(
             tokio::select! {
                 reason = requests.next() => tracing::info!("{reason}: stopping"),
                 _ = ticker => tracing::info!("SHUTDOWN: stopping"),
-                result = accept(&server, &listener) => return result.map_err(|error| error.to_string()),
+                result = accept::run(&server, &listener) => return result.map_err(|error| error.to_string()),
                 refused = following => return refused,
             }
             health.set_not_ready("stopping");
@@ -125,35 +111,6 @@ pub async fn run_watched(
             Ok(())
         })
         .await
-}
-
-async fn accept(server: &Rc<Server>, listener: &TcpListener) -> io::Result<()> {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, most likely: the listener stays readable, so do not spin.
-                tracing::warn!("a connection could not be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let shard = &mut *server.shard.borrow_mut();
-        if shard.node.clients.len() >= shard.node.hot.max_clients {
-            shard.node.clients.rejected += 1;
-            // Best effort: the client is told if its socket takes the line at once.
-            let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
-            continue;
-        }
-        if net::tune(&stream, shard.node.hot.keepalive).is_err() {
-            continue;
-        }
-        let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
-        let client = shard.node.clients.add(peer.to_string(), local, clock::now_ms());
-        client.descriptor.set(std::os::fd::AsRawFd::as_raw_fd(&stream));
-        client.set_login(Login::new(&shard.node.users));
-        tokio::task::spawn_local(connection::serve(server.clone(), stream, client));
-    }
 }
 
 /// A look at a running server, from its own thread.

@@ -3,9 +3,22 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::bitmap::bit_offset;
 use crate::call::Call;
 use crate::engine::EventClass;
+
+/// Reads the offset of a bit within the longest string. `#n`, where `width` allows it, is the n-th integer of that
+/// many bits.
+pub(super) fn bit_offset(call: &Call<'_>, text: &[u8], width: Option<u64>) -> Result<u64, Error> {
+    let wrong = || Error::err("bit offset is not an integer or out of range");
+    let offset = match (text, width) {
+        ([b'#', digits @ ..], Some(width)) => parse_i64(digits).ok_or_else(wrong)?.wrapping_mul(width as i64),
+        _ => parse_i64(text).ok_or_else(wrong)?,
+    };
+    u64::try_from(offset)
+        .ok()
+        .filter(|offset| offset >> 3 < call.engine.limits.max_string as u64)
+        .ok_or_else(wrong)
+}
 
 /// What becomes of a result that does not fit.
 #[derive(Clone, Copy, PartialEq, Eq)]

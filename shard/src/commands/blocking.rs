@@ -3,6 +3,7 @@
 use slotway_common::error::Error;
 use slotway_common::timeout;
 
+use super::items::Check;
 use super::{list, zset};
 use crate::blocked::want::{Awaited, Want};
 use crate::call::{Call, Handler};
@@ -46,9 +47,6 @@ fn pop(
     call.wait(Want { awaited, keys: (1..last).collect(), deadline, args: None });
     Ok(())
 }
-
-/// What is looked at when the other arguments are right, before anything is popped.
-pub(super) type Check = fn(&Call<'_>) -> Result<(), Error>;
 
 /// BLMPOP and BZMPOP, whose timeout is looked at last.
 fn pop_many(

@@ -16,6 +16,9 @@ use crate::engine::{Engine, Key};
 use crate::types::Kind;
 use crate::types::item::{IntText, Item};
 
+/// What is looked at when the other arguments are right, before anything is popped.
+pub(super) type Check = fn(&Call<'_>) -> Result<(), Error>;
+
 /// Writes an element as a bulk string.
 #[inline]
 pub(super) fn element(reply: &mut Reply<'_>, item: Item<'_>) {

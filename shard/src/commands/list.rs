@@ -4,9 +4,8 @@ use slotway_common::command::wrong_arity;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use super::blocking::Check;
 use super::bounds::clamp;
-use super::items::{self, at_least, element, optional};
+use super::items::{self, Check, at_least, element, optional};
 use crate::call::{Call, Handler};
 use crate::engine::{EventClass, Key};
 use crate::types::List;

@@ -9,8 +9,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 use slotway_common::resp::Reply;
 
-use super::blocking::Check;
-use super::items::{self, With, element, optional};
+use super::items::{self, Check, With, element, optional};
 use crate::call::{Call, Handler};
 use crate::engine::{EventClass, Key};
 use crate::types::item::Item;

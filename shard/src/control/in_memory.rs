@@ -9,7 +9,7 @@ use slotway_common::cluster_state::{Change, ClusterState, Outcome, Proposal};
 use slotway_common::platform::random;
 use tokio::sync::{mpsc, watch};
 
-use super::{Control, ProposeError, Request};
+use super::handle::{Control, ProposeError, Request};
 
 /// The state that the nodes of a test share. Clones are the same state.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Proposals {
     }
 
     /// A node's handle.
-    pub(super) fn control(&self) -> Control {
+    fn control(&self) -> Control {
         let (requests, mut received) = mpsc::unbounded_channel::<Request>();
         let state = self.state.subscribe();
         let proposals = self.clone();
@@ -85,6 +85,16 @@ impl Proposals {
             }
         });
         Control::new(state, requests)
+    }
+}
+
+impl Control {
+    /// A node of a cluster whose nodes are all in this process, for tests: its proposals are applied at once.
+    ///
+    /// Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn in_memory(proposals: &Proposals) -> Self {
+        proposals.control()
     }
 }
 

@@ -18,11 +18,12 @@ use tokio::time::timeout;
 
 use super::files::Files;
 use super::group::Group;
+use super::handle::{Control, ProposeError, Request};
 use super::log::LogStore;
 use super::machine::Machine;
 use super::peer::Peers;
 use super::raft::{Raft, number};
-use super::{Control, ProposeError, Request, founding, leading, listener};
+use super::{founding, leading, listener};
 
 /// How often the leader shows itself, in milliseconds.
 const HEARTBEAT: u64 = 100;

@@ -3,7 +3,7 @@
 
 use rand::Rng;
 
-use super::Record;
+use super::record::Record;
 
 /// What is evicted when memory is full (`maxmemory-policy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

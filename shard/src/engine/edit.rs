@@ -2,8 +2,17 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::Emptied;
+use slotway_common::slot::Slot;
+
+use super::key::DbIndex;
 use crate::types::Kind;
+
+/// A key that a command emptied and that must go before anyone looks again.
+pub(super) struct Emptied {
+    pub(super) db: DbIndex,
+    pub(super) slot: Slot,
+    pub(super) hash: u64,
+}
 
 /// A value of type `T` that may be changed. When it is dropped, the change of its size is accounted
 /// and, if the value became empty, its key is removed.

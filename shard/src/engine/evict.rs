@@ -6,42 +6,15 @@
 use rand::Rng;
 use slotway_common::slot::{SLOTS, Slot};
 
-use super::{DATABASES, DbIndex, Engine, EventClass, Key, Policy, Record};
+use super::access::Policy;
+use super::events::EventClass;
+use super::key::{DATABASES, DbIndex, Key};
+use super::record::Record;
+use super::state::Engine;
+use super::victims::Candidate;
 
 /// Draws in a row that may hit a parked slot.
 const PARKED_TRIES: usize = 64;
-
-/// Candidates that are remembered between samples.
-const POOL: usize = 16;
-
-/// The best candidates so far, worst first.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    candidates: Vec<Candidate>,
-}
-
-#[derive(Debug)]
-struct Candidate {
-    rank: u64,
-    db: DbIndex,
-    key: Vec<u8>,
-}
-
-impl Pool {
-    fn offer(&mut self, rank: u64, db: DbIndex, key: &[u8]) {
-        if self.candidates.len() == POOL && self.candidates.first().is_some_and(|worst| worst.rank >= rank) {
-            return;
-        }
-        if self.candidates.iter().any(|candidate| candidate.db == db && candidate.key == key) {
-            return;
-        }
-        let at = self.candidates.partition_point(|candidate| candidate.rank < rank);
-        self.candidates.insert(at, Candidate { rank, db, key: key.to_vec() });
-        if self.candidates.len() > POOL {
-            self.candidates.remove(0);
-        }
-    }
-}
 
 impl Engine {
     /// Evicts one key by the policy in force; false when there is none that may go.

@@ -8,15 +8,10 @@ use std::time::{Duration, Instant};
 use slotway_common::platform::clock;
 use slotway_common::slot::SLOTS;
 
-use super::{DATABASES, Engine, EventClass};
+use super::events::EventClass;
+use super::key::DATABASES;
+use super::state::Engine;
 use crate::types::table::Hashed;
-
-/// Where the sweep goes on.
-#[derive(Debug, Default)]
-pub(super) struct Sweep {
-    db: usize,
-    slot: u16,
-}
 
 /// What one call of [`Engine::sweep_expired`] did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,5 +66,15 @@ impl Engine {
             self.expiry_times.end(began);
         }
         removed
+    }
+
+    /// Begins or ends keeping how long removing an expired key takes.
+    pub fn time_expiry(&mut self, on: bool) {
+        self.expiry_times.is_kept = on;
+    }
+
+    /// The longest removal of an expired key since the last call.
+    pub fn take_slowest_expiry(&mut self) -> Duration {
+        std::mem::take(&mut self.expiry_times.slowest)
     }
 }

@@ -8,7 +8,10 @@ use std::hint::black_box;
 
 use slotway_common::slot::Slot;
 
-use super::{Database, DbIndex, Engine, Record};
+use super::key::DbIndex;
+use super::record::Record;
+use super::slots::Database;
+use super::state::Engine;
 use crate::types::near::Near;
 
 /// Keys that are worked on together; more would not overlap any better.

@@ -29,7 +29,7 @@ use std::ptr::{self, NonNull};
 
 use slotway_common::number::parse_i64;
 
-use super::{hash_bytes, size_class};
+use crate::memory::{hash_bytes, size_class};
 use crate::types::Object;
 use crate::types::table::Hashed;
 

@@ -7,7 +7,9 @@
 
 use slotway_common::slot::{SLOTS, Slot};
 
-use super::{DbIndex, Engine, Record};
+use super::key::DbIndex;
+use super::record::Record;
+use super::state::Engine;
 use crate::types::table::CURSOR_BITS;
 
 /// A place in the order in which SCAN walks the keys.

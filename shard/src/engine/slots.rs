@@ -1,6 +1,7 @@
 //! A slot's storage: one table for each numbered database in use.
 
-use super::{DATABASES, DbIndex, Key, Record};
+use super::key::{DATABASES, DbIndex, Key};
+use super::record::Record;
 use crate::types::table::{Place, SegmentTable};
 
 /// All that is stored in one hash slot.

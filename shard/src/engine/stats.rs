@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use slotway_common::platform::clock;
 
-use super::Engine;
-
 /// What has happened since the start or the last CONFIG RESETSTAT.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -20,8 +18,8 @@ pub struct Stats {
 /// How long removing an expired key takes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ExpiryTimes {
-    is_kept: bool,
-    slowest: Duration,
+    pub(super) is_kept: bool,
+    pub(super) slowest: Duration,
 }
 
 impl ExpiryTimes {
@@ -36,17 +34,5 @@ impl ExpiryTimes {
         if let Some(began) = began {
             self.slowest = self.slowest.max(clock::since(began));
         }
-    }
-}
-
-impl Engine {
-    /// Begins or ends keeping how long removing an expired key takes.
-    pub fn time_expiry(&mut self, on: bool) {
-        self.expiry_times.is_kept = on;
-    }
-
-    /// The longest removal of an expired key since the last call.
-    pub fn take_slowest_expiry(&mut self) -> Duration {
-        std::mem::take(&mut self.expiry_times.slowest)
     }
 }

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use slotway_common::slot::SLOTS;
+
 use super::*;
 use crate::types::Object;
 

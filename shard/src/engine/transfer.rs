@@ -2,7 +2,11 @@
 
 use slotway_common::slot::Slot;
 
-use super::{DATABASES, DbIndex, Engine, Key, Record, SlotSpace};
+use super::key::{DATABASES, DbIndex, Key};
+use super::record::Record;
+use super::slots::SlotSpace;
+use super::state::Engine;
+use super::stats::Stats;
 use crate::types::table::CURSOR_BITS;
 
 /// The place of a hash in the order in which [`Engine::walk`] visits keys.
@@ -132,7 +136,7 @@ impl Engine {
     /// What a log held is here: keys expire again, and counting begins.
     pub fn loaded(&mut self) {
         self.keeps_expired = false;
-        self.stats = super::Stats::default();
+        self.stats = Stats::default();
         self.changes = 0;
         self.set_now(slotway_common::platform::clock::now_ms());
     }

@@ -5,10 +5,9 @@
 
 use std::collections::HashMap;
 
-use slotway_common::fault;
 use slotway_common::slot::Slot;
 
-use super::{DbIndex, Engine, Key, Watcher};
+use super::key::{DbIndex, Key};
 
 /// Who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,32 +29,32 @@ pub enum WatchState {
 }
 
 #[derive(Debug)]
-struct Watched {
-    db: DbIndex,
-    slot: Slot,
-    key: Box<[u8]>,
+pub(super) struct Watched {
+    pub(super) db: DbIndex,
+    pub(super) slot: Slot,
+    pub(super) key: Box<[u8]>,
     /// It was there and had expired.
-    expired: bool,
+    pub(super) expired: bool,
 }
 
 #[derive(Debug, Default)]
-struct Watch {
-    keys: Vec<Watched>,
-    broken: bool,
+pub(super) struct Watch {
+    pub(super) keys: Vec<Watched>,
+    pub(super) broken: bool,
 }
 
 /// All watches of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    watches: HashMap<WatchId, Watch>,
+    pub(super) watches: HashMap<WatchId, Watch>,
     watchers: HashMap<(DbIndex, Box<[u8]>), Vec<WatchId>>,
     /// How many keys of each slot clients watch or wait for.
-    interests: HashMap<Slot, usize>,
+    pub(super) interests: HashMap<Slot, usize>,
 }
 
 impl Watches {
     /// Adds a key to a watch; false if it is there already, or does not matter any more.
-    fn add(&mut self, id: WatchId, db: DbIndex, key: &Key<'_>, expired: bool) -> bool {
+    pub(super) fn add(&mut self, id: WatchId, db: DbIndex, key: &Key<'_>, expired: bool) -> bool {
         let watch = self.watches.entry(id).or_default();
         if watch.broken || watch.keys.iter().any(|watched| watched.db == db && *watched.key == *key.bytes) {
             return false;
@@ -66,7 +65,7 @@ impl Watches {
     }
 
     /// Forgets the keys of a watch; gives their slots.
-    fn clear(&mut self, id: WatchId) -> Vec<Slot> {
+    pub(super) fn clear(&mut self, id: WatchId) -> Vec<Slot> {
         let Some(watch) = self.watches.get_mut(&id) else { return Vec::new() };
         let mut left = Vec::new();
         for watched in std::mem::take(&mut watch.keys) {
@@ -86,14 +85,14 @@ impl Watches {
         self.watchers.get(&(db, key.into())).cloned().unwrap_or_default()
     }
 
-    fn break_watch(&mut self, id: WatchId) {
+    pub(super) fn break_watch(&mut self, id: WatchId) {
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.broken = true;
         }
     }
 
     /// A key was changed.
-    fn touch(&mut self, db: DbIndex, key: &[u8]) {
+    pub(super) fn touch(&mut self, db: DbIndex, key: &[u8]) {
         for id in self.watchers_of(db, key) {
             self.break_watch(id);
         }
@@ -112,125 +111,14 @@ impl Watches {
     }
 
     /// The watched keys of some slots in some databases.
-    fn keys_in(&self, wanted: impl Fn(Slot, DbIndex) -> bool) -> Vec<(WatchId, DbIndex, Box<[u8]>)> {
+    pub(super) fn keys_in(
+        &self,
+        wanted: impl Fn(Slot, DbIndex) -> bool,
+    ) -> Vec<(WatchId, DbIndex, Box<[u8]>)> {
         let of = |(id, watch): (&WatchId, &Watch)| {
             let keys = watch.keys.iter().filter(|watched| wanted(watched.slot, watched.db));
             keys.map(|watched| (*id, watched.db, watched.key.clone())).collect::<Vec<_>>()
         };
         self.watches.iter().flat_map(of).collect()
-    }
-}
-
-impl Engine {
-    /// Watches a key for a client.
-    pub fn watch_key(&mut self, id: WatchId, db: DbIndex, key: &Key<'_>) {
-        let expired = self.has_expired(db, key);
-        if self.watches.add(id, db, key, expired) {
-            self.add_interest(key.slot);
-        }
-    }
-
-    /// A client watches a key of the slot, or waits for it.
-    pub fn add_interest(&mut self, slot: Slot) {
-        *self.watches.interests.entry(slot).or_default() += 1;
-        self.watch(slot, Watcher::Clients, true);
-    }
-
-    /// A client does no longer what [`Engine::add_interest`] said.
-    pub fn drop_interest(&mut self, slot: Slot) {
-        let Some(count) = self.watches.interests.get_mut(&slot) else { return };
-        *count -= 1;
-        if *count == 0 {
-            self.watches.interests.remove(&slot);
-            self.watch(slot, Watcher::Clients, false);
-        }
-    }
-
-    /// Whether a key is there still although its time is up.
-    fn has_expired(&self, db: DbIndex, key: &Key<'_>) -> bool {
-        let expires = self.raw_record(db, key).and_then(|record| record.expire_at());
-        expires.is_some_and(|at| at <= self.expired_by)
-    }
-
-    /// Ends a watch, and tells what has become of it.
-    pub fn end_watch(&mut self, id: WatchId) -> WatchState {
-        let expired = self.watches.watches.get(&id).is_some_and(|watch| {
-            watch
-                .keys
-                .iter()
-                .any(|watched| !watched.expired && self.has_expired(watched.db, &Key::new(&watched.key)))
-        });
-        for slot in self.watches.clear(id) {
-            self.drop_interest(slot);
-        }
-        match self.watches.watches.remove(&id) {
-            None => WatchState::Unknown,
-            Some(watch) if watch.broken || expired => WatchState::Broken,
-            Some(_) => WatchState::Whole,
-        }
-    }
-
-    /// Takes note of what a command has written in slots with watched keys. A command that counted no change since
-    /// `changes` has written nothing. Gives the keys, since somebody may wait for one.
-    #[cold]
-    pub fn settle_touched(&mut self, changes: u64) -> Vec<(DbIndex, Box<[u8]>)> {
-        let touched = self.take_touched();
-        if self.changes() == changes {
-            return Vec::new();
-        }
-        for (db, key) in &touched {
-            self.watches.touch(*db, key);
-        }
-        touched
-    }
-
-    /// Breaks the watches of a key that a command has left as it was: where Redis tells of it all the same.
-    pub fn seem_changed(&mut self, db: DbIndex, key: &Key<'_>) {
-        if self.watching() > 0 {
-            self.watches.touch(db, key.bytes);
-        }
-        self.note_seeming(key.slot, key.bytes);
-    }
-
-    /// What the command in progress has written counts as no change for those who watch: Redis does not tell them of it
-    /// either.
-    pub fn forget_touched(&mut self) {
-        self.take_touched();
-    }
-
-    /// Breaks the watches of keys that are there, in some slots and databases that are about to be emptied or swapped;
-    /// `other` gives the database that a swap puts in the place of one.
-    pub(super) fn break_watches(
-        &mut self,
-        wanted: impl Fn(Slot, DbIndex) -> bool,
-        other: impl Fn(DbIndex) -> Option<DbIndex>,
-    ) {
-        for (id, db, key) in self.watches.keys_in(wanted) {
-            let key = Key::new(&key);
-            let changes = self.peek_record(db, &key).is_some()
-                || other(db).is_some_and(|other| self.peek_record(other, &key).is_some());
-            if changes {
-                self.watches.break_watch(id);
-            }
-        }
-    }
-
-    /// A slot goes to another shard: nobody will tell here what becomes of its keys.
-    pub(super) fn break_watches_of(&mut self, slot: Slot) {
-        if fault::planted("watch-survives-move") {
-            return;
-        }
-        for (id, ..) in self.watches.keys_in(|of, _| of == slot) {
-            self.watches.break_watch(id);
-            for slot in self.watches.clear(id) {
-                self.drop_interest(slot);
-            }
-        }
-    }
-
-    /// Clients that watch something.
-    #[must_use]
-    pub fn watching(&self) -> usize {
-        self.watches.watches.len()
     }
 }

@@ -6,7 +6,9 @@ use slotway_common::number::parse_f64;
 
 use super::read::{Corrupt, Reader, Text};
 use super::{intset, kind, listpack, stream, ziplist, zipmap};
-use crate::engine::{Limits, Record, hash_bytes};
+use crate::engine::Record;
+use crate::engine::record::MAX_EMBEDDED;
+use crate::memory::{Limits, hash_bytes};
 use crate::types::item::{IntText, Item};
 use crate::types::list::End;
 use crate::types::packed::{Packed, entry::Encoded};
@@ -25,7 +27,7 @@ impl Value<'_> {
     pub fn into_record(self, key: &[u8], expire_at: Option<i64>) -> Record {
         match self {
             Self::Object(object) => Record::object(key, object, expire_at),
-            Self::String(Text::Unpacked(bytes)) if bytes.len() > crate::engine::record::MAX_EMBEDDED => {
+            Self::String(Text::Unpacked(bytes)) if bytes.len() > MAX_EMBEDDED => {
                 Record::object(key, Object::String(Arc::new(bytes)), expire_at)
             }
             Self::String(text) => Record::string(key, text.bytes(&mut IntText::new()), expire_at),

@@ -142,8 +142,8 @@ pub(super) fn decompress(input: &[u8], len: usize) -> Option<Vec<u8>> {
     (output.len() == len).then_some(output)
 }
 
-#[cfg(test)]
 #[allow(clippy::unwrap_used)]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -5,27 +5,17 @@
 
 use std::sync::Arc;
 
+use super::cursor::PartCursor;
 use super::decode::Value;
 use super::encode::{encode_object, encode_string, list, scored};
 use super::read::Corrupt;
 use super::write::Compression;
 use super::write::LaterLen;
 use super::{kind, stream, write};
-use crate::engine::Limits;
+use crate::memory::Limits;
 use crate::types::item::{IntText, Item};
 use crate::types::list::End;
 use crate::types::{Hash, Object, Set, ZSet};
-
-/// Where the next part of a value begins. Valid for a value that has not changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartCursor {
-    /// Offset in a string, rank in a list or a sorted set, cursor of the table of a hash or a set.
-    pub(super) at: u64,
-    /// Elements after that cursor that were in earlier parts already.
-    pub(super) skip: u64,
-    /// Elements (of a string bytes) in earlier parts.
-    pub(super) done: u64,
-}
 
 /// Elements that are asked of a table at once.
 const STEP: usize = 8;

@@ -1,7 +1,10 @@
 //! Reading numbers and strings.
 
-use super::{MOST_BYTES, lzf};
+use super::lzf;
 use crate::types::item::IntText;
+
+/// Longest string that is read: two together must stay below 4 GiB, which is what a stored element may have.
+const MOST_BYTES: usize = (1 << 31) - 64;
 
 /// The bytes are not a value, or not one of a type that is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

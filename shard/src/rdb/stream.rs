@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use super::parts::PartCursor;
+use super::cursor::PartCursor;
 use super::read::{Corrupt, Reader};
 use super::write::{self, Compression, LaterLen};
 use super::{kind, listpack};

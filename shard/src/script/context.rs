@@ -9,8 +9,9 @@ use slotway_common::platform::clock;
 use slotway_common::resp::Protocol;
 use slotway_common::resp::request::Span;
 
-use super::library::random::Random;
-use super::lua::{Event, Handle, Verdict};
+use super::draft::Draft;
+use super::library::drand48::Random;
+use super::lua::handle::{Event, Handle, Verdict};
 
 /// A command that a script calls, and its reply.
 #[derive(Default)]
@@ -37,7 +38,7 @@ pub struct Context {
     /// Whom the script runs as, unless that may do all.
     pub user: RefCell<Option<Arc<User>>>,
     /// The library that is being loaded.
-    pub library: RefCell<Option<super::functions::Draft>>,
+    pub library: RefCell<Option<Draft>>,
 }
 
 impl Context {

@@ -4,7 +4,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::resp::{Protocol, Reply};
 
-use super::lua::{Frame, Kind};
+use super::lua::{Frame, Kind, whole};
 
 /// Nested replies beyond this are not looked into; no command has them.
 const DEEPEST: usize = 64;
@@ -212,12 +212,6 @@ fn write_value(frame: &mut Frame<'_>, protocol: Protocol, reply: &mut Reply<'_>)
         _ => reply.null(),
     }
     frame.pop(1);
-}
-
-/// As C makes a `long long` of a double on x86-64: cut off; what does not fit is the lowest.
-pub fn whole(number: f64) -> i64 {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 fn write_table(frame: &mut Frame<'_>, protocol: Protocol, reply: &mut Reply<'_>) {

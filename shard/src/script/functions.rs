@@ -1,25 +1,10 @@
 //! Libraries of functions.
 
-use std::collections::BTreeMap;
-
 use slotway_common::script::{BAD_NAME, ScriptFlags, is_name};
 
 use super::convert::push_error;
-use super::lua::{Frame, Kind, Outcome, Raise, Reference};
-
-/// A library as the code that is being loaded describes it.
-#[derive(Debug, Default)]
-pub struct Draft {
-    pub functions: BTreeMap<Vec<u8>, Function>,
-}
-
-/// A function of a library.
-#[derive(Clone, Debug)]
-pub struct Function {
-    pub callback: Reference,
-    pub description: Option<Vec<u8>>,
-    pub flags: ScriptFlags,
-}
+pub use super::draft::{Draft, Function};
+use super::lua::{Frame, Kind, Outcome, Raise};
 
 /// What `redis.register_function` was given.
 #[derive(Default)]

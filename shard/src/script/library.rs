@@ -3,14 +3,13 @@
 mod bits;
 mod cjson;
 mod cmsgpack;
+pub mod drand48;
 mod json_number;
-pub mod random;
+mod limit;
+mod random;
 mod structs;
 
 use super::lua::{Frame, Native};
-
-/// Longest text that a library makes: as `proto-max-bulk-len`.
-const LONGEST: usize = 512 * 1024 * 1024;
 
 /// Sets the libraries in the table of globals.
 pub fn push_all(frame: &mut Frame<'_>, globals: i32) {

@@ -6,27 +6,18 @@
 //! every copy ends.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slotway_common::platform::clock;
-use slotway_common::platform::threads::{self, yield_now};
-use tokio::time::sleep;
+use slotway_common::platform::threads;
 
-use super::Server;
-
-/// Commands a second above which clients use the thread.
-const TRAFFIC: f64 = 500.0;
-/// Longest time that a slice keeps clients waiting, without and with traffic.
-const SLICE: Duration = Duration::from_micros(500);
-const SLICE_IN_TRAFFIC: Duration = Duration::from_micros(200);
 /// The part of what clients leave of the thread that all tasks together may take.
 const PART_OF_REST: f64 = 0.35;
 /// The share of the thread that a task gets in any case, and at most, while there is traffic.
 const FLOOR: f64 = 0.05;
 const CEILING: f64 = 0.3;
 /// A timer is late by as much because its wheel turns once a millisecond; more is a thread that does not get its core.
-const GRANULARITY: Duration = Duration::from_millis(1);
+pub(super) const GRANULARITY: Duration = Duration::from_millis(1);
 /// Lateness beyond that which halves a task's share.
 const LATE: Duration = Duration::from_micros(500);
 /// Between two looks at what the thread does.
@@ -37,9 +28,9 @@ const NEWEST: f64 = 0.3;
 /// What is known of the thread's time.
 pub(super) struct Background {
     /// Tasks under way.
-    tasks: Cell<usize>,
+    pub(super) tasks: Cell<usize>,
     /// Time that slices have taken in all.
-    spent: Cell<Duration>,
+    pub(super) spent: Cell<Duration>,
     seen: RefCell<Seen>,
 }
 
@@ -63,7 +54,7 @@ impl Default for Background {
 }
 
 impl Background {
-    fn look(&self) {
+    pub(super) fn look(&self) {
         let mut seen = self.seen.borrow_mut();
         let now = clock::monotonic();
         let passed = now.duration_since(seen.at);
@@ -77,70 +68,16 @@ impl Background {
         seen.load += (load - seen.load) * NEWEST;
     }
 
-    fn note_late(&self, late: Duration) {
+    pub(super) fn note_late(&self, late: Duration) {
         let mut seen = self.seen.borrow_mut();
         seen.late += (late.saturating_sub(GRANULARITY).as_secs_f64() - seen.late) * NEWEST;
     }
 
     /// The share of the thread that one task may take.
-    fn share(&self) -> f64 {
+    pub(super) fn share(&self) -> f64 {
         let seen = self.seen.borrow();
         let rest = (1.0 - seen.load) * PART_OF_REST / self.tasks.get().max(1) as f64;
         let contended = 1.0 + seen.late / LATE.as_secs_f64();
         (rest / contended).clamp(FLOOR, CEILING)
-    }
-}
-
-/// The turns of one task.
-pub(super) struct Pace {
-    server: Rc<Server>,
-    /// Time spent that it has not rested for.
-    owed: Duration,
-}
-
-impl Pace {
-    pub(super) fn new(server: Rc<Server>) -> Self {
-        server.background.tasks.set(server.background.tasks.get() + 1);
-        Self { server, owed: Duration::ZERO }
-    }
-
-    /// How long the next slice may take.
-    pub(super) fn slice(&self) -> Duration {
-        if self.server.has_traffic() { SLICE_IN_TRAFFIC } else { SLICE }
-    }
-
-    /// Rests after a slice that took so long.
-    pub(super) async fn rest(&mut self, took: Duration) {
-        let background = &self.server.background;
-        background.spent.set(background.spent.get() + took);
-        if !self.server.has_traffic() {
-            self.owed = Duration::ZERO;
-            return yield_now().await;
-        }
-        background.look();
-        self.owed += took;
-        let share = background.share();
-        let rest = self.owed.mul_f64((1.0 - share) / share);
-        if rest < GRANULARITY {
-            return yield_now().await;
-        }
-        self.owed = Duration::ZERO;
-        let began = clock::monotonic();
-        sleep(rest).await;
-        background.note_late(clock::monotonic().duration_since(began).saturating_sub(rest));
-    }
-}
-
-impl Drop for Pace {
-    fn drop(&mut self) {
-        let tasks = &self.server.background.tasks;
-        tasks.set(tasks.get().saturating_sub(1));
-    }
-}
-
-impl Server {
-    /// Whether clients use this shard, so that work in the background has to leave them time.
-    pub(super) fn has_traffic(&self) -> bool {
-        self.shard.borrow().node.stats.rates.latest_commands_per_second() > TRAFFIC
     }
 }

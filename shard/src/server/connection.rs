@@ -4,7 +4,8 @@
 //! Memory is bounded: while replies wait to be written nothing is read, a read takes what one
 //! buffer holds, and a request or a reply beyond its budget closes the connection.
 
-use std::future::poll_fn;
+mod write;
+
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,13 +16,12 @@ use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::platform::net::TcpStream;
 use slotway_common::resp::{Args, Limits, Parser, Reply};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
-use super::Server;
 use super::ahead::End;
 use super::held::Held;
-use super::import;
+use super::state::Server;
 use crate::client::Client;
 use crate::dispatch::{self, Prepared};
 use crate::node::Shard;
@@ -39,26 +39,7 @@ const ROUNDS: usize = 4;
 /// From this size on, what is missing of an argument is read straight into its place.
 const LARGE: usize = 64 * 1024;
 
-/// Serves a connection until it ends.
-pub(super) async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Client>) {
-    let mut connection = Connection {
-        stream,
-        session: Session { may_wait: true, ..Session::new(client) },
-        parser: Parser::new(),
-        input: Vec::new(),
-        output: Vec::new(),
-        written: 0,
-        held: Held::default(),
-        waits_for: 0,
-        paused: None,
-        server,
-    };
-    poll_fn(|context| connection.poll(context)).await;
-    if let Some(id) = connection.session.import.take() {
-        import::serve(&mut connection, &id).await;
-    }
-}
-
+/// A client and its socket.
 pub(super) struct Connection {
     pub(super) server: Rc<Server>,
     pub(super) stream: TcpStream,
@@ -93,7 +74,23 @@ enum Stop {
 }
 
 impl Connection {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn new(server: Rc<Server>, stream: TcpStream, client: Rc<Client>) -> Self {
+        Self {
+            stream,
+            session: Session { may_wait: true, ..Session::new(client) },
+            parser: Parser::new(),
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            held: Held::default(),
+            waits_for: 0,
+            paused: None,
+            server,
+        }
+    }
+
+    /// Reads, runs and writes; ready when the connection ends, or is no client's any more.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.remember_waker(context);
         for _ in 0..ROUNDS {
             if self.session.client.killed.get() {
@@ -190,65 +187,6 @@ impl Connection {
             // It may tell of anything that was done.
             self.hold(from, shard.node.changes.visible(), shard.node.log.released());
         }
-    }
-
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let free = if self.held.is_empty() { self.output.len() } else { self.release() };
-        while self.written < free {
-            let rest = &self.output[self.written..free];
-            match Pin::new(&mut self.stream).poll_write(context, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    let stats = &mut self.server.shard.borrow_mut().node.stats;
-                    stats.output_bytes += count as u64;
-                    stats.writes += 1;
-                    let client = &self.session.client;
-                    client.total_output.set(client.total_output.get() + count as u64);
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.session.client.output_bytes.set(self.output.len() - self.written);
-                    return Poll::Pending;
-                }
-            }
-        }
-        if !self.held.is_empty() {
-            self.session.client.output_bytes.set(self.output.len() - self.written);
-            return Poll::Ready(Ok(()));
-        }
-        self.written = 0;
-        if self.output.capacity() > KEEP {
-            self.output = Vec::new();
-        } else {
-            self.output.clear();
-        }
-        self.session.client.output_bytes.set(0);
-        Poll::Ready(Ok(()))
-    }
-
-    /// How much of the output may be written; the task is woken when it is more.
-    #[cold]
-    fn release(&mut self) -> usize {
-        let server = self.server.clone();
-        let node = &server.shard.borrow().node;
-        match node.log.failure() {
-            Some(reason) => self.held.fail(&mut self.output, self.session.protocol, reason),
-            None => {
-                if let Some(sequence) = self.held.release(node.log.released())
-                    && self.waits_for != sequence
-                {
-                    self.waits_for = sequence;
-                    server.waiting.borrow_mut().add(sequence, self.session.client.clone());
-                }
-            }
-        }
-        if self.written > KEEP {
-            self.output.drain(..self.written);
-            self.held.shift(self.written);
-            self.written = 0;
-        }
-        self.held.free(self.output.len())
     }
 
     /// Takes the reply of a slow script when that has ended.

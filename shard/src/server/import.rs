@@ -11,10 +11,10 @@ use slotway_common::slot::Slot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
-use super::Server;
-use super::background::Pace;
 use super::connection::Connection;
 use super::logging;
+use super::pace::Pace;
+use super::state::Server;
 use crate::engine::SlotSpace;
 use crate::migration::{Applied, Closed, Target, TargetError};
 use crate::node::Shard;

@@ -1,7 +1,6 @@
 //! What the data thread does for the log beside running commands: reads it at the start, hands frames to the thread that
 //! writes them, lets replies go that were held for them, and copies the slots into a new base.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,10 +14,9 @@ use tokio::sync::oneshot;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
 
-use super::Server;
-use super::background::Pace;
+use super::pace::Pace;
 use super::scripts::between_scripts;
-use crate::client::Client;
+use super::state::Server;
 use crate::engine::{DATABASES, set_hash_seed};
 use crate::log::load::Loader;
 use crate::log::{self, Opened, Progress, Watched};
@@ -38,25 +36,6 @@ pub struct Data {
     pub directory: PathBuf,
     /// Told when everything has been read.
     pub loaded: oneshot::Sender<()>,
-}
-
-/// Clients whose replies are held, by the change that they wait for.
-#[derive(Default)]
-pub(super) struct Waiting(BTreeMap<u64, Vec<Rc<Client>>>);
-
-impl Waiting {
-    pub(super) fn add(&mut self, sequence: u64, client: Rc<Client>) {
-        self.0.entry(sequence).or_default().push(client);
-    }
-
-    /// Wakes those whose changes are safe.
-    fn wake(&mut self, released: u64) {
-        while let Some(entry) = self.0.first_entry()
-            && *entry.key() <= released
-        {
-            entry.remove().iter().for_each(|client| client.wake());
-        }
-    }
 }
 
 /// Reads what there is. Then the process may serve.

@@ -11,7 +11,7 @@ use slotway_common::admin::Health;
 use slotway_common::cluster_state::ClusterState;
 use tokio::task::spawn_local;
 
-use super::Server;
+use super::state::Server;
 use crate::control::Control;
 
 /// Follows the committed state for as long as the process runs, and tells `health` whether it serves.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::Server;
+use super::state::Server;
 use crate::eval::slow::go_on;
 use crate::node::Shard;
 

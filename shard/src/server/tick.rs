@@ -7,7 +7,7 @@ use slotway_common::admin::Pulse;
 use slotway_common::platform::clock;
 use slotway_common::settings::Name;
 
-use super::Server;
+use super::state::Server;
 use crate::dispatch::note_full;
 use crate::node::Shard;
 

@@ -10,7 +10,7 @@ use slotway_common::resp::{Protocol, Reply};
 use slotway_common::settings::Name;
 use tokio::time::sleep;
 
-use super::Server;
+use super::state::Server;
 use crate::client::Client;
 use crate::control::ProposeError;
 use crate::dispatch::{OwnedWords, write_error};

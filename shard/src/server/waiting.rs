@@ -6,7 +6,7 @@ use std::time::Duration;
 use slotway_common::platform::clock;
 use tokio::time::sleep;
 
-use super::Server;
+use super::state::Server;
 use crate::node::Shard;
 
 /// Looks at nothing but the first deadline, and whether it has changed.

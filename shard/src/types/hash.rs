@@ -9,9 +9,7 @@ use super::item::{IntText, Item};
 use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
-use crate::engine::blob::Blob;
-use crate::engine::blob::thin::{Form, Thin};
-use crate::engine::{Limits, hash_bytes, size_class};
+use crate::memory::{Blob, Form, Limits, Thin, hash_bytes, size_class};
 
 /// A hash. Small ones are a packed sequence of fields, each followed by its value, in the order of insertion; once a
 /// limit is passed they become a table, and stay one.

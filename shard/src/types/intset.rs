@@ -3,7 +3,7 @@
 //! All integers take the same number of bytes: 1, 2, 3, 4, 6 or 8, the fewest that hold the one farthest from zero so
 //! far, in two's complement and little-endian.
 
-use crate::engine::blob::Blob;
+use crate::memory::Blob;
 
 /// A sorted set of integers in one exact-fit allocation. The blob's short number is the width in bytes with [`INTS`].
 #[derive(Clone, Default)]
@@ -178,7 +178,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::size_class;
+    use crate::memory::size_class;
 
     #[test]
     fn widths_are_the_fewest_bytes() {

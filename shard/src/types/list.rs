@@ -8,8 +8,7 @@ use super::item::Item;
 use super::near::Near;
 use super::packed::{self, Packed, entry::Encoded};
 use super::spine::{Leaf, LeafPlace, Spine};
-use crate::engine::blob::thin::{Form, Thin};
-use crate::engine::{Limits, size_class};
+use crate::memory::{Form, Limits, Thin, size_class};
 use node::{Node, NodeLimit};
 
 /// A list is one packed sequence as long as it fits one node of at most this many bytes, then a spine of nodes.

@@ -1,9 +1,8 @@
 //! Elements that a lookup will compare, so that their memory can be brought near before.
 
-use super::Object;
 use super::intset::IntSet;
 use super::packed::Packed;
-use crate::engine::blob::Blob;
+use crate::memory::Blob;
 
 /// The element that a lookup will compare first, or all of a small collection.
 #[derive(Clone, Copy)]
@@ -28,21 +27,6 @@ impl Near<'_> {
             Near::Packed(packed) => packed.len(),
             Near::Tailed(packed) => packed.len(),
             Near::Ints(ints) => ints.len(),
-        }
-    }
-}
-
-impl Object {
-    /// What a lookup of `element` would look at first, if it may find it.
-    #[inline]
-    #[must_use]
-    pub fn near(&self, element: &[u8]) -> Option<Near<'_>> {
-        match self {
-            Object::Hash(hash) => hash.near(element),
-            Object::Set(set) => set.near(element),
-            Object::ZSet(zset) => zset.near(element),
-            Object::List(list) => list.near(),
-            Object::String(_) | Object::Stream(_) => None,
         }
     }
 }

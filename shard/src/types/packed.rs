@@ -6,7 +6,7 @@
 
 pub mod entry;
 
-use crate::engine::blob::Blob;
+use crate::memory::Blob;
 use crate::types::item::Item;
 use entry::Encoded;
 

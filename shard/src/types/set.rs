@@ -11,9 +11,7 @@ use super::item::{IntText, Item};
 use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
-use crate::engine::blob::Blob;
-use crate::engine::blob::thin::{Form, Thin, view, view_mut};
-use crate::engine::{Limits, hash_bytes, size_class};
+use crate::memory::{Blob, Form, Limits, Thin, hash_bytes, size_class, view, view_mut};
 
 /// A set that is told to be a hash table stays packed up to this many members of up to so many bytes.
 const PACKED_MEMBERS: usize = 128;
@@ -27,7 +25,7 @@ pub struct Set(Thin<Small, Table>);
 /// An [`IntSet`] or a packed sequence of members; the blob's short number tells which. None is an empty [`IntSet`].
 #[derive(Clone, Default)]
 #[repr(transparent)]
-pub struct Small(Option<Blob>);
+pub(super) struct Small(Option<Blob>);
 
 impl Small {
     fn is_packed(&self) -> bool {

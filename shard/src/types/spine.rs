@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::engine::size_class;
+use crate::memory::size_class;
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ pub use group::{Consumer, Group, Pending};
 pub use id::Id;
 
 use super::spine::{LeafPlace, Spine};
-use crate::engine::{Limits, size_class};
+use crate::memory::{Limits, size_class};
 
 /// No block gets larger, whatever the settings allow.
 const MOST_BLOCK: usize = 1 << 30;

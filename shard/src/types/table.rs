@@ -19,15 +19,9 @@ use std::sync::Arc;
 
 use rand::Rng;
 
-use crate::engine::size_class;
+use crate::memory::size_class;
+pub use piece::Hashed;
 use piece::{Piece, Spot};
-
-/// An element of a [`SegmentTable`]. `Clone` should be cheap (another reference): it is used only where a table has
-/// been cloned and one of the two is then written.
-pub trait Hashed: Clone {
-    /// The hash the element was inserted with.
-    fn hash(&self) -> u64;
-}
 
 /// A piece with more slots than this is split.
 const MOST_SLOTS: usize = 4096;

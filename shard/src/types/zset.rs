@@ -1,5 +1,6 @@
 //! The sorted set: members, each with a score, in the order of their scores and, where those are equal, of their bytes.
 
+mod member;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -10,9 +11,8 @@ use super::item::{IntText, Item};
 use super::near::Near;
 use super::packed::{Packed, entry::Encoded};
 use super::table::{Hashed, SegmentTable};
-use crate::engine::blob::Blob;
-use crate::engine::blob::thin::{Form, Thin};
-use crate::engine::{Limits, hash_bytes, size_class};
+use crate::memory::{Form, Limits, Thin, hash_bytes, size_class};
+use member::Member;
 use order::Order;
 
 /// A sorted set. Small ones are a packed sequence of members, each followed by its score, in ascending order; once a
@@ -27,37 +27,6 @@ struct Sorted {
     order: Order,
     /// Allocator bytes of all members' blobs, each counted once though table and order share it.
     bytes: usize,
-}
-
-/// A member; the header is its score.
-#[derive(Clone)]
-struct Member(Blob<f64>);
-
-impl Member {
-    fn new(member: &[u8], score: f64) -> Self {
-        Member(Blob::new(score, &[member]))
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        self.0.bytes()
-    }
-
-    #[inline]
-    fn score(&self) -> f64 {
-        self.0.header()
-    }
-
-    fn pair(&self) -> (Item<'_>, f64) {
-        (Item::Bytes(self.bytes()), self.score())
-    }
-}
-
-impl Hashed for Member {
-    #[inline]
-    fn hash(&self) -> u64 {
-        hash_bytes(self.bytes())
-    }
 }
 
 /// The entry that holds a score: an integer if it is one, else the eight bytes of the double. As in Redis, −0 becomes 0.

@@ -1,8 +1,8 @@
 //! `cmsgpack`: MessagePack (github.com/antirez/lua-cmsgpack, version 0.4.0; format: msgpack.org, without binary and
 //! extension types).
 
-use crate::script::convert::whole;
-use crate::script::lua::{Frame, Kind, Native, Outcome, Raise};
+use super::limit::LONGEST;
+use crate::script::lua::{Frame, Kind, Native, Outcome, Raise, whole};
 
 pub const FUNCTIONS: &[(&str, Native)] =
     &[("pack", pack), ("unpack", unpack), ("unpack_one", unpack_one), ("unpack_limit", unpack_limit)];
@@ -39,7 +39,7 @@ fn pack(frame: &mut Frame<'_>) -> Outcome {
 
 /// Writes the value at the top, which goes.
 fn write(frame: &mut Frame<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), Raise> {
-    if out.len() > super::LONGEST {
+    if out.len() > LONGEST {
         return Err(Raise::text("not enough memory"));
     }
     match frame.kind(-1) {

@@ -1,7 +1,7 @@
 //! `struct`: values in the binary formats of C (Roberto Ierusalimschy's library, version 0.2).
 
-use crate::script::convert::whole;
-use crate::script::lua::{Frame, Kind, Native, Outcome, Raise};
+use super::limit::LONGEST;
+use crate::script::lua::{Frame, Kind, Native, Outcome, Raise, whole};
 
 pub const FUNCTIONS: &[(&str, Native)] = &[("pack", pack), ("unpack", unpack), ("size", size)];
 
@@ -151,7 +151,7 @@ fn pack(frame: &mut Frame<'_>) -> Outcome {
                 let Some(bytes) = usize::try_from(size).ok().and_then(|size| value.get(..size)) else {
                     return Err(Raise::Argument(number + 1, b"string too short".to_vec()));
                 };
-                if out.len() + bytes.len() > super::LONGEST {
+                if out.len() + bytes.len() > LONGEST {
                     return Err(Raise::text("not enough memory"));
                 }
                 out.extend_from_slice(bytes);

@@ -16,58 +16,16 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 use corosensei::stack::DefaultStack;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use corosensei::{Coroutine, CoroutineResult};
 
-use super::{Failure, Frame, Kind, Machine};
+use super::frame::{Frame, Kind};
+use super::handle::{Event, Handle, Inside, Verdict};
+use super::machine::{Failure, Machine};
 use crate::script::context::Context;
 
 /// Bytes of stack for a script: Lua itself nests at most 200 calls of C functions, some of which have buffers of 8 KiB,
 /// and matching takes some 200 bytes for each byte of a pattern. Only what is touched takes memory.
 const STACK: usize = 16 * 1024 * 1024;
-
-/// Why the owner's stack is running again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The script calls a command: it is in the context's exchange, and so goes the reply.
-    Call,
-    /// The script has run for longer than it should.
-    Slow,
-    /// It has ended.
-    Ended,
-}
-
-/// What a fiber is told when it is resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    GoOn,
-    /// The script is to end.
-    Kill,
-    /// The fiber is to end, between two scripts.
-    Quit,
-}
-
-type Inside = Yielder<Verdict, Event>;
-
-/// Lets code that runs on a fiber suspend it.
-#[derive(Clone, Default)]
-pub struct Handle(Rc<Place>);
-
-#[derive(Default)]
-struct Place {
-    yielder: Cell<Option<NonNull<Inside>>>,
-    inside: Cell<bool>,
-}
-
-impl Handle {
-    /// Gives the owner its turn. Does nothing when it is not a fiber that is running.
-    pub fn suspend(&self, event: Event) -> Verdict {
-        match self.0.yielder.get() {
-            // SAFETY: the coroutine of this yielder is running, so it lives, and this is its stack.
-            Some(yielder) if self.0.inside.get() => unsafe { yielder.as_ref() }.suspend(event),
-            _ => Verdict::GoOn,
-        }
-    }
-}
 
 /// A machine and the stack that its scripts run on.
 pub struct Interpreter {

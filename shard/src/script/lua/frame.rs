@@ -4,8 +4,9 @@ use std::ffi::{CStr, c_char, c_int};
 use std::marker::PhantomData;
 use std::ptr;
 
-use super::ffi;
-use super::{Plain, Raise};
+use mlua_sys::lua51 as ffi;
+
+use super::raise::Raise;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,13 +235,6 @@ impl Frame<'_> {
         }
     }
 
-    /// A function that is written for Lua's C interface.
-    pub fn push_plain(&mut self, plain: Plain) {
-        self.room(1);
-        // SAFETY: there is room.
-        unsafe { ffi::lua_pushcclosure(self.state, plain.function(), 0) };
-    }
-
     /// An empty table with room for so many elements and fields.
     #[inline]
     pub fn push_table(&mut self, elements: usize, fields: usize) {
@@ -450,7 +444,7 @@ impl Frame<'_> {
     /// # Errors
     /// It is no number.
     pub fn check_integer(&self, argument: usize) -> Result<i64, Raise> {
-        self.check_number(argument).map(crate::script::convert::whole)
+        self.check_number(argument).map(whole)
     }
 
     /// An argument of a native has another kind than it must have.
@@ -459,6 +453,12 @@ impl Frame<'_> {
         let found = self.kind(at(argument)).name();
         Raise::Argument(argument, format!("{wanted} expected, got {found}").into_bytes())
     }
+}
+
+/// As C makes a `long long` of a double on x86-64: cut off; what does not fit is the lowest.
+pub fn whole(number: f64) -> i64 {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 fn at(argument: usize) -> i32 {

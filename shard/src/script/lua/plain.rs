@@ -5,7 +5,10 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-use super::{ffi, shared};
+use mlua_sys::lua51 as ffi;
+
+use super::frame::{Frame, Kind};
+use super::shared::shared;
 
 /// Longest pattern of `string.find` and its like: matching takes stack for each part of it.
 const LONGEST_PATTERN: usize = 32 * 1024;
@@ -46,7 +49,7 @@ pub enum Guard {
 }
 
 impl Plain {
-    pub(super) fn function(self) -> ffi::lua_CFunction {
+    fn function(self) -> ffi::lua_CFunction {
         match self {
             Self::Pcall => pcall,
             Self::Unpack => unpack,
@@ -56,7 +59,14 @@ impl Plain {
     }
 }
 
-impl super::Frame<'_> {
+impl Frame<'_> {
+    /// A function that is written for Lua's C interface.
+    pub fn push_plain(&mut self, plain: Plain) {
+        self.room(1);
+        // SAFETY: there is room.
+        unsafe { ffi::lua_pushcclosure(self.raw(), plain.function(), 0) };
+    }
+
     /// Puts a guard in front of the function at the top.
     pub fn guard(&mut self, guard: Guard) {
         let function: ffi::lua_CFunction = match guard {
@@ -70,14 +80,14 @@ impl super::Frame<'_> {
             Guard::GetMetatable => get_metatable,
         };
         // SAFETY: a function is at the top, of which the closure makes an upvalue.
-        if self.kind(-1) == super::Kind::Function {
+        if self.kind(-1) == Kind::Function {
             unsafe { ffi::lua_pushcclosure(self.raw(), function, 1) };
         }
     }
 
     /// Pushes a function that is `pairs`, of the function `next` below the top and the guarded one at the top, which go.
     pub fn make_pairs(&mut self) {
-        if self.kind(-1) == super::Kind::Function && self.kind(-2) == super::Kind::Function {
+        if self.kind(-1) == Kind::Function && self.kind(-2) == Kind::Function {
             // SAFETY: two upvalues are at the top.
             unsafe { ffi::lua_pushcclosure(self.raw(), pairs, 2) };
         }
@@ -452,14 +462,4 @@ pub(super) unsafe extern "C-unwind" fn hook(state: *mut ffi::lua_State, _: *mut 
 pub(super) unsafe fn is_kill_hook(state: *mut ffi::lua_State) -> bool {
     // SAFETY: reads the state.
     unsafe { ffi::lua_gethookmask(state) != ffi::LUA_MASKCOUNT }
-}
-
-/// The text, with a space in front where Lua would take it for compiled code.
-pub(super) fn as_text<'a>(text: &'a [u8], spaced: &'a mut Vec<u8>) -> &'a [u8] {
-    if text.first() != Some(&ffi::LUA_SIGNATURE[0]) {
-        return text;
-    }
-    spaced.push(b' ');
-    spaced.extend_from_slice(text);
-    spaced
 }

@@ -11,9 +11,9 @@ use slotway_common::slot::{SLOTS, Slot};
 use slotway_common::topology::SlotRanges;
 use tokio::time::{sleep, timeout};
 
-use super::super::Server;
-use super::super::background::Pace;
+use super::super::pace::Pace;
 use super::super::scripts::between_scripts;
+use super::super::state::Server;
 use super::target_link::{self, Link};
 use crate::changes::{Finished, SlotCopy};
 use crate::control::{Control, ProposeError};

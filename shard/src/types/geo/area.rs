@@ -1,9 +1,10 @@
 //! Areas, and the cells in which to look for their places.
 
-use super::cell::Cell;
-use super::{EARTH_RADIUS_METERS, LATITUDES, LONGITUDES, Place, STEPS, degrees, radians};
-use crate::types::ZSet;
+use super::cell::{Cell, LATITUDES, LONGITUDES};
+use super::place::{EARTH_RADIUS_METERS, Place, degrees, radians};
+use super::score::STEPS;
 use crate::types::item::Item;
+use crate::types::zset::ZSet;
 
 /// The form of an area, lengths in the unit that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,12 +1,15 @@
 //! Cells: what is left of the Earth after some halvings.
 
-use super::Place;
+use super::place::{LATITUDE_MAX, LONGITUDE_MAX, Place};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
     pub min: f64,
     pub max: f64,
 }
+
+pub(super) const LONGITUDES: Range = Range { min: -LONGITUDE_MAX, max: LONGITUDE_MAX };
+pub(super) const LATITUDES: Range = Range { min: -LATITUDE_MAX, max: LATITUDE_MAX };
 
 /// The bits of the halvings, the last ones lowest: latitudes in the even bits, longitudes in the odd ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

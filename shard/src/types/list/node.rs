@@ -1,6 +1,6 @@
 //! One node of a long list: a run of packed entries with room at either end.
 
-use crate::engine::size_class;
+use crate::memory::size_class;
 use crate::types::item::Item;
 use crate::types::packed::Iter;
 use crate::types::packed::entry::{self, Encoded};

@@ -10,8 +10,8 @@
 //! `ms` and `seq` are relative to the block's first id. Flag 1: deleted; flag 2: the fields are those of the head and
 //! are left out. `length` is the number of the entry's elements before it, by which the entry is found from behind.
 
-use super::Id;
-use crate::engine::size_class;
+use super::id::Id;
+use crate::memory::size_class;
 use crate::types::item::Item;
 use crate::types::listpack::{self, put};
 use crate::types::spine::Leaf;

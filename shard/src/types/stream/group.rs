@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Id;
+use super::id::Id;
 use super::pending::{ById, Ordered};
-use crate::engine::size_class;
+use crate::memory::size_class;
 
 /// An entry that was delivered to a consumer and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Sorted runs of what was delivered and not yet acknowledged: of a group with who has it, of a consumer the ids alone.
 
-use super::Id;
-use crate::engine::size_class;
+use super::id::Id;
+use crate::memory::size_class;
 use crate::types::spine::{Leaf, LeafPlace, Spine};
 
 /// Something that is kept in the order of ids.

@@ -9,8 +9,7 @@
 //! Beside the slots stands one byte of each element's hash (its tag). Lookups compare eight tags at a time and
 //! dereference only elements whose tag matches.
 
-use super::Hashed;
-use crate::engine::size_class;
+use crate::memory::size_class;
 
 /// Tag of a slot that was never taken since the last rebuild: a search ends here.
 const EMPTY: u8 = 0;
@@ -22,6 +21,13 @@ const TAKEN: u8 = 0x80;
 const WORD: usize = 8;
 const LOWS: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// An element of a [`SegmentTable`](super::SegmentTable). `Clone` should be cheap (another reference): it is used only where a table has
+/// been cloned and one of the two is then written.
+pub trait Hashed: Clone {
+    /// The hash the element was inserted with.
+    fn hash(&self) -> u64;
+}
 
 #[derive(Clone)]
 pub(super) struct Piece<T> {

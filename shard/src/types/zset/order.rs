@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::Member;
-use crate::engine::size_class;
+use super::member::Member;
+use crate::memory::size_class;
 use crate::types::spine::{Leaf, LeafPlace, Spine};
 
 /// Members a leaf may have: with 16 bytes each, a leaf fills one page.

@@ -1,6 +1,6 @@
 //! `cjson.decode`.
 
-use super::{Setting, setting};
+use super::settings::{Setting, setting};
 use crate::script::library::json_number;
 use crate::script::lua::{Frame, Outcome, Raise};
 

@@ -2,8 +2,8 @@
 
 use slotway_common::number::format_general;
 
-use super::{Setting, setting};
-use crate::script::library::LONGEST;
+use super::settings::{Setting, setting};
+use crate::script::library::limit::LONGEST;
 use crate::script::lua::{Frame, Kind, Outcome, Raise};
 
 struct Encoder {

@@ -8,28 +8,19 @@
 //! 1. With bit 0 clear, the word is a value of type `S`: a pointer to a blob, or null for none ([`Word`]).
 //! 2. With bit 0 set, the rest of the word is a pointer from `Box::<L>::into_raw`, owned by this value alone. Blobs and
 //!    `L` are aligned to at least 2, so no pointer has that bit by itself.
+#![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-use super::Blob;
-use crate::types::intset::IntSet;
-use crate::types::packed::Packed;
-use crate::types::set::Small;
+use super::blob::Blob;
 
 /// A type that is nothing but an optional blob without a header.
 ///
 /// # Safety
 /// It must be `repr(transparent)` over `Option<Blob>`, with no more to uphold than the blob has.
 pub unsafe trait Word: Clone {}
-
-// SAFETY: all three are `repr(transparent)` over `Option<Blob>`; what the bytes mean is safe code's business.
-unsafe impl<const TAILS: bool> Word for Packed<TAILS> {}
-// SAFETY: as above.
-unsafe impl Word for IntSet {}
-// SAFETY: as above.
-unsafe impl Word for Small {}
 
 /// The same word seen as another of these types.
 #[inline]
@@ -149,51 +140,5 @@ impl<S: Word, L> Drop for Thin<S, L> {
                 (&raw const self.word).cast::<ManuallyDrop<S>>().read()
             }));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::types::packed::entry::Encoded;
-
-    type Value = Thin<Packed, Arc<str>>;
-
-    #[test]
-    fn either_form_is_one_word_and_gives_back_what_was_put_in() {
-        assert_eq!(size_of::<Value>(), 8);
-        let mut value = Value::new();
-        assert!(matches!(value.get(), Form::Small(packed) if packed.is_empty()));
-        if let Form::Small(packed) = value.get_mut() {
-            packed.push([Encoded::element(b"one")]);
-        }
-        let copy = value.clone();
-        if let Form::Small(packed) = value.get_mut() {
-            packed.push([Encoded::element(b"two")]);
-        }
-        assert!(matches!(copy.get(), Form::Small(packed) if packed.len() == 1));
-        assert!(matches!(value.get(), Form::Small(packed) if packed.len() == 2));
-        assert!(matches!(Value::small(Packed::new()).get(), Form::Small(packed) if packed.is_empty()));
-    }
-
-    #[test]
-    fn what_it_owns_is_dropped_once() {
-        let text: Arc<str> = "large".into();
-        let mut value = Value::large(Box::new(Arc::clone(&text)));
-        assert!(matches!(value.get(), Form::Large(held) if **held == *text));
-        let copy = value.clone();
-        assert_eq!(Arc::strong_count(&text), 3);
-        drop(copy);
-        let thread = std::thread::spawn(move || {
-            if let Form::Large(held) = value.get_mut() {
-                *held = "other".into();
-            }
-            value
-        });
-        let value = thread.join().unwrap();
-        assert_eq!(Arc::strong_count(&text), 1);
-        drop(value);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use tikv_jemalloc_ctl::thread::{self, ThreadLocal};
 use tikv_jemalloc_ctl::{Access, AsName, Mib, arenas, epoch, stats};
 
-use super::lazy_free::GarbageBytes;
+use super::garbage::GarbageBytes;
 
 /// Figures of the allocator, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +39,7 @@ pub struct Memory {
 
 impl Memory {
     /// Nothing is known yet. `garbage` counts what the lazy-free thread does.
-    pub(super) fn new(garbage: Arc<GarbageBytes>) -> Self {
+    pub(crate) fn new(garbage: Arc<GarbageBytes>) -> Self {
         Self { garbage, ..Self::default() }
     }
 

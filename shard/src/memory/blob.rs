@@ -32,9 +32,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU16, Ordering, fence};
 
-use super::size_class;
-
-pub mod thin;
+use super::size::size_class;
 
 /// Bytes of the reference count and the length, before the fixed header.
 const PREFIX: usize = 8;
