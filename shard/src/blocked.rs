@@ -10,7 +10,6 @@
 
 #[cfg(test)]
 mod tests;
-pub mod want;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
@@ -22,10 +21,10 @@ use slotway_common::resp::{Protocol, Reply};
 use slotway_common::slot::{Slot, slot_of};
 use tokio::sync::Notify;
 
+use crate::call::want::{Awaited, Want};
 use crate::client::Client;
 use crate::engine::{DbIndex, Engine, Record};
 use crate::session::Session;
-use want::{Awaited, Want};
 
 /// How the client of a waiter is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

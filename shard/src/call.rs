@@ -4,12 +4,14 @@
 //! repeated (from the log, from another shard) runs them as a client's request does. What needs the node is a
 //! [`crate::node::NodeCall`].
 
+pub mod want;
+
 use slotway_common::command::{COUNT, Command};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
-use crate::blocked::want::Want;
 use crate::engine::{DbIndex, Engine, EventClass, Key};
+use want::Want;
 
 /// Runs a command. An error is written as the reply; whatever was written before it is taken back.
 pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;

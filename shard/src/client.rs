@@ -49,6 +49,8 @@ pub struct Client {
     pub internal: RefCell<Option<Rc<str>>>,
     /// It waits for data: nothing more of it runs until then.
     pub blocked: Cell<bool>,
+    /// It has waited for a slot for too long: its next request is refused.
+    pub gave_up: Cell<bool>,
     /// CLIENT PAUSE holds its next command back.
     pub paused: Cell<bool>,
     /// It wants no replies now (CLIENT REPLY), and no lines of MONITOR.
@@ -100,6 +102,7 @@ impl Client {
             monitor: Cell::new(false),
             internal: RefCell::default(),
             blocked: Cell::new(false),
+            gave_up: Cell::new(false),
             paused: Cell::new(false),
             muted: Cell::new(false),
             subscriptions: RefCell::default(),

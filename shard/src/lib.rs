@@ -11,6 +11,7 @@ pub mod engine;
 pub mod eval;
 pub mod exec;
 pub mod figures;
+pub mod locks;
 pub mod log;
 mod memory;
 pub mod metrics;

@@ -1,19 +1,17 @@
 //! Moves of slots between shards; the steps are in the README beside this file.
 //!
-//! The source's half is a copy ([`crate::changes::SlotCopy`]), [`target`] is the other without I/O, [`gate`] closes slots while
-//! they change hands, and [`Moves`] is what the data thread keeps of all of it. Owners change by [`Shard::adopt`] alone, which follows the
-//! cluster's committed state.
+//! The source's half is a copy ([`crate::changes::SlotCopy`]), [`target`] is the other without I/O, [`crate::locks`] hold slots
+//! while they change hands, and [`Moves`] is what the data thread keeps of all of it. Owners change by
+//! [`Shard::adopt`](crate::node::Shard::adopt) alone, which follows the cluster's committed state.
 
-mod adopt;
-mod gate;
 mod target;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use gate::{Closed, Gate};
 pub use target::{Applied, Target, TargetError};
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slotway_common::cluster_state::AbortKind;
@@ -21,6 +19,7 @@ use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
 use crate::changes::{Changes, CopyId, SlotCopy};
+use crate::client::Client;
 use crate::engine::SlotSpace;
 
 /// Bytes that may be on their way to a target before writers to moving slots have to wait.
@@ -116,7 +115,8 @@ pub struct MoveStats {
 /// All moves that this shard takes part in.
 #[derive(Default)]
 pub struct Moves {
-    pub gate: Gate,
+    /// Clients that write to slots which move, faster than they can be copied.
+    slowed: Vec<Rc<Client>>,
     /// One batch for each move at a time.
     pub batches: Vec<Batch>,
     /// Slots that are here whole and not owned yet, with their moves' ids.
@@ -132,6 +132,16 @@ impl Moves {
     /// The batch of a move that is leaving.
     pub fn batch(&mut self, id: &str) -> Option<&mut Batch> {
         self.batches.iter_mut().find(|batch| batch.id == id)
+    }
+
+    /// Wakes the client when the targets have caught up.
+    pub fn wait_for_targets(&mut self, client: Rc<Client>) {
+        self.slowed.push(client);
+    }
+
+    /// Lets the clients that are slowed down look again.
+    pub fn wake_slowed(&mut self) {
+        self.slowed.drain(..).for_each(|client| client.wake());
     }
 
     pub fn count_abort(&mut self, kind: AbortKind) {

@@ -1,6 +1,7 @@
 //! What a shard process knows beside its data: who it is, who is connected, what it is set to, and
 //! what it has counted.
 
+mod adopt;
 mod call;
 mod counters;
 mod events;
@@ -33,6 +34,8 @@ use crate::blocked::Blocked;
 use crate::changes::{Changes, Executed};
 use crate::client::{Client, Clients};
 use crate::engine::Engine;
+use crate::locks::Locks;
+use crate::log::load::Loaded;
 use crate::log::{Fsync, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
@@ -47,6 +50,14 @@ use crate::tracking::Trackers;
 pub struct Shard {
     pub engine: Engine,
     pub node: Node,
+}
+
+impl Shard {
+    /// What reading the log fills.
+    pub fn loaded(&mut self) -> Loaded<'_> {
+        let Node { log, changes, moves, .. } = &mut self.node;
+        Loaded { engine: &mut self.engine, log, changes, arrived: &mut moves.arrived }
+    }
 }
 
 /// Which commands CLIENT PAUSE holds back.
@@ -121,6 +132,8 @@ pub struct Node {
     pub empty_engine: Option<Box<Engine>>,
     /// Whether expired keys are removed that nobody asks for; DEBUG switches it.
     pub active_expire: bool,
+    /// Who holds slots.
+    pub locks: Locks,
     /// Slots on their way to or from other shards.
     pub moves: Moves,
     /// Set by SHUTDOWN and signals: the server stops.
@@ -180,6 +193,7 @@ impl Node {
             told_room: Vec::new(),
             empty_engine: None,
             active_expire: true,
+            locks: Locks::default(),
             moves: Moves::default(),
             stopping: false,
             busy_slots: Arc::default(),
@@ -231,7 +245,7 @@ impl Node {
     #[must_use]
     #[inline]
     pub fn serves(&self, slot: Slot) -> bool {
-        self.owns(slot) && self.moves.gate.closed(slot).is_none()
+        self.owns(slot) && self.locks.holder(slot).is_none()
             || fault::planted("target-serves-early") && self.moves.arrived.contains_key(&slot)
     }
 

@@ -12,7 +12,7 @@ use slotway_common::resp::{Args, Protocol};
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
-use crate::blocked::want::Want;
+use crate::call::want::Want;
 use crate::client::Client;
 use crate::engine::{Engine, WatchId};
 use crate::tracking::Mark;

@@ -4,7 +4,7 @@ use slotway_common::alone::{self, Wait};
 use slotway_common::error::Error;
 
 use super::blocking::ends_after;
-use crate::blocked::want::{Awaited, Want};
+use crate::call::want::{Awaited, Want};
 use crate::node::{NodeCall, NodeHandler};
 
 pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[

@@ -5,7 +5,7 @@ use slotway_common::timeout;
 
 use super::items::Check;
 use super::{list, zset};
-use crate::blocked::want::{Awaited, Want};
+use crate::call::want::{Awaited, Want};
 use crate::call::{Call, Handler};
 use crate::types::list::End;
 

@@ -8,8 +8,8 @@ use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser};
 
 use super::transactions::token;
-use crate::blocked::want::{Awaited, Want};
 use crate::blocked::{Route, Unblock};
+use crate::call::want::{Awaited, Want};
 use crate::dispatch::{self, OwnedWords};
 use crate::engine::Key;
 use crate::node::{NodeCall, NodeHandler};

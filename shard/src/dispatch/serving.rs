@@ -6,7 +6,7 @@ use slotway_common::platform::clock;
 use super::accounting::account_served;
 use super::perform::{OwnedWords, served};
 use crate::blocked::Route;
-use crate::blocked::want::Awaited;
+use crate::call::want::Awaited;
 use crate::engine::{Engine, Key};
 use crate::node::Node;
 use crate::session::{Session, ToldOf};

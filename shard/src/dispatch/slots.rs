@@ -7,6 +7,7 @@ use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 
 use crate::engine::Engine;
+use crate::locks::{Holder, MAX_WAIT};
 use crate::node::Node;
 use crate::session::Session;
 
@@ -61,7 +62,7 @@ fn redirect(
     let Some(address) = node.owner_address(slot).map(str::to_owned) else {
         return Err(Error::ClusterDown("Hash slot not served".into()));
     };
-    let closed = node.moves.gate.closed(slot);
+    let holder = node.locks.holder(slot);
     if session.internal.is_some() {
         // All slots of the command: its proxy sends it again, perhaps in parts, and nothing that touches one of them may
         // overtake it.
@@ -78,8 +79,11 @@ fn redirect(
         return Err(Error::CrossSlot("Keys in request don't hash to the same slot".into()));
     }
     node.stats.redirects += 1;
-    match closed {
+    match holder {
         Some(_) if session.internal.is_some() => Err(Error::Parked { slot }),
+        Some(Holder::Leaving) => Err(Error::Line(
+            format!("TRYAGAIN slot {slot} has been changing hands for {} s", MAX_WAIT.as_secs()).into(),
+        )),
         _ => Err(Error::Moved { slot, address }),
     }
 }

@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// Closes or opens a slot to expiry and eviction. Requests are kept off by the gate.
+    /// Closes or opens a slot to expiry and eviction. Requests are kept off by [`crate::locks`].
     pub fn park(&mut self, slot: Slot, parked: bool) {
         if let Some(space) = self.slots.get_mut(usize::from(slot)) {
             space.parked = parked;

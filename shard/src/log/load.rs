@@ -13,29 +13,39 @@ use slotway_common::platform::{files, threads};
 use slotway_common::slot::{SLOTS, Slot};
 use tokio::sync::mpsc;
 
+use super::Log;
 use super::directory::Opened;
 use super::file::{self, Ending, Next, Reader};
 use super::format::OpenError;
 use super::manifest::Named;
 use crate::call::Handlers;
+use crate::changes::Changes;
 use crate::changes::frame::{self, Frame};
 use crate::engine::{Engine, SlotSpace};
 use crate::migration::Target;
-use crate::node::Shard;
 use crate::role::Loading;
 use crate::stream::{self, Digest, Fields, HEADER, Kind, Sink};
 
 /// Chunks that are read ahead.
 const AHEAD: usize = 8;
 
+/// What reading fills.
+pub struct Loaded<'a> {
+    pub engine: &'a mut Engine,
+    pub log: &'a mut Log,
+    pub changes: &'a mut Changes,
+    /// Slots that are here whole and not owned yet, with their moves' ids.
+    pub arrived: &'a mut BTreeMap<Slot, (String, SlotSpace)>,
+}
+
 /// What the reading thread gives.
-enum Piece {
+pub enum Piece {
     Frames { file: usize, bytes: Vec<u8>, offset: u64 },
     Done(Box<Done>),
 }
 
 /// How it ended.
-struct Done {
+pub struct Done {
     opened: Opened,
     sequence: u64,
     torn: Option<(PathBuf, u64, u64)>,
@@ -97,34 +107,42 @@ impl Loader {
         self.progress.clone()
     }
 
-    /// Waits for what was read next and applies it; false after the last, when the log goes on in a new increment.
+    /// Waits for what was read next.
+    ///
+    /// # Errors
+    /// When the directory is damaged.
+    pub async fn next(&mut self) -> Result<Piece, OpenError> {
+        let piece = self.pieces.recv().await;
+        piece.ok_or_else(|| OpenError::Missing { path: self.paths.last().cloned().unwrap_or_default() })?
+    }
+
+    /// Applies what was read; false after the last, when the log goes on in a new increment.
     ///
     /// # Errors
     /// When the directory is damaged, or cannot be written to.
-    pub async fn step(&mut self, shard: &std::cell::RefCell<Shard>) -> Result<bool, OpenError> {
-        let piece = self.pieces.recv().await;
-        let ended = || OpenError::Missing { path: self.paths.last().cloned().unwrap_or_default() };
-        let piece = piece.ok_or_else(ended)??;
-        let shard = &mut *shard.borrow_mut();
+    pub fn apply(&mut self, piece: Piece, to: &mut Loaded<'_>) -> Result<bool, OpenError> {
         match piece {
             Piece::Frames { file, bytes, offset } => {
                 fault::point("log-loading");
-                self.frames(shard, file, &bytes, offset)?;
+                self.frames(to.engine, file, &bytes, offset)?;
                 Ok(true)
             }
-            Piece::Done(done) => self.finish(shard, *done).map(|()| false),
+            Piece::Done(done) => self.finish(to, *done).map(|()| false),
         }
     }
 
-    fn frames(&mut self, shard: &mut Shard, file: usize, bytes: &[u8], offset: u64) -> Result<(), OpenError> {
+    fn frames(
+        &mut self,
+        engine: &mut Engine,
+        file: usize,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), OpenError> {
         let mut at = 0;
         while let Ok(found) = frame::parse(bytes.get(at..).unwrap_or_default()) {
             let of_base = file == 0 && self.has_base;
-            let applied = if of_base {
-                self.of_base(&found, shard)
-            } else {
-                self.of_increment(&found, &mut shard.engine)
-            };
+            let applied =
+                if of_base { self.of_base(&found, engine) } else { self.of_increment(&found, engine) };
             applied.map_err(|what| OpenError::Damaged {
                 path: self.paths.get(file).cloned().unwrap_or_default(),
                 offset: offset + at as u64,
@@ -135,12 +153,12 @@ impl Loader {
         Ok(())
     }
 
-    fn of_base(&mut self, found: &Frame<'_>, shard: &mut Shard) -> Result<(), String> {
+    fn of_base(&mut self, found: &Frame<'_>, engine: &mut Engine) -> Result<(), String> {
         let Frame { kind, db, slot, payload, .. } = *found;
         match kind {
             Kind::Begin => {
-                let old = shard.engine.detach(slot);
-                shard.engine.free(old);
+                let old = engine.detach(slot);
+                engine.free(old);
             }
             Kind::End => {
                 let as_of =
@@ -150,7 +168,7 @@ impl Loader {
                 }
             }
             Kind::Complete => self.base_is_complete = true,
-            _ => self.apply((kind, db, slot), payload, &mut shard.engine)?,
+            _ => self.put((kind, db, slot), payload, engine)?,
         }
         Ok(())
     }
@@ -181,18 +199,13 @@ impl Loader {
                 engine.free(space);
             }
             Kind::Detached => {}
-            _ if is_new => self.apply((kind, db, slot), payload, engine)?,
+            _ if is_new => self.put((kind, db, slot), payload, engine)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn apply(
-        &mut self,
-        head: (Kind, usize, Slot),
-        payload: &[u8],
-        engine: &mut Engine,
-    ) -> Result<(), String> {
+    fn put(&mut self, head: (Kind, usize, Slot), payload: &[u8], engine: &mut Engine) -> Result<(), String> {
         self.sink.apply(head, payload, engine).map_err(|error| format!("a frame cannot be applied: {error}"))
     }
 
@@ -231,7 +244,7 @@ impl Loader {
     }
 
     /// Tells of a torn tail, and goes on in a new increment.
-    fn finish(&mut self, shard: &mut Shard, done: Done) -> Result<(), OpenError> {
+    fn finish(&mut self, to: &mut Loaded<'_>, done: Done) -> Result<(), OpenError> {
         let Done { mut opened, sequence, torn } = done;
         if self.has_base && !self.base_is_complete {
             let path = self.paths.first().cloned().unwrap_or_default();
@@ -252,14 +265,13 @@ impl Loader {
                 length - offset
             );
         }
-        let Shard { engine, node } = shard;
         self.targets.clear();
-        node.moves.arrived = std::mem::take(&mut self.arrived);
-        engine.loaded();
+        *to.arrived = std::mem::take(&mut self.arrived);
+        to.engine.loaded();
         let directory = opened.directory.clone();
         let io = |error| OpenError::Io { path: directory.clone(), error };
         opened.manifest.pass_over(&directory).map_err(io)?;
-        node.log.resume(engine, &mut node.changes, opened, sequence).map_err(io)?;
+        to.log.resume(to.engine, to.changes, opened, sequence).map_err(io)?;
         fault::point("log-loaded");
         Ok(())
     }

@@ -5,8 +5,8 @@ use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
 use super::Node;
-use crate::blocked::want::Want;
 use crate::call;
+use crate::call::want::Want;
 use crate::engine::{DbIndex, Engine, EventClass, Key};
 use crate::session::Session;
 

@@ -346,7 +346,7 @@ impl Connection {
         self.session.client.last_used_at.set(now);
         if self.session.slowed {
             if shard.node.moves.is_congested(&shard.node.changes) {
-                shard.node.moves.gate.wait(self.session.client.clone());
+                shard.node.moves.wait_for_targets(self.session.client.clone());
                 return (0, Stop::Held);
             }
             self.session.slowed = false;
@@ -370,9 +370,7 @@ impl Connection {
                 if shard.node.pause.is_some() && self.is_paused(shard, &frame.prepared, &args) {
                     return self.stop(used, Stop::Paused);
                 }
-                if shard.node.moves.gate.is_any_closed()
-                    && self.is_held(shard, frame.prepared.command(), &args)
-                {
+                if shard.node.locks.is_any_held() && self.is_held(shard, frame.prepared.command(), &args) {
                     return self.stop(used, Stop::Held);
                 }
                 let from = self.output.len();
@@ -410,9 +408,7 @@ impl Connection {
                         if shard.node.pause.is_some() && self.is_paused(shard, &prepared, &args) {
                             return self.stop(used, Stop::Paused);
                         }
-                        if shard.node.moves.gate.is_any_closed()
-                            && self.is_held(shard, prepared.command(), &args)
-                        {
+                        if shard.node.locks.is_any_held() && self.is_held(shard, prepared.command(), &args) {
                             return self.stop(used, Stop::Held);
                         }
                         let from = self.output.len();
@@ -459,22 +455,25 @@ impl Connection {
         is_paused
     }
 
-    /// True when the client has to wait at the gate of a slot; it is woken when one opens. Proxies are told instead, so
+    /// True when the client has to wait for a slot that is held; it is woken when that is released, or when it has waited for too
+    /// long: then its request is refused. Proxies are told instead, so
     /// that their other clients need not wait.
     #[cold]
     fn is_held(&self, shard: &mut Shard, command: Option<&'static Command>, args: &Args<'_>) -> bool {
-        let gate = &shard.node.moves.gate;
-        let held = self.session.internal.is_none()
-            && match &self.session.transaction {
-                Some(transaction) if command.is_some_and(|command| command.name == "exec") => {
-                    gate.holds_any(transaction.queued.slots())
-                }
-                _ => gate.holds(command, args),
-            };
-        if held {
-            shard.node.moves.gate.wait(self.session.client.clone());
+        if self.session.internal.is_some() || self.session.client.gave_up.take() {
+            return false;
         }
-        held
+        let locks = &mut shard.node.locks;
+        let held = match &self.session.transaction {
+            Some(transaction) if command.is_some_and(|command| command.name == "exec") => {
+                locks.held_among(transaction.queued.slots())
+            }
+            _ => locks.held_of(command, args),
+        };
+        if let Some(slot) = held {
+            locks.wait(slot, &self.session.client, clock::monotonic());
+        }
+        held.is_some()
     }
 
     /// Nothing is read until the client is woken; what was answered is written.
@@ -552,6 +551,7 @@ impl Drop for Connection {
             }
             node.tracking.forget(engine, &self.session.client);
             node.blocked.forget(engine, self.session.client.id);
+            node.locks.forget(self.session.client.id);
         }
     }
 }

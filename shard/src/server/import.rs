@@ -16,7 +16,8 @@ use super::logging;
 use super::pace::Pace;
 use super::state::Server;
 use crate::engine::SlotSpace;
-use crate::migration::{Applied, Closed, Target, TargetError};
+use crate::locks::Holder;
+use crate::migration::{Applied, Target, TargetError};
 use crate::node::Shard;
 use crate::stream::{Digest, Frames, Kind, put_frame};
 
@@ -251,7 +252,7 @@ fn hand_over(server: &Server, target: &mut Target, slots: &[Slot], id: &str) -> 
             shard.engine.free(old);
         }
         if !shard.node.owns(*slot) {
-            shard.node.moves.gate.close(*slot, Closed::Arriving);
+            shard.node.locks.hold(&mut shard.engine, *slot, Holder::Arriving);
         }
     }
     Ok(())

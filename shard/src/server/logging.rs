@@ -83,7 +83,11 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
             told = clock::monotonic();
             tracing::info!("{percent} % of the data has been read: {done} of {} bytes", progress.total_bytes);
         }
-        let more = loader.step(&server.shard).await.map_err(|error| error.to_string())?;
+        let piece = loader.next().await.map_err(|error| error.to_string())?;
+        let more = {
+            let mut shard = server.shard.borrow_mut();
+            loader.apply(piece, &mut shard.loaded()).map_err(|error| error.to_string())?
+        };
         if server.shard.borrow().node.stopping {
             return Ok(());
         }

@@ -65,6 +65,7 @@ impl Server {
             shard.node.pause = None;
             shard.node.clients.wake_all();
         }
+        shard.node.locks.time_out(clock::monotonic());
         let timeout = shard.node.hot.timeout.as_millis() as i64;
         if timeout > 0 {
             for client in shard.node.clients.iter() {

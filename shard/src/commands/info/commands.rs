@@ -1,6 +1,6 @@
 //! The sections about the commands that ran.
 
-use super::{Facts, Section};
+use super::section::{Facts, Section};
 
 pub(super) fn calls(facts: &Facts<'_>, section: &mut Section) {
     section.text.push_str(&facts.node.stats.run.command_lines());

@@ -3,7 +3,7 @@
 use slotway_common::settings::Name;
 
 use super::super::memory::{MemoryFigures, excess, ratio};
-use super::{Facts, Section};
+use super::section::{Facts, Section};
 use crate::engine::DATABASES;
 
 pub(super) fn memory(facts: &Facts<'_>, section: &mut Section) {

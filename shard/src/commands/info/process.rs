@@ -4,7 +4,7 @@ use slotway_common::platform::process;
 use slotway_common::pubsub::Kind;
 use slotway_common::settings::Name;
 
-use super::{Facts, Section};
+use super::section::{Facts, Section};
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 

@@ -6,7 +6,7 @@ use slotway_common::timeout;
 use super::group::met;
 use super::id::{exact, put_id};
 use super::{put_entries, put_entry, quoting};
-use crate::blocked::want::{Awaited, Want};
+use crate::call::want::{Awaited, Want};
 use crate::call::{Call, Handler};
 use crate::commands::blocking::ends_after;
 use crate::engine::Key;

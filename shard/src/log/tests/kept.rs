@@ -22,7 +22,12 @@ fn the_log_of_every_version_is_read() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut loader = load::Loader::start(opened, 0, &crate::commands::HANDLERS.data).unwrap();
-            while loader.step(&shard).await.unwrap() {}
+            loop {
+                let piece = loader.next().await.unwrap();
+                if !loader.apply(piece, &mut shard.borrow_mut().loaded()).unwrap() {
+                    break;
+                }
+            }
         });
         let mut text = String::new();
         for (db, key, expires, value) in nodes::contents_of(&shard.borrow().engine, 0..SLOTS) {

@@ -250,7 +250,7 @@ impl Driver {
                 let is_copied = node.changes.copy(batch.copy).is_some_and(SlotCopy::is_copied);
                 let state = (is_copied, batch.lag(&node.changes), batch.on_the_way());
                 if !node.moves.is_congested(&node.changes) {
-                    node.moves.gate.wake();
+                    node.moves.wake_slowed();
                 }
                 state
             };
@@ -324,7 +324,7 @@ impl Driver {
                     tracing::warn!(id = self.id, "the slots stay: {reason}");
                     break;
                 }
-                // It may be decided yet: nothing but the committed state opens the gate again.
+                // It may be decided yet: nothing but the committed state releases the slots.
                 Err(ProposeError::Unknown(reason)) => {
                     tracing::warn!(id = self.id, "not known yet whether slots have moved: {reason}");
                     sleep(PAUSE).await;
@@ -376,9 +376,8 @@ impl Driver {
         let batch = node.moves.batches.remove(position);
         node.changes.end_copy(engine, batch.copy);
         for slot in batch.slots {
-            engine.park(slot, false);
-            node.moves.gate.open(slot);
+            node.locks.release(engine, slot);
         }
-        node.moves.gate.wake();
+        node.moves.wake_slowed();
     }
 }

@@ -17,7 +17,7 @@ pub enum Awaited {
 
 impl Awaited {
     /// What is waited for at a key.
-    pub(super) const ALL: [Self; 4] = [Self::List, Self::SortedSet, Self::Stream, Self::Group];
+    pub const ALL: [Self; 4] = [Self::List, Self::SortedSet, Self::Stream, Self::Group];
 
     /// Whether a value is of the type that is waited for.
     #[must_use]

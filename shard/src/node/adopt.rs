@@ -10,9 +10,10 @@ use slotway_common::settings::Name;
 use slotway_common::slot::{SLOTS, Slot};
 use slotway_common::topology::SlotMap;
 
-use super::{Batch, Closed, Outgoing, Progress};
-use crate::node::Shard;
-use crate::node::settings::share;
+use super::Shard;
+use super::settings::share;
+use crate::locks::Holder;
+use crate::migration::{Batch, Outgoing, Progress};
 
 impl Shard {
     /// Brings this shard to a newer committed state: serves what it got, lets go of what it gave, and forgets moves that
@@ -61,7 +62,7 @@ impl Shard {
             .collect();
         self.node.moves.expected =
             to_here.map(|found| (found.id.clone(), found.remaining().count())).collect();
-        self.node.moves.gate.wake();
+        self.node.moves.wake_slowed();
     }
 
     /// Clients that have read keys of slots which leave are told to forget them.
@@ -90,7 +91,7 @@ impl Shard {
                 migration.filter(|found| found.moved.contains(slot)).map(|found| found.id.clone()).next();
             self.node.changes.handed(&mut self.engine, slot, &id.unwrap_or_default(), false);
         }
-        self.node.moves.gate.open(slot);
+        self.node.locks.release(&mut self.engine, slot);
         self.node.moves.stats.slots_left += 1;
     }
 
@@ -107,7 +108,7 @@ impl Shard {
             Some((_, space)) => self.engine.free(space),
             None => {}
         }
-        self.node.moves.gate.open(slot);
+        self.node.locks.release(&mut self.engine, slot);
     }
 
     /// Lets go of everything that belongs to moves, or batches of moves, that have ended.
@@ -120,7 +121,7 @@ impl Shard {
             if let Some((_, space)) = node.moves.arrived.remove(&slot) {
                 engine.free(space);
             }
-            node.moves.gate.open(slot);
+            node.locks.release(engine, slot);
         }
         let (slot_map, me) = (&node.slot_map, node.shard_index);
         let owns = |slot: Slot| slot_map.shard_of(slot) == Some(me);
@@ -132,8 +133,7 @@ impl Shard {
         for batch in ended {
             // What was not committed stays, and is served again: the move has been aborted.
             for slot in batch.slots.iter().copied().filter(|slot| owns(*slot)) {
-                engine.park(slot, false);
-                node.moves.gate.open(slot);
+                node.locks.release(engine, slot);
             }
             let progress = node.moves.progress.entry(batch.id.clone()).or_default();
             if let Some(copy) = node.changes.end_copy(engine, batch.copy) {
@@ -173,8 +173,7 @@ impl Shard {
         let Some(batch) = node.moves.batches.iter_mut().find(|batch| batch.id == id) else { return };
         batch.parked_at = Some(clock::monotonic());
         for slot in batch.slots.clone() {
-            engine.park(slot, true);
-            node.moves.gate.close(slot, Closed::Parked);
+            node.locks.hold(engine, slot, Holder::Leaving);
         }
     }
 }

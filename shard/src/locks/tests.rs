@@ -1,0 +1,104 @@
+use std::sync::{Arc, Mutex};
+use std::task::Wake;
+
+use slotway_common::command::lookup;
+use slotway_common::resp::request::{Parsed, encode};
+use slotway_common::resp::{Limits, Parser};
+
+use super::*;
+use crate::engine::LazyFree;
+
+/// Notes who was woken.
+struct Bell(u64, Arc<Mutex<Vec<u64>>>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+/// Three clients, and the list of those that were woken.
+fn clients() -> ([Rc<Client>; 3], Arc<Mutex<Vec<u64>>>) {
+    let woken = Arc::new(Mutex::new(Vec::new()));
+    let client = |id| {
+        let client = Rc::new(Client::new(id, String::new(), String::new(), 0));
+        *client.waker.borrow_mut() = Some(Arc::new(Bell(id, woken.clone())).into());
+        client
+    };
+    ([client(1), client(2), client(3)], woken)
+}
+
+fn engine() -> Engine {
+    Engine::new(LazyFree::default())
+}
+
+#[test]
+fn who_waits_for_a_slot_is_woken_with_it_in_the_order_of_coming_and_nobody_else() {
+    let (mut locks, mut engine, now) = (Locks::default(), engine(), Instant::now());
+    let ([a, b, c], woken) = clients();
+    locks.hold(&mut engine, 7, Holder::Leaving);
+    locks.hold(&mut engine, 8, Holder::Leaving);
+    locks.wait(7, &b, now);
+    locks.wait(8, &c, now);
+    locks.wait(7, &a, now);
+    // It keeps its place.
+    locks.wait(7, &b, now);
+    locks.release(&mut engine, 7);
+    assert_eq!(*woken.lock().unwrap(), [2, 1]);
+    assert_eq!((locks.holder(7), locks.holder(8)), (None, Some(Holder::Leaving)));
+    locks.forget(3);
+    locks.release(&mut engine, 8);
+    assert_eq!(*woken.lock().unwrap(), [2, 1]);
+    assert!(!locks.is_any_held() && locks.waiting() == 0);
+}
+
+#[test]
+fn nobody_waits_for_ever() {
+    let (mut locks, mut engine, now) = (Locks::default(), engine(), Instant::now());
+    let ([a, b, _], woken) = clients();
+    locks.hold(&mut engine, 7, Holder::Leaving);
+    locks.wait(7, &a, now);
+    locks.wait(7, &b, now + MAX_WAIT / 2);
+    locks.time_out(now + MAX_WAIT);
+    assert_eq!(*woken.lock().unwrap(), [1]);
+    assert!(a.gave_up.get() && !b.gave_up.get());
+    assert_eq!(locks.waiting(), 1);
+}
+
+#[test]
+fn nothing_expires_in_a_slot_that_is_held() {
+    let (mut locks, mut engine) = (Locks::default(), engine());
+    let key = crate::engine::Key::new(b"k");
+    engine.set_now(1000);
+    engine.put_raw(0, &key, crate::engine::Record::string(b"k", b"v", Some(1500)));
+    locks.hold(&mut engine, key.slot, Holder::Leaving);
+    engine.set_now(2000);
+    engine.sweep_expired(Duration::from_secs(1));
+    assert_eq!(engine.totals(0).keys(), 1);
+    locks.release(&mut engine, key.slot);
+    engine.sweep_expired(Duration::from_secs(1));
+    assert_eq!(engine.totals(0).keys(), 0);
+}
+
+#[test]
+fn commands_wait_for_their_keys_and_what_writes_everywhere_for_any_slot_that_leaves() {
+    let (mut locks, mut engine) = (Locks::default(), engine());
+    locks.hold(&mut engine, slot_of(b"k"), Holder::Leaving);
+    let held = |locks: &Locks, words: &[&str]| {
+        let mut bytes = Vec::new();
+        encode(words.iter().map(|word| word.as_bytes()), &mut bytes);
+        let mut parser = Parser::new();
+        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+        assert!(matches!(parser.parse(&bytes, &limits), Ok(Parsed::Frame(_))));
+        locks.held_of(lookup(words[0].as_bytes()), &parser.args(&bytes))
+    };
+    let slot = Some(slot_of(b"k"));
+    assert_eq!(held(&locks, &["get", "k"]), slot);
+    assert_eq!(held(&locks, &["mget", "other", "k"]), slot);
+    assert_eq!(held(&locks, &["get", "other"]), None);
+    assert_eq!(held(&locks, &["flushall"]), slot);
+    assert_eq!(held(&locks, &["dbsize"]), None);
+    assert_eq!(locks.held_among(&[1, slot_of(b"k")]), slot);
+    locks.hold(&mut engine, slot_of(b"k"), Holder::Arriving);
+    assert_eq!((held(&locks, &["get", "k"]), held(&locks, &["flushall"])), (slot, None));
+}
