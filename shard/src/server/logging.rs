@@ -62,8 +62,9 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
     let started = clock::monotonic();
     let cluster = opened.cluster().to_owned();
     set_hash_seed(opened.hash_seed());
-    let handlers = &server.shard.borrow().node.handlers.data;
-    let mut loader = Loader::start(opened, clock::now_ms(), handlers).map_err(|error| error.to_string())?;
+    let handlers = server.shard.borrow().node.handlers;
+    let mut loader =
+        Loader::start(opened, clock::now_ms(), &handlers.data).map_err(|error| error.to_string())?;
     let progress = loader.progress();
     let limits = {
         let shard = &mut *server.shard.borrow_mut();
