@@ -1,9 +1,9 @@
 //! Lua 5.1 by its C interface, made safe.
 //!
 //! Everything of scripts that is not here is safe code: it writes functions for Lua as `fn(&mut Frame) -> Outcome` and calls
-//! Lua's functions over [`Machine`](machine::Machine). A wrapper of a higher level (mlua) was not used since what it puts around every value
-//! and call costs more than a small script does, and since errors that it raises are not the plain values that scripts
-//! of Redis see.
+//! Lua's functions over [`Machine`](machine::Machine). A wrapper of a higher level (mlua) was not used since what it puts
+//! around every value and call costs more than a small script does, and since errors that it raises are not the plain
+//! values that scripts of Redis see.
 //!
 //! # Why this is sound
 //! 1. **Lua's errors are `longjmp`s**, which must not skip a Rust frame that has something to drop. Inside a [`Native`]
