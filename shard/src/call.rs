@@ -6,9 +6,10 @@
 
 pub mod want;
 
-use slotway_common::command::{COUNT, Command};
+use slotway_common::command::{self, COUNT, Command};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
+use slotway_common::slot::Slot;
 
 use crate::engine::{DbIndex, Engine, EventClass, Key};
 use want::Want;
@@ -96,6 +97,61 @@ impl<'a> Call<'a> {
     pub fn integer(&self, index: usize) -> Result<i64, Error> {
         slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
     }
+}
+
+/// The first key of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstKey {
+    pub position: usize,
+    pub slot: Slot,
+    pub hash: u64,
+    /// Whether there are others.
+    pub has_more: bool,
+}
+
+impl FirstKey {
+    #[inline]
+    #[must_use]
+    pub fn find(command: &Command, args: &Args<'_>) -> Option<Self> {
+        // A call whose keys cannot be found fails in its own function, with its own text.
+        let keys = if command.has_keys() { command::keys(command, args).ok()? } else { return None };
+        let position = keys.first()?;
+        let Key { slot, hash, .. } = Key::new(args.at(position));
+        Some(Self { position, slot, hash, has_more: keys.len() > 1 })
+    }
+}
+
+/// How the change of a command that writes travels: to the log, and to other shards. Where its keys lie in several slots it travels
+/// as values whatever is said here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Travels {
+    /// As it is: its words, run at the same time on the same contents of its slot, come to the same.
+    AsItIs,
+    /// As the words that it gives to [`Engine::repeat_as`], since its own would choose anew.
+    Rewritten,
+}
+
+/// A command on data: its row's name, its function, and how its change travels.
+#[derive(Clone, Copy)]
+pub struct DataCommand {
+    pub name: &'static str,
+    pub handler: Handler,
+    pub travels: Option<Travels>,
+}
+
+/// A command that only reads. What it changes all the same, such as a count that it keeps, travels as values.
+pub(crate) const fn reads(name: &'static str, handler: Handler) -> DataCommand {
+    DataCommand { name, handler, travels: None }
+}
+
+/// One that writes, and whose change travels as it is.
+pub(crate) const fn writes(name: &'static str, handler: Handler) -> DataCommand {
+    DataCommand { name, handler, travels: Some(Travels::AsItIs) }
+}
+
+/// One that writes, and whose change is rewritten.
+pub(crate) const fn rewritten(name: &'static str, handler: Handler) -> DataCommand {
+    DataCommand { name, handler, travels: Some(Travels::Rewritten) }
 }
 
 /// The function of every command on data, by the id of its row.

@@ -46,11 +46,11 @@ mod zset;
 
 use slotway_common::command::{COUNT, TABLE};
 
-use crate::call::Handler;
+use crate::call::DataCommand;
 use crate::node::{Function, Handlers, NodeHandler};
 
 /// The families of commands on data.
-const DATA: &[&[(&str, Handler)]] = &[
+const DATA: &[&[DataCommand]] = &[
     bitmap::HANDLERS,
     blocking::HANDLERS,
     dump::HANDLERS,
@@ -99,6 +99,19 @@ const NODE: &[&[(&str, NodeHandler)]] = &[
     waiting::HANDLERS,
 ];
 
+/// Writes among them: SORT travels as the list that it has stored, what empties or swaps databases as frames of that kind,
+/// and libraries belong to the cluster's state.
+const TRAVEL_APART: &[&str] = &[
+    "sort",
+    "flushall",
+    "flushdb",
+    "swapdb",
+    "function|delete",
+    "function|flush",
+    "function|load",
+    "function|restore",
+];
+
 /// The functions of all commands.
 pub static HANDLERS: Handlers = collect();
 
@@ -110,8 +123,12 @@ const fn collect() -> Handlers {
     while family < DATA.len() {
         let mut at = 0;
         while at < DATA[family].len() {
-            let (name, handler) = DATA[family][at];
+            let DataCommand { name, handler, travels } = DATA[family][at];
             let row = row(name, &handlers);
+            assert!(
+                TABLE[row].is_write() == travels.is_some(),
+                "a write does not say how its change travels"
+            );
             handlers.functions[row] = Some(Function::Data(handler));
             handlers.data[row] = Some(handler);
             at += 1;
@@ -124,6 +141,10 @@ const fn collect() -> Handlers {
         while at < NODE[family].len() {
             let (name, handler) = NODE[family][at];
             let row = row(name, &handlers);
+            assert!(
+                !TABLE[row].is_write() || is_among(name, TRAVEL_APART),
+                "a write does not say how its change travels"
+            );
             handlers.functions[row] = Some(Function::Node(handler));
             at += 1;
         }
@@ -143,6 +164,17 @@ const fn row(name: &str, handlers: &Handlers) -> usize {
         row += 1;
     }
     panic!("a function has the name of no command")
+}
+
+const fn is_among(name: &str, names: &[&str]) -> bool {
+    let mut at = 0;
+    while at < names.len() {
+        if is_same(names[at], name) {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 const fn is_same(one: &str, other: &str) -> bool {

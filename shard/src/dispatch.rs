@@ -22,6 +22,7 @@ use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::{Args, Protocol, Reply};
 
 use crate::blocked::Route as WaitRoute;
+use crate::call::FirstKey;
 use crate::engine::Engine;
 use crate::node::{Node, Shard};
 use crate::session::Session;
@@ -38,7 +39,7 @@ pub use users::{check_script, note_denied};
 pub use within::{marked, quietly};
 
 use accounting::refuse;
-use perform::{FirstKey, Outcome, admit, check_busy, perform, quote_refusal};
+use perform::{Outcome, admit, check_busy, perform, quote_refusal};
 use tracked::{end_own, tell_own};
 use users::{check_user, deny};
 
@@ -184,7 +185,7 @@ fn queue(
     match admitted {
         Ok(()) => {
             let effects = effects(node, command, &args);
-            session.queue(command, &args, effects, node.hot.query_limit);
+            session.queue(command, key, &args, effects, node.hot.query_limit);
             Reply::new(out, session.protocol).simple("QUEUED");
         }
         Err(error) => {

@@ -11,6 +11,7 @@ use slotway_common::resp::{Args, Reply};
 use slotway_common::script::ScriptFlags;
 use slotway_common::slot::slot_of;
 
+use crate::call::FirstKey;
 use crate::dispatch::{check_script, make_room, nested_command, refuse_in_script};
 use crate::engine::Engine;
 use crate::node::{Node, NodeCall};
@@ -134,7 +135,8 @@ fn call(run: &mut Run, engine: &mut Engine, node: &mut Node, session: &mut Sessi
     let in_script = std::mem::replace(&mut session.in_script, true);
     match check(run, engine, node, session, &args) {
         Ok(command) => {
-            nested_command(engine, node, session, command, args, &mut exchange.reply);
+            let first_key = FirstKey::find(command, &args);
+            nested_command(engine, node, session, (command, first_key), args, &mut exchange.reply);
         }
         Err(error) => refuse_in_script(node, session, &args, &error, &mut exchange.reply),
     }

@@ -12,6 +12,7 @@ use slotway_common::resp::{Args, Protocol};
 use slotway_common::slot::Slot;
 use slotway_common::topology::SlotRanges;
 
+use crate::call::FirstKey;
 use crate::call::want::Want;
 use crate::client::Client;
 use crate::engine::{Engine, WatchId};
@@ -148,16 +149,23 @@ impl Session {
     }
 
     /// Queues a command. A client that queues more than `most` bytes is closed.
-    pub fn queue(&mut self, command: &Command, args: &Args<'_>, effects: Effects, most: usize) {
+    pub fn queue(
+        &mut self,
+        command: &'static Command,
+        key: Option<FirstKey>,
+        args: &Args<'_>,
+        effects: Effects,
+        most: usize,
+    ) {
         let Some(transaction) = &mut self.transaction else { return };
         if transaction.aborted {
             // Nothing of it will run.
             return;
         }
-        transaction.queued.push(command, args, effects);
+        transaction.queued.push(command, key, args, effects);
         let bytes = transaction.queued.bytes();
         self.client.queued_bytes.set(bytes);
-        self.client.multi.set(transaction.queued.count as i64);
+        self.client.multi.set(transaction.queued.count() as i64);
         if bytes > most {
             tracing::warn!(
                 "client {} closed: its transaction is over client-query-buffer-limit",

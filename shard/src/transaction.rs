@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use slotway_common::command::{Command, Effects};
 use slotway_common::error::Error;
-use slotway_common::resp::request::Parsed;
+use slotway_common::resp::request::{Parsed, Span};
 use slotway_common::resp::{Args, Limits, Parser};
 use slotway_common::slot::{Slot, slot_of};
+
+use crate::call::FirstKey;
 
 /// The commands that a client has queued.
 #[derive(Debug, Default)]
@@ -17,11 +19,22 @@ pub struct Transaction {
     pub aborted: bool,
 }
 
+/// A command that is queued.
+#[derive(Debug)]
+struct Step {
+    command: &'static Command,
+    key: Option<FirstKey>,
+    /// How many spans there are with its own.
+    spans: usize,
+}
+
 /// Commands that run as one.
 #[derive(Debug, Default)]
 pub struct Queued {
-    frames: Vec<u8>,
-    pub count: usize,
+    /// The arguments, one after the other, and where each is.
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    steps: Vec<Step>,
     /// What all of them together may do.
     effects: Effects,
     slots: Vec<Slot>,
@@ -43,22 +56,64 @@ impl Transaction {
 
 impl Queued {
     /// Adds a command.
-    pub fn push(&mut self, command: &Command, args: &Args<'_>, effects: Effects) {
-        args.encode(&mut self.frames);
-        self.count += 1;
+    pub fn push(
+        &mut self,
+        command: &'static Command,
+        key: Option<FirstKey>,
+        args: &Args<'_>,
+        effects: Effects,
+    ) {
+        for arg in args.iter() {
+            self.spans.push((self.bytes.len() as u32, arg.len() as u32));
+            self.bytes.extend_from_slice(arg);
+        }
+        self.steps.push(Step { command, key, spans: self.spans.len() });
         self.effects = self.effects.with(effects);
-        let keys = slotway_common::command::keys(command, args);
-        for position in keys.iter().flat_map(slotway_common::command::Keys::positions) {
-            let slot = slot_of(args.at(position));
-            if !self.slots.contains(&slot) {
-                self.slots.push(slot);
+        match key {
+            None => {}
+            Some(FirstKey { slot, has_more: false, .. }) => self.touch(slot),
+            Some(_) => {
+                let keys = slotway_common::command::keys(command, args);
+                for position in keys.iter().flat_map(slotway_common::command::Keys::positions) {
+                    self.touch(slot_of(args.at(position)));
+                }
             }
         }
     }
 
+    fn touch(&mut self, slot: Slot) {
+        if !self.slots.contains(&slot) {
+            self.slots.push(slot);
+        }
+    }
+
+    /// Bytes of the arguments.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.frames.len()
+        self.bytes.len()
+    }
+
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The command of this number, its first key and its arguments.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<(&'static Command, Option<FirstKey>, Args<'_>)> {
+        let step = self.steps.get(number)?;
+        let from =
+            number.checked_sub(1).and_then(|before| self.steps.get(before)).map_or(0, |step| step.spans);
+        let spans = self.spans.get(from..step.spans).unwrap_or_default();
+        Some((step.command, step.key, Args::new(&self.bytes, spans)))
+    }
+
+    /// The commands from a number on, as requests that lie one after the other.
+    #[must_use]
+    pub fn frames_from(&self, number: usize) -> Vec<u8> {
+        let mut frames = Vec::new();
+        (number..).map_while(|number| self.get(number)).for_each(|(_, _, args)| args.encode(&mut frames));
+        frames
     }
 
     /// The slots of all keys.
@@ -71,11 +126,6 @@ impl Queued {
     #[must_use]
     pub fn effects(&self) -> Effects {
         self.effects
-    }
-
-    #[must_use]
-    pub fn batch(&self) -> Batch<'_> {
-        Batch { frames: &self.frames, count: self.count, needs_memory: self.effects.needs_memory }
     }
 }
 

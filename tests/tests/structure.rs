@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::Visit;
-use syn::{Attribute, ItemMod, ItemUse, Macro, Meta, UseTree};
+use syn::{Attribute, ItemMod, ItemUse, Macro, Meta, UseTree, Visibility};
 
 /// Files that may import each other, at most.
 const MOST: usize = 3;
@@ -69,6 +69,9 @@ impl<'a> Visit<'a> for Paths {
             self.uses(&[], &item.tree);
         }
     }
+
+    /// Who may see something is no import.
+    fn visit_visibility(&mut self, _: &'a Visibility) {}
 
     fn visit_path(&mut self, path: &'a syn::Path) {
         self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
@@ -139,23 +142,26 @@ fn resolve(
     (!full.is_empty()).then_some(full)
 }
 
+/// The modules that can be reached from one.
+fn reachable<'a>(imports: &'a Imports, from: &'a Vec<String>) -> BTreeSet<&'a Vec<String>> {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(module) = next.pop() {
+        next.extend(imports.get(module).into_iter().flatten().filter(|other| seen.insert(*other)));
+    }
+    seen
+}
+
 /// Those that can be reached from one another.
 fn circles(imports: &Imports) -> Vec<Vec<String>> {
-    let reachable = |from: &Vec<String>| {
-        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
-        while let Some(module) = next.pop() {
-            next.extend(imports.get(module).into_iter().flatten().filter(|other| seen.insert(*other)));
-        }
-        seen
+    let reached: BTreeMap<_, _> = imports.keys().map(|module| (module, reachable(imports, module))).collect();
+    let reaches =
+        |from: &Vec<String>, to: &Vec<String>| reached.get(from).is_some_and(|all| all.contains(to));
+    let circle = |module: &Vec<String>| -> Vec<String> {
+        let others = imports.keys().filter(|other| reaches(module, other) && reaches(other, module));
+        others.map(|other| other.join("::")).collect()
     };
-    let reached: BTreeMap<_, _> = imports.keys().map(|module| (module, reachable(module))).collect();
-    let circle = |module| -> BTreeSet<_> {
-        let both = |other: &&&Vec<String>| reached.get(**other).is_some_and(|back| back.contains(module));
-        reached[module].iter().filter(both).copied().collect()
-    };
-    let found: BTreeSet<BTreeSet<&Vec<String>>> = imports.keys().map(circle).collect();
-    let named = |circle: BTreeSet<&Vec<String>>| circle.iter().map(|module| module.join("::")).collect();
-    found.into_iter().map(named).collect()
+    let found: BTreeSet<Vec<String>> = imports.keys().map(circle).collect();
+    found.into_iter().filter(|circle| !circle.is_empty()).collect()
 }
 
 #[test]
@@ -188,6 +194,5 @@ fn a_circle_is_found() {
     for (from, to) in edges {
         imports.entry(module(from)).or_default().insert(module(to));
     }
-    let found: Vec<_> = circles(&imports).into_iter().filter(|circle| !circle.is_empty()).collect();
-    assert_eq!(found, [["a", "b", "c"]]);
+    assert_eq!(circles(&imports), [["a", "b", "c"]]);
 }

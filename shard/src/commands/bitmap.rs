@@ -3,17 +3,17 @@
 use slotway_common::error::Error;
 
 use super::bitfield::{self, bit_offset};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::EventClass;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("setbit", setbit),
-    ("getbit", getbit),
-    ("bitcount", bitcount),
-    ("bitpos", bitpos),
-    ("bitop", bitop),
-    ("bitfield", bitfield::bitfield),
-    ("bitfield_ro", bitfield::bitfield_ro),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("setbit", setbit),
+    reads("getbit", getbit),
+    reads("bitcount", bitcount),
+    reads("bitpos", bitpos),
+    writes("bitop", bitop),
+    writes("bitfield", bitfield::bitfield),
+    reads("bitfield_ro", bitfield::bitfield_ro),
 ];
 
 fn setbit(call: &mut Call<'_>) -> Result<(), Error> {

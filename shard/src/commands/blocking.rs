@@ -6,18 +6,18 @@ use slotway_common::timeout;
 use super::items::Check;
 use super::{list, zset};
 use crate::call::want::{Awaited, Want};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, writes};
 use crate::types::list::End;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("blpop", |call| pop(call, Awaited::List, |call, at| list::pop_with_key(call, at, End::Head))),
-    ("brpop", |call| pop(call, Awaited::List, |call, at| list::pop_with_key(call, at, End::Tail))),
-    ("bzpopmin", |call| pop(call, Awaited::SortedSet, |call, at| zset::pop_with_key(call, at, false))),
-    ("bzpopmax", |call| pop(call, Awaited::SortedSet, |call, at| zset::pop_with_key(call, at, true))),
-    ("blmove", blmove),
-    ("brpoplpush", brpoplpush),
-    ("blmpop", |call| pop_many(call, Awaited::List, list::lmpop_at)),
-    ("bzmpop", |call| pop_many(call, Awaited::SortedSet, zset::zmpop_at)),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("blpop", |call| pop(call, Awaited::List, |call, at| list::pop_with_key(call, at, End::Head))),
+    writes("brpop", |call| pop(call, Awaited::List, |call, at| list::pop_with_key(call, at, End::Tail))),
+    writes("bzpopmin", |call| pop(call, Awaited::SortedSet, |call, at| zset::pop_with_key(call, at, false))),
+    writes("bzpopmax", |call| pop(call, Awaited::SortedSet, |call, at| zset::pop_with_key(call, at, true))),
+    writes("blmove", blmove),
+    writes("brpoplpush", brpoplpush),
+    writes("blmpop", |call| pop_many(call, Awaited::List, list::lmpop_at)),
+    writes("bzmpop", |call| pop_many(call, Awaited::SortedSet, zset::zmpop_at)),
 ];
 
 /// When a wait of so many seconds ends.

@@ -3,11 +3,11 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::EventClass;
 use crate::rdb;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[("dump", dump), ("restore", restore)];
+pub(super) const HANDLERS: &[DataCommand] = &[reads("dump", dump), writes("restore", restore)];
 
 fn dump(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.key(1);

@@ -3,19 +3,19 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::EventClass;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("expire", expire),
-    ("pexpire", pexpire),
-    ("expireat", expireat),
-    ("pexpireat", pexpireat),
-    ("ttl", ttl),
-    ("pttl", pttl),
-    ("expiretime", expiretime),
-    ("pexpiretime", pexpiretime),
-    ("persist", persist),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("expire", expire),
+    writes("pexpire", pexpire),
+    writes("expireat", expireat),
+    writes("pexpireat", pexpireat),
+    reads("ttl", ttl),
+    reads("pttl", pttl),
+    reads("expiretime", expiretime),
+    reads("pexpiretime", pexpiretime),
+    writes("persist", persist),
 ];
 
 /// How a client gives a time.

@@ -3,23 +3,23 @@
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::{DATABASES, EventClass, Key, Policy, Record};
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("del", del),
-    ("unlink", del),
-    ("exists", exists),
-    ("touch", touch),
-    ("type", type_of),
-    ("rename", rename),
-    ("renamenx", renamenx),
-    ("move", move_key),
-    ("copy", copy),
-    ("object|encoding", object_encoding),
-    ("object|refcount", object_refcount),
-    ("object|idletime", object_idletime),
-    ("object|freq", object_freq),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("del", del),
+    writes("unlink", del),
+    reads("exists", exists),
+    reads("touch", touch),
+    reads("type", type_of),
+    writes("rename", rename),
+    writes("renamenx", renamenx),
+    writes("move", move_key),
+    writes("copy", copy),
+    reads("object|encoding", object_encoding),
+    reads("object|refcount", object_refcount),
+    reads("object|idletime", object_idletime),
+    reads("object|freq", object_freq),
 ];
 
 /// DEL as well as UNLINK: large values are freed on another thread in either case.

@@ -7,12 +7,16 @@ use slotway_common::number::parse_f64;
 use slotway_common::resp::Reply;
 
 use super::zset::{self, Adding};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::types::ZSet;
 use crate::types::geo::Place;
 
-pub(super) const HANDLERS: &[(&str, Handler)] =
-    &[("geoadd", geoadd), ("geodist", geodist), ("geohash", geohash), ("geopos", geopos)];
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("geoadd", geoadd),
+    reads("geodist", geodist),
+    reads("geohash", geohash),
+    reads("geopos", geopos),
+];
 
 /// Reads a longitude and a latitude from argument `index` on.
 fn place(call: &Call<'_>, index: usize) -> Result<Place, Error> {

@@ -7,28 +7,28 @@ use slotway_common::number::Extended;
 use slotway_common::resp::Reply;
 
 use super::items::{self, With, element, optional};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::EventClass;
 use crate::types::Hash;
 use crate::types::item::Item;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("hset", hset),
-    ("hmset", hmset),
-    ("hsetnx", hsetnx),
-    ("hget", hget),
-    ("hmget", hmget),
-    ("hincrby", hincrby),
-    ("hincrbyfloat", hincrbyfloat),
-    ("hdel", hdel),
-    ("hlen", hlen),
-    ("hstrlen", hstrlen),
-    ("hkeys", hkeys),
-    ("hvals", hvals),
-    ("hgetall", hgetall),
-    ("hexists", hexists),
-    ("hrandfield", hrandfield),
-    ("hscan", hscan),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("hset", hset),
+    writes("hmset", hmset),
+    writes("hsetnx", hsetnx),
+    reads("hget", hget),
+    reads("hmget", hmget),
+    writes("hincrby", hincrby),
+    writes("hincrbyfloat", hincrbyfloat),
+    writes("hdel", hdel),
+    reads("hlen", hlen),
+    reads("hstrlen", hstrlen),
+    reads("hkeys", hkeys),
+    reads("hvals", hvals),
+    reads("hgetall", hgetall),
+    reads("hexists", hexists),
+    reads("hrandfield", hrandfield),
+    reads("hscan", hscan),
 ];
 
 fn read<'c>(call: &'c mut Call<'_>) -> Result<Option<&'c Hash>, Error> {

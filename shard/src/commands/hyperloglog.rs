@@ -2,16 +2,16 @@
 
 use slotway_common::error::Error;
 
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::{DbIndex, Engine, EventClass, Key};
 use crate::types::hyperloglog::{self, Corrupted, REGISTERS};
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("pfadd", pfadd),
-    ("pfcount", pfcount),
-    ("pfmerge", pfmerge),
-    ("pfdebug", pfdebug),
-    ("pfselftest", pfselftest),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("pfadd", pfadd),
+    reads("pfcount", pfcount),
+    writes("pfmerge", pfmerge),
+    writes("pfdebug", pfdebug),
+    reads("pfselftest", pfselftest),
 ];
 
 impl From<Corrupted> for Error {

@@ -6,29 +6,29 @@ use slotway_common::number::parse_i64;
 
 use super::bounds::clamp;
 use super::items::{self, Check, at_least, element, optional};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::{EventClass, Key};
 use crate::types::List;
 use crate::types::list::End;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("lpush", lpush),
-    ("rpush", rpush),
-    ("lpushx", lpushx),
-    ("rpushx", rpushx),
-    ("lpop", lpop),
-    ("rpop", rpop),
-    ("llen", llen),
-    ("lindex", lindex),
-    ("lset", lset),
-    ("lrange", lrange),
-    ("ltrim", ltrim),
-    ("lrem", lrem),
-    ("linsert", linsert),
-    ("lpos", lpos),
-    ("lmove", lmove),
-    ("rpoplpush", rpoplpush),
-    ("lmpop", lmpop),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("lpush", lpush),
+    writes("rpush", rpush),
+    writes("lpushx", lpushx),
+    writes("rpushx", rpushx),
+    writes("lpop", lpop),
+    writes("rpop", rpop),
+    reads("llen", llen),
+    reads("lindex", lindex),
+    writes("lset", lset),
+    reads("lrange", lrange),
+    writes("ltrim", ltrim),
+    writes("lrem", lrem),
+    writes("linsert", linsert),
+    reads("lpos", lpos),
+    writes("lmove", lmove),
+    writes("rpoplpush", rpoplpush),
+    writes("lmpop", lmpop),
 ];
 
 fn lpush(call: &mut Call<'_>) -> Result<(), Error> {

@@ -6,22 +6,22 @@ use rand::rngs::SmallRng;
 use slotway_common::error::Error;
 
 use super::items::{self, With, element, optional};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, rewritten, writes};
 use crate::engine::EventClass;
 use crate::types::item::Item;
 use crate::types::{Kind, Set};
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("sadd", sadd),
-    ("srem", srem),
-    ("sismember", sismember),
-    ("smismember", smismember),
-    ("scard", scard),
-    ("spop", spop),
-    ("srandmember", srandmember),
-    ("smembers", smembers),
-    ("smove", smove),
-    ("sscan", sscan),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("sadd", sadd),
+    writes("srem", srem),
+    reads("sismember", sismember),
+    reads("smismember", smismember),
+    reads("scard", scard),
+    rewritten("spop", spop),
+    reads("srandmember", srandmember),
+    reads("smembers", smembers),
+    writes("smove", smove),
+    reads("sscan", sscan),
 ];
 
 fn sadd(call: &mut Call<'_>) -> Result<(), Error> {

@@ -12,21 +12,21 @@ use slotway_common::error::Error;
 use slotway_common::resp::Reply;
 
 use super::items::element;
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::EventClass;
 use crate::types::Stream;
 use crate::types::stream::{Entry, Id, Refused};
 use id::{bounds, exact, put_id};
 use trim::{NewId, Trimming};
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("xadd", xadd),
-    ("xtrim", xtrim),
-    ("xdel", xdel),
-    ("xlen", xlen),
-    ("xrange", |call| xrange(call, false)),
-    ("xrevrange", |call| xrange(call, true)),
-    ("xsetid", xsetid),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("xadd", xadd),
+    writes("xtrim", xtrim),
+    writes("xdel", xdel),
+    reads("xlen", xlen),
+    reads("xrange", |call| xrange(call, false)),
+    reads("xrevrange", |call| xrange(call, true)),
+    writes("xsetid", xsetid),
 ];
 
 /// An error of a prefix of its own that quotes bytes; as in C, what is quoted ends at its first NUL.

@@ -5,32 +5,32 @@ use slotway_common::number::{Extended, parse_i64};
 
 use super::bounds::clamp;
 use super::expire::{Expiry, Unit};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::EventClass;
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("get", get),
-    ("set", set),
-    ("setnx", setnx),
-    ("setex", setex),
-    ("psetex", psetex),
-    ("getset", getset),
-    ("getdel", getdel),
-    ("getex", getex),
-    ("mget", mget),
-    ("mset", mset),
-    ("msetnx", msetnx),
-    ("append", append),
-    ("strlen", strlen),
-    ("getrange", getrange),
-    ("substr", getrange),
-    ("setrange", setrange),
-    ("incr", incr),
-    ("decr", decr),
-    ("incrby", incrby),
-    ("decrby", decrby),
-    ("incrbyfloat", incrbyfloat),
-    ("lcs", super::lcs::lcs),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    reads("get", get),
+    writes("set", set),
+    writes("setnx", setnx),
+    writes("setex", setex),
+    writes("psetex", psetex),
+    writes("getset", getset),
+    writes("getdel", getdel),
+    writes("getex", getex),
+    reads("mget", mget),
+    writes("mset", mset),
+    writes("msetnx", msetnx),
+    writes("append", append),
+    reads("strlen", strlen),
+    reads("getrange", getrange),
+    reads("substr", getrange),
+    writes("setrange", setrange),
+    writes("incr", incr),
+    writes("decr", decr),
+    writes("incrby", incrby),
+    writes("decrby", decrby),
+    writes("incrbyfloat", incrbyfloat),
+    reads("lcs", super::lcs::lcs),
 ];
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {

@@ -64,7 +64,7 @@ fn exec(call: &mut NodeCall<'_>) -> Result<(), Error> {
             return Err(Error::Moved { slot: *slot, address: address.ok_or_else(down)? });
         }
     }
-    exec::run(call.engine, call.node, call.session, queued.batch(), None, true, call.reply.buffer())
+    exec::run_queued(call.engine, call.node, call.session, &queued, call.reply.buffer())
 }
 
 fn watch(call: &mut NodeCall<'_>) -> Result<(), Error> {

@@ -10,26 +10,26 @@ use slotway_common::number::parse_f64;
 use slotway_common::resp::Reply;
 
 use super::items::{self, Check, With, element, optional};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::engine::{EventClass, Key};
 use crate::types::item::Item;
 use crate::types::zset::integral;
 use crate::types::{Kind, ZSet};
 
-pub(super) const HANDLERS: &[(&str, Handler)] = &[
-    ("zadd", zadd),
-    ("zincrby", zincrby),
-    ("zrem", zrem),
-    ("zscore", zscore),
-    ("zmscore", zmscore),
-    ("zcard", zcard),
-    ("zrank", zrank),
-    ("zrevrank", zrevrank),
-    ("zpopmin", zpopmin),
-    ("zpopmax", zpopmax),
-    ("zmpop", zmpop),
-    ("zrandmember", zrandmember),
-    ("zscan", zscan),
+pub(super) const HANDLERS: &[DataCommand] = &[
+    writes("zadd", zadd),
+    writes("zincrby", zincrby),
+    writes("zrem", zrem),
+    reads("zscore", zscore),
+    reads("zmscore", zmscore),
+    reads("zcard", zcard),
+    reads("zrank", zrank),
+    reads("zrevrank", zrevrank),
+    writes("zpopmin", zpopmin),
+    writes("zpopmax", zpopmax),
+    writes("zmpop", zmpop),
+    reads("zrandmember", zrandmember),
+    reads("zscan", zscan),
 ];
 
 /// What ZADD's options say.

@@ -11,7 +11,7 @@ use super::accounting::{account, fail, is_refusal, refuse, show};
 use super::slots::{check_other_slots, check_slot};
 use super::tracked::{note_script, remember, settle_touched};
 use super::users::check_user;
-use crate::call::Call;
+use crate::call::{Call, FirstKey};
 use crate::changes::Executed;
 use crate::engine::{Engine, Key};
 use crate::node::{Function, Node, NodeCall};
@@ -22,27 +22,6 @@ use crate::session::Session;
 pub struct Prepared {
     pub(super) command: Result<&'static Command, Error>,
     pub(super) first_key: Option<FirstKey>,
-}
-
-/// The first key of a request.
-#[derive(Clone, Copy)]
-pub(super) struct FirstKey {
-    position: usize,
-    slot: Slot,
-    hash: u64,
-    /// Whether there are others.
-    has_more: bool,
-}
-
-impl FirstKey {
-    #[inline]
-    pub(super) fn find(command: &Command, args: &Args<'_>) -> Option<Self> {
-        // A call whose keys cannot be found fails in its own function, with its own text.
-        let keys = if command.has_keys() { command::keys(command, args).ok()? } else { return None };
-        let position = keys.first()?;
-        let Key { slot, hash, .. } = Key::new(args.at(position));
-        Some(Self { position, slot, hash, has_more: keys.len() > 1 })
-    }
 }
 
 impl Prepared {
@@ -88,7 +67,10 @@ pub fn nested(
     out: &mut Vec<u8>,
 ) -> bool {
     match command::resolve(&args, false) {
-        Ok(command) => nested_command(engine, node, session, command, args, out),
+        Ok(command) => {
+            let first_key = FirstKey::find(command, &args);
+            nested_command(engine, node, session, (command, first_key), args, out)
+        }
         Err(error) => {
             refuse(node, session, command::find(&args), &error, out);
             false
@@ -109,19 +91,18 @@ pub fn refuse_in_script(
     refuse(node, session, row, error, out);
 }
 
-/// As [`nested`], of a command that has been found.
+/// As [`nested`], of a command that has been found, and its first key.
 pub fn nested_command(
     engine: &mut Engine,
     node: &mut Node,
     session: &mut Session,
-    command: &'static Command,
+    (command, first_key): (&'static Command, Option<FirstKey>),
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> bool {
     let started = clock::monotonic();
     let outer = std::mem::replace(&mut session.nested, true);
     let may_wait = std::mem::take(&mut session.may_wait);
-    let first_key = FirstKey::find(command, &args);
     let handler = admit(engine, node, session, command, first_key, &args);
     let outcome = perform(engine, node, session, command, first_key, args, out, handler);
     if outcome != Outcome::Refused {

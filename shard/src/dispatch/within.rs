@@ -6,7 +6,8 @@ use slotway_common::resp::Args;
 
 use super::accounting::{account, refuse};
 use super::memory::make_room_for;
-use super::perform::{FirstKey, Outcome, admit, check_busy, perform, quote_refusal};
+use super::perform::{Outcome, admit, check_busy, perform, quote_refusal};
+use crate::call::FirstKey;
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;

@@ -6,7 +6,7 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
 use super::{coordinates, distance, place, unit};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::commands::items::element;
 use crate::commands::zset;
 use crate::engine::Limits;
@@ -14,13 +14,13 @@ use crate::types::ZSet;
 use crate::types::geo::{Area, Place, Shape};
 use crate::types::item::{IntText, Item};
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
-    ("georadius", |call| radius(call, Middle::Place, true)),
-    ("georadius_ro", |call| radius(call, Middle::Place, false)),
-    ("georadiusbymember", |call| radius(call, Middle::Member, true)),
-    ("georadiusbymember_ro", |call| radius(call, Middle::Member, false)),
-    ("geosearch", |call| search(call, 1)),
-    ("geosearchstore", |call| search(call, 2)),
+pub(in crate::commands) const HANDLERS: &[DataCommand] = &[
+    writes("georadius", |call| radius(call, Middle::Place, true)),
+    reads("georadius_ro", |call| radius(call, Middle::Place, false)),
+    writes("georadiusbymember", |call| radius(call, Middle::Member, true)),
+    reads("georadiusbymember_ro", |call| radius(call, Middle::Member, false)),
+    reads("geosearch", |call| search(call, 1)),
+    writes("geosearchstore", |call| search(call, 2)),
 ];
 
 /// Where the arguments of the older commands have the middle of the circle.

@@ -3,20 +3,20 @@
 use slotway_common::error::Error;
 
 use super::store;
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::commands::items::{at_least, element, read_all};
 use crate::engine::{Key, Limits};
 use crate::types::Set;
 use crate::types::item::Item;
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
-    ("sinter", sinter),
-    ("sinterstore", sinterstore),
-    ("sintercard", sintercard),
-    ("sunion", sunion),
-    ("sunionstore", sunionstore),
-    ("sdiff", sdiff),
-    ("sdiffstore", sdiffstore),
+pub(in crate::commands) const HANDLERS: &[DataCommand] = &[
+    reads("sinter", sinter),
+    writes("sinterstore", sinterstore),
+    reads("sintercard", sintercard),
+    reads("sunion", sunion),
+    writes("sunionstore", sunionstore),
+    reads("sdiff", sdiff),
+    writes("sdiffstore", sdiffstore),
 ];
 
 /// The keys from one argument up to another.

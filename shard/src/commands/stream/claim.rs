@@ -6,12 +6,12 @@ use slotway_common::number::parse_i64;
 use super::group::met;
 use super::id::{bounds, exact, put_id, start};
 use super::{no_group, put_entry};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id, Pending};
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] =
-    &[("xpending", xpending), ("xclaim", xclaim), ("xautoclaim", xautoclaim)];
+pub(in crate::commands) const HANDLERS: &[DataCommand] =
+    &[reads("xpending", xpending), writes("xclaim", xclaim), writes("xautoclaim", xautoclaim)];
 
 fn xpending(call: &mut Call<'_>) -> Result<(), Error> {
     let arguments = call.args.len();

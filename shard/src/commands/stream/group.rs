@@ -5,18 +5,18 @@ use slotway_common::error::Error;
 
 use super::id::{exact, special_or};
 use super::quoting;
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, writes};
 use crate::engine::{EventClass, Key};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id};
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
-    ("xgroup|create", create),
-    ("xgroup|setid", setid),
-    ("xgroup|destroy", destroy),
-    ("xgroup|createconsumer", createconsumer),
-    ("xgroup|delconsumer", delconsumer),
-    ("xack", xack),
+pub(in crate::commands) const HANDLERS: &[DataCommand] = &[
+    writes("xgroup|create", create),
+    writes("xgroup|setid", setid),
+    writes("xgroup|destroy", destroy),
+    writes("xgroup|createconsumer", createconsumer),
+    writes("xgroup|delconsumer", delconsumer),
+    writes("xack", xack),
 ];
 
 /// What stands after the id of CREATE and SETID.

@@ -6,12 +6,12 @@ use slotway_common::resp::Reply;
 
 use super::id::put_id;
 use super::{put_entries, put_entry, quoting};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads};
 use crate::types::Stream;
 use crate::types::stream::{Group, Id};
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] =
-    &[("xinfo|stream", stream), ("xinfo|groups", groups), ("xinfo|consumers", consumers)];
+pub(in crate::commands) const HANDLERS: &[DataCommand] =
+    &[reads("xinfo|stream", stream), reads("xinfo|groups", groups), reads("xinfo|consumers", consumers)];
 
 /// Entries, and pending ones of a group, that FULL tells unless it is asked for another number.
 const TOLD: usize = 10;

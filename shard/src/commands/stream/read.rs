@@ -7,14 +7,14 @@ use super::group::met;
 use super::id::{exact, put_id};
 use super::{put_entries, put_entry, quoting};
 use crate::call::want::{Awaited, Want};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::commands::blocking::ends_after;
 use crate::engine::Key;
 use crate::types::Stream;
 use crate::types::stream::{Id, Pending};
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] =
-    &[("xread", |call| xread(call, false)), ("xreadgroup", |call| xread(call, true))];
+pub(in crate::commands) const HANDLERS: &[DataCommand] =
+    &[reads("xread", |call| xread(call, false)), writes("xreadgroup", |call| xread(call, true))];
 
 struct Options<'a> {
     count: usize,

@@ -4,21 +4,21 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
 use super::{reply_members, store};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::commands::items::at_least;
 use crate::engine::{Engine, Key};
 use crate::types::item::IntText;
 use crate::types::item::Item;
 use crate::types::{Object, Set, ZSet};
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
-    ("zunion", |call| reply(call, Operation::Union)),
-    ("zinter", |call| reply(call, Operation::Intersection)),
-    ("zdiff", |call| reply(call, Operation::Difference)),
-    ("zunionstore", |call| store_result(call, Operation::Union)),
-    ("zinterstore", |call| store_result(call, Operation::Intersection)),
-    ("zdiffstore", |call| store_result(call, Operation::Difference)),
-    ("zintercard", zintercard),
+pub(in crate::commands) const HANDLERS: &[DataCommand] = &[
+    reads("zunion", |call| reply(call, Operation::Union)),
+    reads("zinter", |call| reply(call, Operation::Intersection)),
+    reads("zdiff", |call| reply(call, Operation::Difference)),
+    writes("zunionstore", |call| store_result(call, Operation::Union)),
+    writes("zinterstore", |call| store_result(call, Operation::Intersection)),
+    writes("zdiffstore", |call| store_result(call, Operation::Difference)),
+    reads("zintercard", zintercard),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,25 +4,25 @@ use slotway_common::error::Error;
 
 use super::bounds::{LexRange, ScoreRange};
 use super::{reply_members, store};
-use crate::call::{Call, Handler};
+use crate::call::{Call, DataCommand, reads, writes};
 use crate::commands::bounds::clamp;
 use crate::engine::EventClass;
 use crate::types::ZSet;
 use crate::types::item::IntText;
 
-pub(in crate::commands) const HANDLERS: &[(&str, Handler)] = &[
-    ("zrange", |call| range(call, Form { from: 1, store: false, by: None, reverse: None })),
-    ("zrangestore", |call| range(call, Form { from: 2, store: true, by: None, reverse: None })),
-    ("zrevrange", |call| range(call, Form::old(By::Rank, true))),
-    ("zrangebyscore", |call| range(call, Form::old(By::Score, false))),
-    ("zrevrangebyscore", |call| range(call, Form::old(By::Score, true))),
-    ("zrangebylex", |call| range(call, Form::old(By::Member, false))),
-    ("zrevrangebylex", |call| range(call, Form::old(By::Member, true))),
-    ("zcount", zcount),
-    ("zlexcount", zlexcount),
-    ("zremrangebyrank", |call| remove(call, By::Rank)),
-    ("zremrangebyscore", |call| remove(call, By::Score)),
-    ("zremrangebylex", |call| remove(call, By::Member)),
+pub(in crate::commands) const HANDLERS: &[DataCommand] = &[
+    reads("zrange", |call| range(call, Form { from: 1, store: false, by: None, reverse: None })),
+    writes("zrangestore", |call| range(call, Form { from: 2, store: true, by: None, reverse: None })),
+    reads("zrevrange", |call| range(call, Form::old(By::Rank, true))),
+    reads("zrangebyscore", |call| range(call, Form::old(By::Score, false))),
+    reads("zrevrangebyscore", |call| range(call, Form::old(By::Score, true))),
+    reads("zrangebylex", |call| range(call, Form::old(By::Member, false))),
+    reads("zrevrangebylex", |call| range(call, Form::old(By::Member, true))),
+    reads("zcount", zcount),
+    reads("zlexcount", zlexcount),
+    writes("zremrangebyrank", |call| remove(call, By::Rank)),
+    writes("zremrangebyscore", |call| remove(call, By::Score)),
+    writes("zremrangebylex", |call| remove(call, By::Member)),
 ];
 
 /// What the two ends of a range are.
