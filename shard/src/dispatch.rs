@@ -221,7 +221,8 @@ pub fn end_nested_reply(session: &mut Session, mode: ReplyMode, out: &mut Vec<u8
     if mode != ReplyMode::ON || session.reply_mode != ReplyMode::ON {
         mute(session, mode, out, start);
         if !session.reply_mode.is_muted() {
-            out.append(&mut session.pushes);
+            // They are of commands before this one, which has turned replies on again.
+            out.splice(start..start, session.pushes.drain(..));
         }
     }
 }

@@ -157,6 +157,23 @@ fn what_waits_subscribes_or_is_pushed_is_muted_as_in_redis() {
             Sends("EXEC"),
             Sends("UNSUBSCRIBE"),
         ],
+        &[
+            Sends("CLIENT REPLY OFF"),
+            Sends("MULTI"),
+            Sends("PSUBSCRIBE c*"),
+            Sends("CLIENT REPLY ON"),
+            Sends("UNSUBSCRIBE"),
+            Sends("EXEC"),
+            Sends("PUNSUBSCRIBE"),
+        ],
+        &[
+            Sends("MULTI"),
+            Sends("CLIENT REPLY SKIP"),
+            Sends("CLIENT REPLY ON"),
+            Sends("EXEC"),
+            Sends("ECHO skipped"),
+            Sends("PING"),
+        ],
     ];
     let resp3: &[&[Step]] = &[
         &[Sends("SUBSCRIBE c"), Sends("CLIENT REPLY OFF"), Sends("PUBLISH c m"), Sends("PING")],

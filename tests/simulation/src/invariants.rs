@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slotway_common::cluster_state::ClusterState;
 use slotway_common::slot::{SLOTS, Slot};
-use slotway_shard::migration::Closed;
+use slotway_shard::locks::Holder;
 use slotway_tests::history::Loss;
 
 use crate::shared::{Common, Process};
@@ -91,7 +91,7 @@ impl Invariants {
             let node = &shard.node;
             let key = |slot: Slot| (process.incarnation, slot);
             for slot in common.slots.iter().copied() {
-                if node.moves.gate.closed(slot) == Some(Closed::Parked) {
+                if node.locks.holder(slot) == Some(Holder::Leaving) {
                     if let Some(migration) = node.state.migration_of(slot) {
                         parked.insert(key(slot), migration.id.clone());
                     }
@@ -162,7 +162,7 @@ impl Invariants {
                 is_settled &= node.state.is_founded()
                     && node.state.migrations.is_empty()
                     && node.not_serving().is_none()
-                    && !node.moves.gate.is_any_closed();
+                    && !node.locks.is_any_held();
                 for slot in (0..SLOTS).filter(|slot| node.serves(*slot)) {
                     *served.entry(slot).or_default() += 1;
                 }
@@ -179,11 +179,11 @@ impl Invariants {
             let told = process.window.look(|shard| {
                 let node = &shard.node;
                 format!(
-                    "{id}: generation {}, serving: {:?}, moves: {:?}, closed slots: {}",
+                    "{id}: generation {}, serving: {:?}, moves: {:?}, held slots: {}",
                     node.state.generation,
                     node.not_serving(),
                     node.state.migrations.iter().map(|one| &one.id).collect::<Vec<_>>(),
-                    node.moves.gate.is_any_closed()
+                    node.locks.is_any_held()
                 )
             });
             told.unwrap_or_else(|| format!("{id}: ended"))
