@@ -132,9 +132,9 @@ fn every_write_is_among_the_random_commands() {
     let data = TABLE.iter().filter(|row| HANDLERS.data[usize::from(row.id)].is_some());
     let unseen: Vec<&str> =
         data.filter(|row| row.is_write() && !seen.contains(&row.id)).map(|row| row.name).collect();
-    // They wait, or run as they do where there is something; two are Redis's own.
-    let known = ["x"];
-    assert_eq!(unseen, known);
+    // What waits travels as what it does where there is something.
+    assert!(unseen.iter().all(|name| name.starts_with('b')), "{unseen:?}");
+    assert_eq!(unseen.len(), 8);
 }
 
 /// A base of the log in the making: what has been copied, and the number that each slot's end told.
