@@ -21,7 +21,7 @@ use slotway_common::cluster_state::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::control::{ControlError, ControlPlane};
+use crate::control::{ControlError, ControlPlane, Presence};
 use crate::plan::{self, Plan, Refusal};
 use crate::units::plural;
 
@@ -204,7 +204,8 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
         }
     }
 
-    /// Waits until the primaries of these shards answer: moves from or to one that does not would only end early.
+    /// Waits until the primaries of these shards answer: moves from or to one that is down would only end early. One of which
+    /// there is no sign may be only out of reach from here: that is said, and left to the cluster.
     async fn wait_until_answering(&mut self, shards: &BTreeSet<String>) -> Result<(), ApplyError> {
         let start = Instant::now();
         let mut told: BTreeSet<String> = BTreeSet::new();
@@ -212,8 +213,18 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
             loop {
                 let state = self.cluster.state().await?;
                 let Some(node) = state.shard(name).and_then(|shard| shard.nodes.first()) else { break };
-                let Err(reason) = self.cluster.answers(node).await else { break };
                 let (command, waited) = (self.start_command(node), self.start_patience);
+                let reason = match self.cluster.presence(node).await {
+                    Presence::Answers => break,
+                    Presence::Absent(reason) => reason,
+                    Presence::Silent(reason) => {
+                        self.report.say(&format!(
+                            "node {} at {} gives no sign here ({reason}): if its process is down, start it with `{command}`",
+                            node.id, node.address
+                        ));
+                        break;
+                    }
+                };
                 if start.elapsed() >= waited {
                     return Err(ApplyError::Silent { node: node.id.clone(), command, waited, reason });
                 }

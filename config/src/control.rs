@@ -3,6 +3,7 @@
 //! [`ControlPlane`] is what commands need; [`Control`] is the real one, over the nodes' control ports. Any node answers
 //! for the cluster, so one that does not answer is no reason to stop while another does.
 
+use std::io;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -47,10 +48,18 @@ pub(crate) trait ControlPlane {
     /// How far the moves are that leave a shard, of its primary.
     async fn progress(&mut self, node: &Node) -> Result<Vec<MoveProgress>, String>;
 
-    /// Whether the process of a node answers. The error says why it does not.
-    async fn answers(&mut self, node: &Node) -> Result<(), String> {
-        self.progress(node).await.map(drop)
-    }
+    /// Whether the process of a node answers.
+    async fn presence(&mut self, node: &Node) -> Presence;
+}
+
+/// What is known of a node's process from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Answers,
+    /// Nobody listens there, or not this node; why.
+    Absent(String),
+    /// There is no sign of it: it, or its host, may be down, or only out of reach from here; why.
+    Silent(String),
 }
 
 /// What a slot holds: slot, keys, bytes, operations since the shard counts.
@@ -179,14 +188,10 @@ impl Control {
     }
 
     /// One question at the client port of a shard's node.
-    async fn ask_shard(&self, node: &Node, question: &str) -> Result<Vec<u8>, String> {
-        let asked = async {
-            let mut connection =
-                Connection::open(&node.address, &self.identity, &self.secret, Some(&node.id), PATIENCE)
-                    .await?;
-            connection.call(&["SLOTWAY", question]).await
-        };
-        let answer = asked.await.map_err(|error: CallError| error.to_string())?;
+    async fn ask_shard(&self, node: &Node, question: &str) -> Result<Vec<u8>, CallError> {
+        let mut connection =
+            Connection::open(&node.address, &self.identity, &self.secret, Some(&node.id), PATIENCE).await?;
+        let answer = connection.call(&["SLOTWAY", question]).await?;
         Ok(answer.as_bytes().unwrap_or_default().to_vec())
     }
 }
@@ -242,7 +247,7 @@ impl ControlPlane for Control {
         struct Slots {
             slots: Vec<SlotFigures>,
         }
-        let answer = self.ask_shard(node, "SLOTS").await?;
+        let answer = self.ask_shard(node, "SLOTS").await.map_err(|error| error.to_string())?;
         serde_json::from_slice::<Slots>(&answer)
             .map(|answer| answer.slots)
             .map_err(|error| format!("its slots are not readable: {error}"))
@@ -254,10 +259,21 @@ impl ControlPlane for Control {
         struct Stats {
             moves: Vec<MoveProgress>,
         }
-        let answer = self.ask_shard(node, "STATS").await?;
+        let answer = self.ask_shard(node, "STATS").await.map_err(|error| error.to_string())?;
         serde_json::from_slice::<Stats>(&answer)
             .map(|stats| stats.moves)
             .map_err(|error| format!("its figures are not readable: {error}"))
+    }
+
+    async fn presence(&mut self, node: &Node) -> Presence {
+        match self.ask_shard(node, "STATS").await {
+            Ok(_) => Presence::Answers,
+            Err(error @ CallError::Silent(_)) => Presence::Silent(error.to_string()),
+            Err(CallError::Connect(error)) if error.kind() != io::ErrorKind::ConnectionRefused => {
+                Presence::Silent(error.to_string())
+            }
+            Err(error) => Presence::Absent(error.to_string()),
+        }
     }
 }
 

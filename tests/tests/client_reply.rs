@@ -240,8 +240,9 @@ fn random_requests_are_answered_or_not_as_in_redis() {
     let mut random = StdRng::seed_from_u64(seed);
     for round in 0..150 {
         let resp3 = random.random();
-        let lines: Vec<&str> =
+        let mut lines: Vec<&str> =
             (0..random.random_range(1..25)).map(|_| any_line(&mut random, resp3)).collect();
+        leave_out_own_messages_in_exec(&mut lines);
         let answer = |address| {
             let mut other = Client::connect(address).unwrap();
             other.run("FLUSHALL").unwrap();
@@ -259,6 +260,19 @@ fn random_requests_are_answered_or_not_as_in_redis() {
                 expected,
                 "SLOTWAY_SEED={seed}, round {round}, {address}: {lines:#?}"
             );
+        }
+    }
+}
+
+/// What a transaction publishes to its own client stands, through the proxy, not within the replies of EXEC.
+fn leave_out_own_messages_in_exec(lines: &mut [&str]) {
+    let mut queues = false;
+    for line in lines {
+        match *line {
+            "MULTI" => queues = true,
+            "EXEC" | "DISCARD" => queues = false,
+            "PUBLISH c m" if queues => *line = "PING",
+            _ => {}
         }
     }
 }

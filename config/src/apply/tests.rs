@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use slotway_common::cluster_state::{AbortKind, Move, Proposal};
 
 use super::*;
-use crate::control::SlotFigures;
+use crate::control::{Presence, SlotFigures};
 use crate::plan::tests::{advance, file, founded};
 
 /// Something that happens while moves run.
@@ -26,6 +26,8 @@ pub(crate) struct Fake {
     pub(crate) never_start: bool,
     /// A node that does not answer so many times.
     pub(crate) silent: Option<(&'static str, u32)>,
+    /// A node that is out of reach from here.
+    cut: Option<String>,
     pub(crate) proposals: Vec<String>,
     pub(crate) slots: BTreeMap<u16, SlotFigures>,
     requests: u64,
@@ -38,6 +40,7 @@ impl Fake {
             events: VecDeque::new(),
             never_start: false,
             silent: None,
+            cut: None,
             proposals: Vec::new(),
             slots: BTreeMap::new(),
             requests: 0,
@@ -104,13 +107,16 @@ impl ControlPlane for Fake {
         Err("it counts nothing".to_owned())
     }
 
-    async fn answers(&mut self, node: &Node) -> Result<(), String> {
+    async fn presence(&mut self, node: &Node) -> Presence {
+        if self.cut.as_ref() == Some(&node.id) {
+            return Presence::Silent("no answer within 1000 ms".to_owned());
+        }
         match &mut self.silent {
             Some((silent, left)) if *silent == node.id && *left > 0 => {
                 *left -= 1;
-                Err("connection refused".to_owned())
+                Presence::Absent("connection refused".to_owned())
             }
-            _ => Ok(()),
+            _ => Presence::Answers,
         }
     }
 }
@@ -275,6 +281,22 @@ fn node_that_is_down_is_named_once_with_its_command_and_waited_for() {
         waits[0].ends_with("which does not answer: start it with `slotway up cluster.yaml`"),
         "{}",
         waits[0]
+    );
+}
+
+/// The cluster may reach it.
+#[test]
+fn node_of_which_there_is_no_sign_is_named_and_not_waited_for() {
+    let mut fake = Fake::new(founded(&three()));
+    fake.cut = Some("c-0".to_owned());
+    let run = run(fake, &file(&[("a", ""), ("b", "")]));
+    assert_eq!(run.result, Ok(Applied::Done));
+    let told: Vec<_> = run.lines.iter().filter(|line| line.contains("gives no sign here")).collect();
+    assert_eq!(told.len(), 1, "{:?}", run.lines);
+    assert!(
+        told[0].ends_with("if its process is down, start it with `slotway up cluster.yaml`"),
+        "{}",
+        told[0]
     );
 }
 
