@@ -121,8 +121,9 @@ impl Locks {
     /// Ends the waits that have lasted for too long: the request is refused.
     pub fn time_out(&mut self, now: Instant) {
         for queue in self.queues.values_mut() {
-            let is_due = |waiter: &Waiter| now.duration_since(waiter.since) >= MAX_WAIT;
-            while let Some(waiter) = queue.pop_front_if(|waiter| is_due(waiter)) {
+            // They stand in the order of coming.
+            while queue.front().is_some_and(|waiter| now.duration_since(waiter.since) >= MAX_WAIT) {
+                let Some(waiter) = queue.pop_front() else { break };
                 waiter.client.gave_up.set(true);
                 waiter.client.wake();
             }
