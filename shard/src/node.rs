@@ -94,6 +94,8 @@ pub struct Node {
     /// Of the state.
     pub topology: Rc<Topology>,
     pub slot_map: SlotMap,
+    /// How many slots of it this shard owns.
+    assigned: usize,
     /// This shard's place in the topology; `usize::MAX` when it is not there.
     pub shard_index: usize,
     /// The same while this node serves its shard's slots, otherwise `usize::MAX`.
@@ -165,6 +167,7 @@ impl Node {
             address: String::new(),
             state: Arc::default(),
             slot_map: topology.slot_map(),
+            assigned: 0,
             topology: Rc::new(topology),
             shard_index: usize::MAX,
             serving_index: usize::MAX,
@@ -211,7 +214,7 @@ impl Node {
     /// Slots that the shard owns, whether this node serves them or not.
     #[must_use]
     pub fn assigned(&self) -> usize {
-        self.slot_map.slots_of(self.shard_index).count()
+        self.assigned
     }
 
     /// Slots that this node serves.

@@ -294,7 +294,9 @@ fn invoke(
             let mut call =
                 Call { engine, db, args, reply, command, first_key, in_script, may_wait, wants: None };
             handler(&mut call)?;
-            session.wants = call.wants;
+            if call.wants.is_some() {
+                session.wants = call.wants;
+            }
             call.reply.is_exceeded()
         }
         Function::Node(handler) => {

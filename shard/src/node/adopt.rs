@@ -162,7 +162,7 @@ impl Shard {
         if total == 0 {
             return None;
         }
-        let owned = self.node.slot_map.slots_of(self.node.shard_index).count();
+        let owned = self.node.assigned();
         let arriving = self.node.moves.expected.get(id).copied().unwrap_or(0);
         Some(share(total, (owned + arriving) as u64))
     }

@@ -61,6 +61,7 @@ impl Node {
         };
         self.shard_index = topology.shards.iter().position(own).unwrap_or(usize::MAX);
         self.topology = Rc::new(topology);
+        self.assigned = self.slot_map.slots_of(self.shard_index).count();
         self.not_serving = self.reason_not_to_serve();
         let serving = if self.not_serving.is_none() { self.shard_index } else { usize::MAX };
         (slot_map, std::mem::replace(&mut self.serving_index, serving))
