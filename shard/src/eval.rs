@@ -22,7 +22,7 @@ const NOT_HERE: &str = "Script attempted to access a non local key in a cluster 
 
 /// How far a run came.
 pub enum Step {
-    /// To its end, well or not: see [`Run::finish`].
+    /// To its end, well or not: see [`finish`].
     Ended(Result<(), Failure>),
     /// It has run for longer than it should.
     Slow,

@@ -1,8 +1,8 @@
 //! Scripts and functions: Lua, closed in, on a stack of its own.
 //!
 //! `lua.rs` makes Lua's C interface safe, `sandbox.rs` says what scripts can reach, `library/` has what they get beside Lua's own,
-//! `convert.rs` turns replies into values and back, `run.rs` runs one script. A script that calls a command suspends its stack;
-//! the command runs on the data thread's, as any other. One that runs for too long is suspended as well, from Lua's
+//! `convert.rs` turns replies into values and back, `run.rs` is one run of a script. A script that calls a command suspends its stack;
+//! the command runs on the data thread's, as any other ([`crate::eval`]). One that runs for too long is suspended as well, from Lua's
 //! hook, and goes on in slices between which others are answered (`server/scripts.rs`).
 
 mod cache;
