@@ -204,8 +204,8 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
         }
     }
 
-    /// Waits until the primaries of these shards answer: moves from or to one that is down would only end early. One of which
-    /// there is no sign may be only out of reach from here: that is said, and left to the cluster.
+    /// Waits until the primaries of these shards answer: moves from or to one that is down would only end early. One that
+    /// may be only out of reach from here is named, and left to the cluster.
     async fn wait_until_answering(&mut self, shards: &BTreeSet<String>) -> Result<(), ApplyError> {
         let start = Instant::now();
         let mut told: BTreeSet<String> = BTreeSet::new();
@@ -217,9 +217,9 @@ impl<C: ControlPlane, R: Report> Apply<'_, C, R> {
                 let reason = match self.cluster.presence(node).await {
                     Presence::Answers => break,
                     Presence::Absent(reason) => reason,
-                    Presence::Silent(reason) => {
+                    Presence::Unclear(reason) => {
                         self.report.say(&format!(
-                            "node {} at {} gives no sign here ({reason}): if its process is down, start it with `{command}`",
+                            "node {} at {} does not answer here ({reason}): if its process is down, start it with `{command}`",
                             node.id, node.address
                         ));
                         break;

@@ -58,8 +58,8 @@ pub(crate) enum Presence {
     Answers,
     /// Nobody listens there, or not this node; why.
     Absent(String),
-    /// There is no sign of it: it, or its host, may be down, or only out of reach from here; why.
-    Silent(String),
+    /// It does not answer here: it, or its host, may be down, or only out of reach from here; why.
+    Unclear(String),
 }
 
 /// What a slot holds: slot, keys, bytes, operations since the shard counts.
@@ -268,9 +268,9 @@ impl ControlPlane for Control {
     async fn presence(&mut self, node: &Node) -> Presence {
         match self.ask_shard(node, "STATS").await {
             Ok(_) => Presence::Answers,
-            Err(error @ CallError::Silent(_)) => Presence::Silent(error.to_string()),
+            Err(error @ (CallError::Silent(_) | CallError::Lost(_))) => Presence::Unclear(error.to_string()),
             Err(CallError::Connect(error)) if error.kind() != io::ErrorKind::ConnectionRefused => {
-                Presence::Silent(error.to_string())
+                Presence::Unclear(error.to_string())
             }
             Err(error) => Presence::Absent(error.to_string()),
         }

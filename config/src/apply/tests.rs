@@ -109,7 +109,7 @@ impl ControlPlane for Fake {
 
     async fn presence(&mut self, node: &Node) -> Presence {
         if self.cut.as_ref() == Some(&node.id) {
-            return Presence::Silent("no answer within 1000 ms".to_owned());
+            return Presence::Unclear("no answer within 1000 ms".to_owned());
         }
         match &mut self.silent {
             Some((silent, left)) if *silent == node.id && *left > 0 => {
@@ -286,12 +286,12 @@ fn node_that_is_down_is_named_once_with_its_command_and_waited_for() {
 
 /// The cluster may reach it.
 #[test]
-fn node_of_which_there_is_no_sign_is_named_and_not_waited_for() {
+fn node_that_may_be_out_of_reach_from_here_only_is_named_and_not_waited_for() {
     let mut fake = Fake::new(founded(&three()));
     fake.cut = Some("c-0".to_owned());
     let run = run(fake, &file(&[("a", ""), ("b", "")]));
     assert_eq!(run.result, Ok(Applied::Done));
-    let told: Vec<_> = run.lines.iter().filter(|line| line.contains("gives no sign here")).collect();
+    let told: Vec<_> = run.lines.iter().filter(|line| line.contains("does not answer here")).collect();
     assert_eq!(told.len(), 1, "{:?}", run.lines);
     assert!(
         told[0].ends_with("if its process is down, start it with `slotway up cluster.yaml`"),
