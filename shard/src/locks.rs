@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slotway_common::command::{self, Command, Route};
+use slotway_common::error::Error;
 use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 
@@ -21,6 +22,12 @@ use crate::engine::Engine;
 
 /// The longest that a client waits for a slot; a move that has not ended by then may take as long as the nodes take to agree.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// What a client that speaks to this shard directly is told after it has waited for so long.
+#[must_use]
+pub fn try_again(slot: Slot) -> Error {
+    Error::Line(format!("TRYAGAIN slot {slot} has been changing hands for {} s", MAX_WAIT.as_secs()).into())
+}
 
 /// Who holds a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

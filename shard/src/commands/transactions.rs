@@ -8,6 +8,7 @@ use slotway_common::platform::clock;
 use crate::dispatch::{self, OwnedWords};
 use crate::engine::{DATABASES, WatchId, WatchState};
 use crate::exec;
+use crate::locks::{Holder, try_again};
 use crate::node::{NodeCall, NodeHandler};
 use crate::transaction::Batch;
 
@@ -59,9 +60,10 @@ fn exec(call: &mut NodeCall<'_>) -> Result<(), Error> {
     // Slots may have gone since the commands were queued.
     for slot in queued.slots() {
         if !call.node.serves(*slot) {
-            let address = call.node.owner_address(*slot).map(str::to_owned);
-            let down = || Error::ClusterDown("Hash slot not served".into());
-            return Err(Error::Moved { slot: *slot, address: address.ok_or_else(down)? });
+            return Err(match call.node.locks.holder(*slot) {
+                Some(Holder::Leaving) => try_again(*slot),
+                _ => call.node.moved(*slot),
+            });
         }
     }
     exec::run_queued(call.engine, call.node, call.session, &queued, call.reply.buffer())

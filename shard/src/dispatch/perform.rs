@@ -8,7 +8,7 @@ use slotway_common::resp::{Args, Reply};
 use slotway_common::slot::Slot;
 
 use super::accounting::{account, fail, is_refusal, refuse, show};
-use super::slots::{check_other_slots, check_slot};
+use super::slots::{check_all_slots, check_other_slots, check_slot};
 use super::tracked::{note_script, remember, settle_touched};
 use super::users::check_user;
 use crate::call::{Call, FirstKey};
@@ -341,6 +341,8 @@ pub(super) fn admit(
         if has_more {
             check_other_slots(engine, node, session, slot, command, args)?;
         }
+    } else if node.locks.is_any_held() {
+        check_all_slots(node, session, command, args)?;
     }
     node.standing.admit(command)?;
     Ok(function)

@@ -7,7 +7,7 @@ use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 
 use crate::engine::Engine;
-use crate::locks::{Holder, MAX_WAIT};
+use crate::locks::{Holder, try_again};
 use crate::node::Node;
 use crate::session::Session;
 
@@ -50,6 +50,21 @@ pub fn check_slot(
     redirect(node, session, slot, command, args)
 }
 
+/// Refuses what a client of this shard would write in all slots while one of them must not change.
+#[cold]
+pub(super) fn check_all_slots(
+    node: &Node,
+    session: &Session,
+    command: &'static Command,
+    args: &Args<'_>,
+) -> Result<(), Error> {
+    // A proxy names the slots that it means, and those that are held are left out.
+    match node.locks.held_of(Some(command), args) {
+        Some(slot) if session.internal.is_none() => Err(try_again(slot)),
+        _ => Ok(()),
+    }
+}
+
 #[cold]
 fn redirect(
     node: &mut Node,
@@ -81,9 +96,7 @@ fn redirect(
     node.stats.redirects += 1;
     match holder {
         Some(_) if session.internal.is_some() => Err(Error::Parked { slot }),
-        Some(Holder::Leaving) => Err(Error::Line(
-            format!("TRYAGAIN slot {slot} has been changing hands for {} s", MAX_WAIT.as_secs()).into(),
-        )),
+        Some(Holder::Leaving) => Err(try_again(slot)),
         _ => Err(Error::Moved { slot, address }),
     }
 }

@@ -6,7 +6,10 @@ use slotway_common::resp::request::{Parsed, encode};
 use slotway_common::resp::{Limits, Parser};
 
 use super::*;
+use crate::dispatch::{self, Prepared};
 use crate::engine::LazyFree;
+use crate::node::Shard;
+use crate::session::Session;
 
 /// Notes who was woken.
 struct Bell(u64, Arc<Mutex<Vec<u64>>>);
@@ -101,4 +104,35 @@ fn commands_wait_for_their_keys_and_what_writes_everywhere_for_any_slot_that_lea
     assert_eq!(locks.held_among(&[1, slot_of(b"k")]), slot);
     locks.hold(&mut engine, slot_of(b"k"), Holder::Arriving);
     assert_eq!((held(&locks, &["get", "k"]), held(&locks, &["flushall"])), (slot, None));
+}
+
+/// What a client of the shard is told once it has waited: nothing of it is written, and it is not sent where it is already.
+#[test]
+fn who_has_waited_for_too_long_is_refused_and_changes_nothing() {
+    let mut shard = crate::migration::tests::shard();
+    let mut session = Session::new(clients().0[0].clone());
+    let mut said = |shard: &mut Shard, words: &[&str]| {
+        let mut bytes = Vec::new();
+        encode(words.iter().map(|word| word.as_bytes()), &mut bytes);
+        let mut parser = Parser::new();
+        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+        assert!(matches!(parser.parse(&bytes, &limits), Ok(Parsed::Frame(_))));
+        let args = parser.args(&bytes);
+        let mut out = Vec::new();
+        dispatch::execute(shard, &mut session, &Prepared::new(&args, false), args, &mut out, Instant::now());
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(said(&mut shard, &["set", "k", "1"]), "+OK\r\n");
+    assert_eq!(said(&mut shard, &["multi"]), "+OK\r\n");
+    assert_eq!(said(&mut shard, &["incr", "k"]), "+QUEUED\r\n");
+    let Shard { engine, node } = &mut shard;
+    node.locks.hold(engine, slot_of(b"k"), Holder::Leaving);
+    let refused = format!("-TRYAGAIN slot {} has been changing hands for 10 s\r\n", slot_of(b"k"));
+    for words in [&["exec"][..], &["get", "k"], &["flushall"], &["swapdb", "0", "1"]] {
+        assert_eq!(said(&mut shard, words), refused, "{words:?}");
+    }
+    assert_eq!(said(&mut shard, &["get", "other"]), "$-1\r\n");
+    let Shard { engine, node } = &mut shard;
+    node.locks.release(engine, slot_of(b"k"));
+    assert_eq!(said(&mut shard, &["get", "k"]), "$1\r\n1\r\n");
 }

@@ -6,6 +6,7 @@
 
 mod write;
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -54,6 +55,8 @@ pub(super) struct Connection {
     held: Held,
     /// The frame of the log that the client was last put down for.
     waits_for: u64,
+    /// It has just waited for a slot for too long: its next request is refused.
+    gave_up: Cell<bool>,
     /// Runs while CLIENT PAUSE holds the next command back.
     paused: Option<Pin<Box<Sleep>>>,
 }
@@ -84,6 +87,7 @@ impl Connection {
             written: 0,
             held: Held::default(),
             waits_for: 0,
+            gave_up: Cell::new(false),
             paused: None,
             server,
         }
@@ -344,6 +348,7 @@ impl Connection {
         let now = clock::now_ms();
         shard.engine.set_now(now);
         self.session.client.last_used_at.set(now);
+        self.gave_up.set(self.session.client.gave_up.take());
         if self.session.slowed {
             if shard.node.moves.is_congested(&shard.node.changes) {
                 shard.node.moves.wait_for_targets(self.session.client.clone());
@@ -460,7 +465,7 @@ impl Connection {
     /// that their other clients need not wait.
     #[cold]
     fn is_held(&self, shard: &mut Shard, command: Option<&'static Command>, args: &Args<'_>) -> bool {
-        if self.session.internal.is_some() || self.session.client.gave_up.take() {
+        if self.session.internal.is_some() || self.gave_up.take() {
             return false;
         }
         let locks = &mut shard.node.locks;
