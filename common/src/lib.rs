@@ -35,3 +35,4 @@ pub mod statistics;
 pub mod timeout;
 pub mod topology;
 pub mod tracking;
+pub mod transaction_id;

@@ -232,6 +232,16 @@ impl Changes {
         }
     }
 
+    /// A part of a transaction across shards holds its slots.
+    pub fn prepared(&mut self, slot: Slot, write: impl FnOnce(&mut Vec<u8>)) {
+        self.put(Kind::Prepared, 0, slot, write);
+    }
+
+    /// A transaction across shards has ended.
+    pub fn outcome(&mut self, slot: Slot, write: impl FnOnce(&mut Vec<u8>)) {
+        self.put(Kind::Outcome, 0, slot, write);
+    }
+
     /// Begins a group: until [`Changes::end_group`], within the same turn but for scripts that are slow, all changes will be
     /// applied whole or not at all. Expiry and eviction before it are to be noted before. Gives false, and begins none,
     /// while there is one already.

@@ -4,6 +4,7 @@
 //! name. Whether every name is a row's, and every row that is said to work has a function, is checked when this is compiled.
 
 mod acl;
+mod across;
 mod alone;
 mod bitfield;
 mod bitmap;
@@ -77,6 +78,7 @@ const DATA: &[&[DataCommand]] = &[
 /// The families that need the node.
 const NODE: &[&[(&str, NodeHandler)]] = &[
     acl::HANDLERS,
+    across::HANDLERS,
     alone::HANDLERS,
     client::HANDLERS,
     cluster::HANDLERS,

@@ -1,5 +1,6 @@
 //! The shard: the engine that holds the data and the server in front of it.
 
+pub mod across;
 pub mod blocked;
 pub mod call;
 pub mod changes;

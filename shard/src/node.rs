@@ -30,6 +30,7 @@ use slotway_common::slot::Slot;
 use slotway_common::slow_log::SlowLog;
 use slotway_common::topology::{SlotMap, Topology};
 
+use crate::across::Parts;
 use crate::blocked::Blocked;
 use crate::changes::{Changes, Executed};
 use crate::client::{Client, Clients};
@@ -55,8 +56,8 @@ pub struct Shard {
 impl Shard {
     /// What reading the log fills.
     pub fn loaded(&mut self) -> Loaded<'_> {
-        let Node { log, changes, moves, .. } = &mut self.node;
-        Loaded { engine: &mut self.engine, log, changes, arrived: &mut moves.arrived }
+        let Node { log, changes, moves, parts, .. } = &mut self.node;
+        Loaded { engine: &mut self.engine, log, changes, arrived: &mut moves.arrived, parts }
     }
 }
 
@@ -136,6 +137,8 @@ pub struct Node {
     pub active_expire: bool,
     /// Who holds slots.
     pub locks: Locks,
+    /// Its parts of transactions across shards.
+    pub parts: Parts,
     /// Slots on their way to or from other shards.
     pub moves: Moves,
     /// Set by SHUTDOWN and signals: the server stops.
@@ -197,6 +200,7 @@ impl Node {
             empty_engine: None,
             active_expire: true,
             locks: Locks::default(),
+            parts: Parts::default(),
             moves: Moves::default(),
             stopping: false,
             busy_slots: Arc::default(),

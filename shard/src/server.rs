@@ -2,6 +2,7 @@
 //! between them.
 
 mod accept;
+mod across;
 mod ahead;
 mod background;
 mod connection;
@@ -91,6 +92,8 @@ pub async fn run_watched(
             logging::start(&server, &health);
             tokio::task::spawn_local(waiting::time_out(server.clone()));
             tokio::task::spawn_local(scripts::run(server.clone()));
+            tokio::task::spawn_local(across::go_on(server.clone()));
+            tokio::task::spawn_local(across::resolve(server.clone()));
             let following = async {
                 if let Some(data) = data {
                     logging::load(&server, data, &health).await?;

@@ -75,6 +75,8 @@ pub struct Session {
     pub import: Option<String>,
     /// It waits until so many bases of the log have ended.
     pub saving: Option<u64>,
+    /// The number under which the reply comes later of what runs now.
+    pub later: u64,
     /// No more of its requests run: one of those before.
     pub suspended: bool,
     /// Closed when the replies so far are written.
@@ -114,6 +116,7 @@ impl Session {
             tells_of: 0,
             import: None,
             saving: None,
+            later: 0,
             suspended: false,
             closing: false,
         }
@@ -240,14 +243,30 @@ impl Session {
     #[must_use]
     pub fn set_apart(&mut self, database: usize, number: u64) -> Self {
         (self.scripting, self.suspended) = (false, false);
-        let mut apart = Self::new(self.client.clone());
-        (apart.protocol, apart.exempt) = (self.protocol, self.exempt);
-        apart.internal.clone_from(&self.internal);
-        (apart.quiet, apart.shows, apart.told_of) = (self.quiet, self.shows, Some(ToldOf::Script(number)));
-        apart.db = std::mem::replace(&mut self.db, database);
-        (apart.acting, apart.mark) = (self.acting.take(), self.mark.take());
+        let mut apart = self.apart(number);
+        self.db = database;
         apart.wait_for_script();
         apart
+    }
+
+    /// What a request of a proxy's client needs whose reply comes later, under that number, while this connection goes on with
+    /// other requests.
+    #[must_use]
+    pub fn apart(&mut self, number: u64) -> Self {
+        let mut apart = Self::new(self.client.clone());
+        (apart.protocol, apart.exempt, apart.db) = (self.protocol, self.exempt, self.db);
+        apart.internal.clone_from(&self.internal);
+        (apart.quiet, apart.shows, apart.told_of) = (self.quiet, self.shows, Some(ToldOf::Script(number)));
+        (apart.acting, apart.mark) = (self.acting.take(), self.mark.take());
+        apart.later = number;
+        apart
+    }
+
+    /// What runs in nobody's name.
+    #[must_use]
+    pub fn nobodys() -> Self {
+        let client = Client::new(0, String::new(), String::new(), 0);
+        Self { exempt: true, ..Self::new(Rc::new(client)) }
     }
 
     /// Nothing more is run, and this request not answered, until so many bases of the log have ended.

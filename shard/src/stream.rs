@@ -32,6 +32,8 @@
 //! | 14 arrived | of the log: a batch of a move is here whole |
 //! | 15 attached | of the log: a slot that a move has brought is served here |
 //! | 19 detached | of the log: the slot is served elsewhere |
+//! | 20 prepared | of the log: a part of a transaction across shards, see [`crate::across`] |
+//! | 21 outcome | of the log: how such a transaction has ended |
 //! | 16 applied | the highest sequence number applied (u64) |
 //! | 17 ready | none: the batch is complete and kept |
 //! | 18 failed | the kind of the reason (u8, its place in [`AbortKind::ALL`]), and the reason as text |

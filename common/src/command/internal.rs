@@ -10,6 +10,10 @@ use super::table::rows;
 rows! { Internal:
     "slotway", -2, [ADMIN NOSCRIPT LOADING STALE SKIP_MONITOR SKIP_SLOWLOG NO_AUTH NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the subcommand", "subcommand [argument*]",
         "Holds the commands between the processes of a cluster."; internal();
+    "slotway-abort", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(N), N slots", "transaction",
+        "Ends a part of a transaction across shards that is not to be committed."; internal();
+    "slotway-alive", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(1)", "transaction",
+        "Tells a part of a transaction across shards that its proxy is still at it."; internal();
     "slotway-as", -5, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the command",
         "user created:int client request [key#0*]",
         "Runs a request in the name of a client of a proxy; there is one key for each of its slots.";
@@ -18,10 +22,20 @@ rows! { Internal:
         "wait command left:int signal:int [key#0*]",
         "Runs a command that may wait, for a client of a proxy; there is one key for each of its slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();
+    "slotway-commit", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the commands", "transaction",
+        "Runs a part of a transaction across shards that has been prepared."; internal();
+    "slotway-decide", -9, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+        "transaction others watch database:int commands count:int how key*",
+        "Commits a transaction across shards and runs its last part; there is one key for each slot of that."; internal();
     "slotway-exec", -6, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
         "watch database:int commands count:int scripts [key#0*]",
         "Runs the commands of a transaction as one; there is one key for each of their slots.";
         keys(&[keys(6, -1, 1, RO)]) internal();
+    "slotway-forget", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(1)", "transaction",
+        "Tells who decided a transaction across shards that all its parts have run."; internal();
+    "slotway-prepare", -9, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+        "transaction decider watch database:int commands count:int how key*",
+        "Takes a part of a transaction across shards; there is one key for each of its slots, which are held from then on."; internal();
     "slotway-quiet", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "Depends on the command",
         "command argument*",
         "Runs a command that counts for nothing: a part of one, or what a proxy asks for itself."; internal();

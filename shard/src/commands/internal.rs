@@ -62,6 +62,7 @@ fn slotway(call: &mut NodeCall<'_>) -> Result<(), Error> {
             let json = crate::figures::Figures::of(call.engine, call.node).to_json();
             call.reply.bulk(json.as_bytes());
         }
+        b"OUTCOME" => return super::across::outcome(call),
         b"SCRIPT" => {
             let text = call.node.scripts.of_digest(call.args.at(2)).map(|script| &*script.text);
             call.reply.optional(text);

@@ -61,7 +61,7 @@ fn exec(call: &mut NodeCall<'_>) -> Result<(), Error> {
     for slot in queued.slots() {
         if !call.node.serves(*slot) {
             return Err(match call.node.locks.holder(*slot) {
-                Some(Holder::Leaving) => try_again(*slot),
+                Some(Holder::Leaving | Holder::Transaction(_)) => try_again(*slot),
                 _ => call.node.moved(*slot),
             });
         }

@@ -95,8 +95,13 @@ fn redirect(
     }
     node.stats.redirects += 1;
     match holder {
-        Some(_) if session.internal.is_some() => Err(Error::Parked { slot }),
-        Some(Holder::Leaving) => Err(try_again(slot)),
+        Some(holder) if session.internal.is_some() => {
+            if matches!(holder, Holder::Transaction(_)) {
+                node.locks.note_refusal(slot);
+            }
+            Err(Error::Parked { slot })
+        }
+        Some(Holder::Leaving | Holder::Transaction(_)) => Err(try_again(slot)),
         _ => Err(Error::Moved { slot, address }),
     }
 }

@@ -46,11 +46,11 @@ fn who_waits_for_a_slot_is_woken_with_it_in_the_order_of_coming_and_nobody_else(
     locks.wait(7, &a, now);
     // It keeps its place.
     locks.wait(7, &b, now);
-    locks.release(&mut engine, 7);
+    locks.release(&mut engine, 7, now);
     assert_eq!(*woken.lock().unwrap(), [2, 1]);
     assert_eq!((locks.holder(7), locks.holder(8)), (None, Some(Holder::Leaving)));
-    locks.forget(3);
-    locks.release(&mut engine, 8);
+    locks.forget(3, now);
+    locks.release(&mut engine, 8, now);
     assert_eq!(*woken.lock().unwrap(), [2, 1]);
     assert!(!locks.is_any_held() && locks.waiting() == 0);
 }
@@ -78,7 +78,7 @@ fn nothing_expires_in_a_slot_that_is_held() {
     engine.set_now(2000);
     engine.sweep_expired(Duration::from_secs(1));
     assert_eq!(engine.totals(0).keys(), 1);
-    locks.release(&mut engine, key.slot);
+    locks.release(&mut engine, key.slot, Instant::now());
     engine.sweep_expired(Duration::from_secs(1));
     assert_eq!(engine.totals(0).keys(), 0);
 }
@@ -127,12 +127,72 @@ fn who_has_waited_for_too_long_is_refused_and_changes_nothing() {
     assert_eq!(said(&mut shard, &["incr", "k"]), "+QUEUED\r\n");
     let Shard { engine, node } = &mut shard;
     node.locks.hold(engine, slot_of(b"k"), Holder::Leaving);
-    let refused = format!("-TRYAGAIN slot {} has been changing hands for 10 s\r\n", slot_of(b"k"));
+    let refused = format!("-TRYAGAIN slot {} has been held for 10 s\r\n", slot_of(b"k"));
     for words in [&["exec"][..], &["get", "k"], &["flushall"], &["swapdb", "0", "1"]] {
         assert_eq!(said(&mut shard, words), refused, "{words:?}");
     }
     assert_eq!(said(&mut shard, &["get", "other"]), "$-1\r\n");
     let Shard { engine, node } = &mut shard;
-    node.locks.release(engine, slot_of(b"k"));
+    node.locks.release(engine, slot_of(b"k"), Instant::now());
     assert_eq!(said(&mut shard, &["get", "k"]), "$1\r\n1\r\n");
+}
+
+const FIRST: TransactionId = TransactionId { proxy: 1, number: 1 };
+const SECOND: TransactionId = TransactionId { proxy: 1, number: 2 };
+
+#[test]
+fn parts_get_a_slot_in_the_order_of_coming_and_hold_what_they_have() {
+    let (mut locks, mut engine, now) = (Locks::default(), engine(), Instant::now());
+    let (mut first, mut second) = (0, 0);
+    assert!(locks.take(&mut engine, FIRST, &[7, 9], &mut first, now));
+    assert!(!locks.take(&mut engine, SECOND, &[5, 9, 11], &mut second, now));
+    assert_eq!((second, locks.holder(5)), (1, Some(Holder::Transaction(SECOND))));
+    assert_eq!(locks.turns(now), (vec![], None));
+    // No place is taken twice, and a move's end frees nothing of it.
+    assert!(!locks.take(&mut engine, SECOND, &[5, 9, 11], &mut second, now));
+    locks.release(&mut engine, 9, now);
+    assert_eq!((locks.waiting(), locks.holder(9)), (1, Some(Holder::Transaction(FIRST))));
+    locks.release_part(&mut engine, FIRST, 9, now);
+    assert_eq!(locks.turns(now), (vec![SECOND], None));
+    // One that comes later is behind it though the slot is free.
+    let mut third = 0;
+    let last = TransactionId { proxy: 0, number: 1 };
+    assert!(!locks.take(&mut engine, last, &[9], &mut third, now));
+    assert!(locks.take(&mut engine, SECOND, &[5, 9, 11], &mut second, now));
+    locks.leave(last, 9, now);
+    [5, 9, 11].iter().for_each(|slot| locks.release_part(&mut engine, SECOND, *slot, now));
+    locks.release_part(&mut engine, FIRST, 7, now);
+    assert!(!locks.is_any_held() && locks.waiting() == 0);
+}
+
+#[test]
+fn a_slot_is_left_to_those_who_were_refused_before_the_next_transaction_gets_it() {
+    let (mut locks, mut engine, now) = (Locks::default(), engine(), Instant::now());
+    let ([client, ..], woken) = clients();
+    assert!(locks.take(&mut engine, FIRST, &[7, 8], &mut 0, now));
+    let mut taken = 0;
+    assert!(!locks.take(&mut engine, SECOND, &[7], &mut taken, now));
+    locks.note_refusal(7);
+    locks.wait(8, &client, now);
+    [7, 8].iter().for_each(|slot| locks.release_part(&mut engine, FIRST, *slot, now));
+    assert_eq!(*woken.lock().unwrap(), [1]);
+    assert_eq!(locks.turns(now), (vec![], Some(now + TURN)));
+    assert!(!locks.take(&mut engine, SECOND, &[7], &mut taken, now));
+    assert_eq!(locks.turns(now + TURN), (vec![SECOND], None));
+    assert!(locks.take(&mut engine, SECOND, &[7], &mut taken, now + TURN));
+}
+
+#[test]
+fn transactions_keep_off_what_a_move_waits_for() {
+    let (mut locks, mut engine, now) = (Locks::default(), engine(), Instant::now());
+    assert!(locks.take(&mut engine, FIRST, &[7], &mut 0, now));
+    assert!(!locks.reserve(&[7, 8]));
+    let mut taken = 0;
+    assert!(!locks.take(&mut engine, SECOND, &[8], &mut taken, now));
+    locks.release_part(&mut engine, FIRST, 7, now);
+    assert!(locks.reserve(&[7, 8]));
+    assert_eq!(locks.turns(now), (vec![], None));
+    locks.unreserve(&[7, 8]);
+    assert_eq!(locks.turns(now), (vec![SECOND], None));
+    assert!(locks.take(&mut engine, SECOND, &[8], &mut taken, now));
 }

@@ -20,6 +20,7 @@ use super::Log;
 use super::file::{self, Head};
 use super::manifest::Named;
 use super::writer::{Installed, Job, Shared};
+use crate::across::{Outcome, Parts, Phase, put_outcome, put_prepared};
 use crate::changes::{Changes, CopyId, Finished, frame};
 use crate::engine::{Engine, HandedOver};
 use crate::stream::{Digest, Kind};
@@ -103,6 +104,7 @@ impl Log {
         &mut self,
         engine: &mut Engine,
         changes: &mut Changes,
+        parts: &Parts,
         node: &str,
         cluster: &str,
     ) -> io::Result<()> {
@@ -123,6 +125,15 @@ impl Log {
         if let Err(error) = threads::spawn_in_background("log-base", move || writing.run(&pieces)) {
             shared.push(Job::GiveUp(error.to_string()));
             return Err(error);
+        }
+        // What stands in the increments before this one, and is not over, is said again: those will be gone.
+        for (id, part) in parts.iter().filter(|(_, part)| part.phase == Phase::Prepared) {
+            changes.prepared(part.slots.first().copied().unwrap_or(0), |out| put_prepared(id, part, out));
+        }
+        for (id, outcome) in parts.outcomes() {
+            if let Outcome::Committed(others) = outcome {
+                changes.outcome(0, |out| put_outcome(id, true, others, out));
+            }
         }
         let copy = changes.begin_copy(engine, slots, Finished::LeftOut, (0, Digest::default()));
         let keys = (0..crate::engine::DATABASES).map(|db| engine.totals(db).keys()).sum();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use slotway_common::fault;
-use slotway_common::platform::{files, threads};
+use slotway_common::platform::{clock, files, threads};
 use slotway_common::slot::{SLOTS, Slot};
 use tokio::sync::mpsc;
 
@@ -18,6 +18,7 @@ use super::directory::Opened;
 use super::file::{self, Ending, Next, Reader};
 use super::format::OpenError;
 use super::manifest::Named;
+use crate::across::Parts;
 use crate::call::Handlers;
 use crate::changes::Changes;
 use crate::changes::frame::{self, Frame};
@@ -36,6 +37,8 @@ pub struct Loaded<'a> {
     pub changes: &'a mut Changes,
     /// Slots that are here whole and not owned yet, with their moves' ids.
     pub arrived: &'a mut BTreeMap<Slot, (String, SlotSpace)>,
+    /// Parts and outcomes of transactions across shards.
+    pub parts: &'a mut Parts,
 }
 
 /// What the reading thread gives.
@@ -124,7 +127,7 @@ impl Loader {
         match piece {
             Piece::Frames { file, bytes, offset } => {
                 fault::point("log-loading");
-                self.frames(to.engine, file, &bytes, offset)?;
+                self.frames(to, file, &bytes, offset)?;
                 Ok(true)
             }
             Piece::Done(done) => self.finish(to, *done).map(|()| false),
@@ -133,7 +136,7 @@ impl Loader {
 
     fn frames(
         &mut self,
-        engine: &mut Engine,
+        to: &mut Loaded<'_>,
         file: usize,
         bytes: &[u8],
         offset: u64,
@@ -142,7 +145,7 @@ impl Loader {
         while let Ok(found) = frame::parse(bytes.get(at..).unwrap_or_default()) {
             let of_base = file == 0 && self.has_base;
             let applied =
-                if of_base { self.of_base(&found, engine) } else { self.of_increment(&found, engine) };
+                if of_base { self.of_base(&found, to.engine) } else { self.of_increment(&found, to) };
             applied.map_err(|what| OpenError::Damaged {
                 path: self.paths.get(file).cloned().unwrap_or_default(),
                 offset: offset + at as u64,
@@ -173,11 +176,14 @@ impl Loader {
         Ok(())
     }
 
-    fn of_increment(&mut self, found: &Frame<'_>, engine: &mut Engine) -> Result<(), String> {
+    fn of_increment(&mut self, found: &Frame<'_>, to: &mut Loaded<'_>) -> Result<(), String> {
+        let Loaded { engine, parts, .. } = to;
         let Frame { kind, db, slot, sequence, payload, .. } = *found;
         let is_new = self.as_of.get(usize::from(slot)).is_none_or(|as_of| sequence > *as_of);
         match kind {
             Kind::Mark => {}
+            // Whatever the base has of the slot: a part has changed nothing of it yet.
+            Kind::Prepared | Kind::Outcome => parts.read(kind, payload, clock::monotonic())?,
             Kind::Staged => self.staged(found, engine)?,
             Kind::Arrived => self.arrived(payload, engine)?,
             Kind::Attached => {

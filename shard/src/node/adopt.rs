@@ -91,7 +91,7 @@ impl Shard {
                 migration.filter(|found| found.moved.contains(slot)).map(|found| found.id.clone()).next();
             self.node.changes.handed(&mut self.engine, slot, &id.unwrap_or_default(), false);
         }
-        self.node.locks.release(&mut self.engine, slot);
+        self.node.locks.release(&mut self.engine, slot, clock::monotonic());
         self.node.moves.stats.slots_left += 1;
     }
 
@@ -108,7 +108,7 @@ impl Shard {
             Some((_, space)) => self.engine.free(space),
             None => {}
         }
-        self.node.locks.release(&mut self.engine, slot);
+        self.node.locks.release(&mut self.engine, slot, clock::monotonic());
     }
 
     /// Lets go of everything that belongs to moves, or batches of moves, that have ended.
@@ -121,7 +121,7 @@ impl Shard {
             if let Some((_, space)) = node.moves.arrived.remove(&slot) {
                 engine.free(space);
             }
-            node.locks.release(engine, slot);
+            node.locks.release(engine, slot, clock::monotonic());
         }
         let (slot_map, me) = (&node.slot_map, node.shard_index);
         let owns = |slot: Slot| slot_map.shard_of(slot) == Some(me);
@@ -133,7 +133,7 @@ impl Shard {
         for batch in ended {
             // What was not committed stays, and is served again: the move has been aborted.
             for slot in batch.slots.iter().copied().filter(|slot| owns(*slot)) {
-                node.locks.release(engine, slot);
+                node.locks.release(engine, slot, clock::monotonic());
             }
             let progress = node.moves.progress.entry(batch.id.clone()).or_default();
             if let Some(copy) = node.changes.end_copy(engine, batch.copy) {

@@ -129,6 +129,22 @@ impl Suspended {
         self.news.notify_one();
     }
 
+    /// The number of the next reply that comes later.
+    pub fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// As [`Suspended::lend`], of a request whose reply has its number already; it is told `own` behind that.
+    pub fn lend_apart(&mut self, mut session: Box<Session>, number: u64, own: Vec<u8>) {
+        session.wait_for_script();
+        if let Some(slow) = self.slow.as_mut().filter(|slow| slow.session.is_none()) {
+            slow.own.extend_from_slice(&own);
+            (slow.number, slow.session) = (Some(number), Some(*session));
+            self.news.notify_one();
+        }
+    }
+
     /// The reply of a client's script, and what was lent to it, once it has ended.
     pub fn take_ended(&mut self, client: u64) -> Option<Ended> {
         self.replies.remove(&client)

@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 use super::ahead::End;
 use super::held::Held;
 use super::state::Server;
+use crate::across;
 use crate::client::Client;
 use crate::dispatch::{self, Prepared};
 use crate::node::Shard;
@@ -556,7 +557,8 @@ impl Drop for Connection {
             }
             node.tracking.forget(engine, &self.session.client);
             node.blocked.forget(engine, self.session.client.id);
-            node.locks.forget(self.session.client.id);
+            node.locks.forget(self.session.client.id, clock::monotonic());
+            across::lose_connection(engine, node, self.session.client.id);
         }
     }
 }

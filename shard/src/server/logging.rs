@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::pace::Pace;
 use super::scripts::between_scripts;
 use super::state::Server;
+use crate::across;
 use crate::engine::{DATABASES, set_hash_seed};
 use crate::log::load::Loader;
 use crate::log::{self, Opened, Progress, Watched};
@@ -103,6 +104,7 @@ async fn read(server: &Rc<Server>, opened: Opened, health: &Health) -> Result<()
     shard.engine.limits = limits;
     shard.engine.memory.refresh();
     shard.node.standing.set_role(Role::Primary);
+    across::hold_again(&mut shard.engine, &mut shard.node);
     shard.node.loaded = Some((took, keys));
     shard.node.log_cluster = Some(cluster);
     tracing::info!("{keys} keys were read from {} bytes in {took:.1?}", progress.total_bytes);
@@ -201,7 +203,7 @@ pub(super) async fn save(server: Rc<Server>) {
             let Shard { engine, node } = &mut *server.shard.borrow_mut();
             let (name, cluster) = (node.identity.node.clone(), node.state.id.clone());
             let started = clock::monotonic();
-            if let Err(error) = node.log.begin_base(engine, &mut node.changes, &name, &cluster) {
+            if let Err(error) = node.log.begin_base(engine, &mut node.changes, &node.parts, &name, &cluster) {
                 tracing::error!("no new base of the log is begun: {error}");
                 continue;
             }

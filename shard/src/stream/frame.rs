@@ -41,9 +41,12 @@ pub enum Kind {
     Applied = 16,
     Ready = 17,
     Failed = 18,
+    // What only the files of the log have: a part of a transaction across shards, and how one has ended.
+    Prepared = 20,
+    Outcome = 21,
 }
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 21] = [
     Kind::Begin,
     Kind::Values,
     Kind::Part,
@@ -63,6 +66,8 @@ const KINDS: [Kind; 19] = [
     Kind::Ready,
     Kind::Failed,
     Kind::Detached,
+    Kind::Prepared,
+    Kind::Outcome,
 ];
 
 impl Kind {

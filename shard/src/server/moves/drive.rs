@@ -43,6 +43,10 @@ const LONGEST_REST: Duration = Duration::from_millis(500);
 const PATIENCE_WITH_LAG: Duration = Duration::from_millis(20);
 /// How long a target is looked for before the move is given up.
 const PATIENCE_WITH_CONNECTION: Duration = Duration::from_secs(10);
+/// For how long transactions are kept off slots that are to be parked, and then not.
+const KEPT_OFF: Duration = Duration::from_millis(50);
+/// Between two looks at whether they have gone.
+const LOOK: Duration = Duration::from_millis(1);
 /// Between two attempts to connect, or to have something decided.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -175,7 +179,7 @@ impl Driver {
         let (begun_at, count) = (clock::monotonic(), slots.len());
         self.copy(link).await?;
         fault::point("source-copied");
-        between_scripts(&self.server).await;
+        self.between_transactions(&slots).await?;
         let parked_at = clock::monotonic();
         let frame = self.park().ok_or(Stopped::Ended)?;
         fault::point("source-parked");
@@ -289,6 +293,26 @@ impl Driver {
         }
     }
 
+    /// Waits until no transaction holds a slot of the batch, and no script is in the middle of a run. Transactions that come are
+    /// kept off the slots meanwhile, but not for long: one of them may hold a slot here that it needs, and wait for another.
+    async fn between_transactions(&self, slots: &[Slot]) -> Result<(), Stopped> {
+        loop {
+            let deadline = clock::monotonic() + KEPT_OFF;
+            while clock::monotonic() < deadline {
+                between_scripts(&self.server).await;
+                if self.server.shard.borrow_mut().node.locks.reserve(slots) {
+                    // It is parked in the same turn, so nobody gets in between.
+                    self.server.shard.borrow_mut().node.locks.unreserve(slots);
+                    return Ok(());
+                }
+                sleep(LOOK).await;
+            }
+            self.server.shard.borrow_mut().node.locks.unreserve(slots);
+            self.running().ok_or(Stopped::Ended)?;
+            sleep(KEPT_OFF).await;
+        }
+    }
+
     /// Parks the batch; gives the last frames, up to the one that the target answers when it has them all.
     fn park(&mut self) -> Option<Vec<u8>> {
         let shard = &mut *self.server.shard.borrow_mut();
@@ -376,7 +400,7 @@ impl Driver {
         let batch = node.moves.batches.remove(position);
         node.changes.end_copy(engine, batch.copy);
         for slot in batch.slots {
-            node.locks.release(engine, slot);
+            node.locks.release(engine, slot, clock::monotonic());
         }
         node.moves.wake_slowed();
     }

@@ -1,0 +1,238 @@
+use std::sync::Arc;
+
+use slotway_common::cluster_state;
+use slotway_common::resp::request::{Limits, Parsed, encode};
+use slotway_common::resp::{Parser, Value};
+use slotway_common::slot::{SLOTS, slot_of};
+use slotway_common::topology::SlotRanges;
+
+use super::*;
+use crate::dispatch::Prepared;
+use crate::engine::Key;
+use crate::node::Shard;
+use crate::stream::Kind;
+
+/// Connections of a proxy to a shard that serves all slots.
+struct Bench {
+    shard: Shard,
+    sessions: Vec<Session>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut shard = crate::migration::tests::shard();
+        let sessions = (1..=3)
+            .map(|_| {
+                let client = shard.node.clients.add(String::new(), String::new(), 0);
+                Session { internal: Some("proxy".into()), ..Session::new(client) }
+            })
+            .collect();
+        Self { shard, sessions }
+    }
+
+    fn send(&mut self, connection: usize, words: &[&str]) -> String {
+        let mut bytes = Vec::new();
+        encode(words.iter().map(|word| word.as_bytes()), &mut bytes);
+        let mut parser = Parser::new();
+        let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+        assert!(matches!(parser.parse(&bytes, &limits), Ok(Parsed::Frame(_))));
+        let args = parser.args(&bytes);
+        let mut out = Vec::new();
+        let prepared = Prepared::new(&args, true);
+        let session = &mut self.sessions[connection];
+        dispatch::execute(&mut self.shard, session, &prepared, args, &mut out, Instant::now());
+        String::from_utf8(out).unwrap()
+    }
+
+    /// A request for a part that runs one command, or none, on the slots of some keys.
+    fn part(&mut self, connection: usize, kind: &str, id: &str, command: &[&str], keys: &[&str]) -> String {
+        self.watched(connection, (kind, id, ""), command, keys)
+    }
+
+    fn watched(
+        &mut self,
+        connection: usize,
+        (kind, id, watch): (&str, &str, &str),
+        command: &[&str],
+        keys: &[&str],
+    ) -> String {
+        let mut frames = Vec::new();
+        if !command.is_empty() {
+            encode(command.iter().map(|word| word.as_bytes()), &mut frames);
+        }
+        let frames = String::from_utf8(frames).unwrap();
+        let count = usize::from(!command.is_empty()).to_string();
+        let head = [kind, id, "z", watch, "0", &frames, &count, "part"];
+        let words: Vec<&str> = head.into_iter().chain(keys.iter().copied()).collect();
+        self.send(connection, &words)
+    }
+
+    fn go_on(&mut self) {
+        let Shard { engine, node } = &mut self.shard;
+        go_on(engine, node);
+    }
+
+    /// What was sent to a connection since the last time beside replies.
+    fn pushed(&mut self, connection: usize) -> String {
+        let pushed = std::mem::take(&mut *self.sessions[connection].client.pushed.borrow_mut());
+        String::from_utf8(pushed).unwrap()
+    }
+}
+
+#[test]
+fn a_prepared_part_holds_its_slots_and_runs_when_it_is_committed() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["incr", "k"], &["k"]), "+PREPARED\r\n");
+    let parked = format!("-PARKED {}\r\n", slot_of(b"k"));
+    assert_eq!(bench.send(1, &["get", "k"]), parked);
+    assert_eq!(bench.send(1, &["get", "other"]), "$-1\r\n");
+    assert_eq!(bench.send(2, &["slotway-commit", "a-1"]), "*1\r\n:1\r\n");
+    assert!(!bench.shard.node.locks.is_any_held() && bench.shard.node.parts.is_empty());
+    assert_eq!(bench.send(1, &["slotway", "resume", &slot_of(b"k").to_string()]), "+OK\r\n");
+    assert_eq!(bench.send(1, &["get", "k"]), "$1\r\n1\r\n");
+    assert!(bench.send(2, &["slotway-commit", "a-1"]).starts_with("-NOTRANSACTION "));
+}
+
+#[test]
+fn a_part_that_is_given_up_has_changed_nothing() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["incr", "k"], &["k"]), "+PREPARED\r\n");
+    assert_eq!(bench.send(0, &["slotway-abort", "a-1"]), "+OK\r\n");
+    assert_eq!(bench.send(0, &["slotway-abort", "a-1"]), "+OK\r\n");
+    assert_eq!(bench.send(1, &["get", "k"]), "$-1\r\n");
+}
+
+#[test]
+fn who_waits_for_slots_is_answered_later_in_the_order_of_coming() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["append", "k", "1"], &["k"]), "+PREPARED\r\n");
+    assert_eq!(bench.part(1, "slotway-decide", "b-1", &["append", "k", "2"], &["k", "l"]), "-LATER 1\r\n");
+    assert_eq!(bench.part(2, "slotway-decide", "c-1", &["append", "k", "3"], &["k"]), "-LATER 2\r\n");
+    bench.go_on();
+    assert_eq!((bench.pushed(1), bench.pushed(2)), (String::new(), String::new()));
+    assert_eq!(bench.send(0, &["slotway-commit", "a-1"]), "*1\r\n:1\r\n");
+    bench.go_on();
+    assert_eq!(bench.pushed(1), ">3\r\n$5\r\nlater\r\n$1\r\n1\r\n*1\r\n:2\r\n");
+    bench.go_on();
+    assert_eq!(bench.pushed(2), ">3\r\n$5\r\nlater\r\n$1\r\n2\r\n*1\r\n:3\r\n");
+    assert_eq!(bench.send(0, &["get", "k"]), "$3\r\n123\r\n");
+}
+
+#[test]
+fn a_shard_tells_how_what_it_decides_has_ended_and_gives_up_what_it_does_not_know() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-decide", "a-1", &["incr", "k"], &["k"]), "*1\r\n:1\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1"]), "+COMMITTED\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "other"]), "+OK\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1"]), "+COMMITTED\r\n", "z does not know yet");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "z"]), "+OK\r\n");
+    assert_eq!(bench.shard.node.parts.outcome("a-1".parse().unwrap()), None);
+
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-2"]), "+ABORTED\r\n");
+    assert!(bench.part(0, "slotway-decide", "a-2", &["incr", "k"], &["k"]).starts_with("-GIVENUP "));
+
+    // While it waits for its slots nothing is decided.
+    assert_eq!(bench.part(0, "slotway-prepare", "a-3", &["incr", "k"], &["k"]), "+PREPARED\r\n");
+    assert_eq!(bench.part(0, "slotway-decide", "a-4", &["incr", "k"], &["k"]), "-LATER 1\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-4"]), "+OPEN\r\n");
+    assert_eq!(bench.send(0, &["get", "other"]), "$-1\r\n");
+}
+
+#[test]
+fn what_is_watched_is_looked_at_when_all_slots_are_held() {
+    let mut bench = Bench::new();
+    bench.send(0, &["slotway-watch", "5", "watch", "k"]);
+    bench.send(1, &["set", "k", "1"]);
+    assert_eq!(bench.watched(0, ("slotway-prepare", "a-1", "5"), &[], &["k"]), "*-1\r\n");
+    assert!(!bench.shard.node.locks.is_any_held());
+
+    bench.send(0, &["slotway-watch", "6", "watch", "k"]);
+    assert_eq!(bench.watched(0, ("slotway-prepare", "a-2", "6"), &[], &["k"]), "+PREPARED\r\n");
+    assert_eq!(bench.send(0, &["slotway-commit", "a-2"]), "*0\r\n");
+}
+
+#[test]
+fn a_slot_that_is_not_here_is_told_without_holding_anything() {
+    let mut bench = Bench::new();
+    let mut state = (*bench.shard.node.state).clone();
+    let elsewhere = cluster_state::Shard {
+        name: "b".to_owned(),
+        epoch: 1,
+        nodes: Vec::new(),
+        slots: SlotRanges::from_slots([slot_of(b"gone")]),
+    };
+    state.shards[0].slots = SlotRanges::from_slots((0..SLOTS).filter(|slot| *slot != slot_of(b"gone")));
+    state.shards.push(elsewhere);
+    state.generation += 1;
+    bench.shard.adopt(&Arc::new(state));
+    let reply = bench.part(0, "slotway-prepare", "a-1", &["get", "k"], &["k", "gone"]);
+    assert!(reply.starts_with(&format!("-TXMOVED {} ", slot_of(b"gone"))), "{reply}");
+    assert!(!bench.shard.node.locks.is_any_held() && bench.sessions[0].refused.is_empty());
+}
+
+#[test]
+fn a_lost_connection_gives_up_what_waits_and_leaves_what_is_prepared_in_doubt() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["incr", "k"], &["k"]), "+PREPARED\r\n");
+    assert_eq!(bench.part(1, "slotway-prepare", "a-2", &["incr", "k"], &["j", "k"]), "-LATER 1\r\n");
+    let Shard { engine, node } = &mut bench.shard;
+    assert_eq!(in_doubt(node, clock::monotonic()), []);
+    assert_eq!(in_doubt(node, clock::monotonic() + SILENCE).len(), 1);
+    lose_connection(engine, node, 2);
+    assert!(node.parts.get("a-2".parse().unwrap()).is_none());
+    lose_connection(engine, node, 1);
+    let first = "a-1".parse().unwrap();
+    assert_eq!(in_doubt(node, clock::monotonic()), [(first, "z".into())]);
+    assert!(resolve(engine, node, first, true));
+    assert!(!node.locks.is_any_held() && node.locks.waiting() == 0);
+    assert_eq!(bench.send(0, &["get", "k"]), "$1\r\n1\r\n");
+}
+
+#[test]
+fn the_log_has_prepared_parts_and_outcomes() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["incr", "k"], &["k", "l"]), "+PREPARED\r\n");
+    let id = "a-1".parse().unwrap();
+    let mut payload = Vec::new();
+    put_prepared(id, bench.shard.node.parts.get(id).unwrap(), &mut payload);
+    let mut read = Parts::default();
+    read.read(Kind::Prepared, &payload, Instant::now()).unwrap();
+    let (kept, part) = (bench.shard.node.parts.get(id).unwrap(), read.get(id).unwrap());
+    assert_eq!((&kept.decider, &kept.slots, &kept.work), (&part.decider, &part.slots, &part.work));
+    assert_eq!((part.phase, part.heard), (Phase::Prepared, None));
+    for length in 0..payload.len() {
+        assert!(
+            Parts::default().read(Kind::Prepared, &payload[..length], Instant::now()).is_err(),
+            "{length}"
+        );
+    }
+    let mut outcome = Vec::new();
+    put_outcome(id, true, &["b".into(), "c".into()], &mut outcome);
+    read.read(Kind::Outcome, &outcome, Instant::now()).unwrap();
+    assert!(read.is_empty());
+    assert_eq!(read.outcome(id), Some(&Outcome::Committed(vec!["b".into(), "c".into()])));
+    let mut over = Vec::new();
+    put_outcome(id, true, &[], &mut over);
+    read.read(Kind::Outcome, &over, Instant::now()).unwrap();
+    assert_eq!(read.outcome(id), None);
+}
+
+#[test]
+fn parts_wait_for_a_key_that_expires_and_find_it_gone() {
+    let mut bench = Bench::new();
+    bench.send(0, &["set", "k", "1", "px", "1"]);
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["exists", "k"], &["k"]), "+PREPARED\r\n");
+    let Shard { engine, .. } = &mut bench.shard;
+    engine.set_now(engine.now() + 1000);
+    engine.sweep_expired(Duration::from_secs(1));
+    assert_eq!(engine.totals(0).keys(), 1, "nothing changes in a slot that is held");
+    assert_eq!(engine.slot(Key::new(b"k").slot).keys(), 1);
+    assert_eq!(bench.send(0, &["slotway-commit", "a-1"]), "*1\r\n:0\r\n");
+}
+
+#[test]
+fn replies_of_a_part_can_be_read_one_by_one() {
+    let mut bench = Bench::new();
+    let reply = bench.part(0, "slotway-decide", "a-1", &["mset", "k", "1"], &["k"]);
+    assert_eq!(Value::parse(reply.as_bytes()).unwrap().unwrap().0.to_string(), "[OK]");
+}
