@@ -234,5 +234,5 @@ fn parts_wait_for_a_key_that_expires_and_find_it_gone() {
 fn replies_of_a_part_can_be_read_one_by_one() {
     let mut bench = Bench::new();
     let reply = bench.part(0, "slotway-decide", "a-1", &["mset", "k", "1"], &["k"]);
-    assert_eq!(Value::parse(reply.as_bytes()).unwrap().unwrap().0.to_string(), "[OK]");
+    assert_eq!(Value::parse(reply.as_bytes()).unwrap().unwrap().0.to_string(), "[+OK]");
 }
