@@ -9,7 +9,9 @@
 //! and hears no more from its proxy asks who decides. That shard answers from what it has noted; of a transaction that it does not
 //! know it notes first that it is given up, so that what comes later from the proxy is refused.
 
+pub mod borrow;
 mod parts;
+pub mod values;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +33,10 @@ use crate::node::Node;
 use crate::session::Session;
 use crate::transaction::Batch;
 
-pub use parts::{Decider, Outcome, Part, Parts, Phase, Work, put_outcome, put_prepared};
+pub use parts::{Decider, Others, Outcome, Part, Parts, Phase, Values, Work, put_outcome, put_prepared};
+
+/// The most that one part lends, in bytes: it is held in memory by two shards and a proxy while the transaction runs.
+const MOST_LENT: usize = 256 << 20;
 
 /// For so long a proxy may say nothing of a part that it has prepared before its outcome is asked for.
 pub const SILENCE: Duration = Duration::from_secs(5);
@@ -40,6 +45,7 @@ pub const SILENCE: Duration = Duration::from_secs(5);
 pub struct Request {
     pub decider: Decider,
     pub watch: Option<u64>,
+    pub values: Values,
     pub work: Work,
     /// Ascending.
     pub slots: Vec<Slot>,
@@ -63,7 +69,7 @@ pub fn take(
     if node.parts.outcome(id).is_some() || node.parts.get(id).is_some() {
         return Err(Error::Line(format!("GIVENUP transaction {id} has ended here already").into()));
     }
-    let Request { decider, watch, work, slots, known } = request;
+    let Request { decider, watch, values, work, slots, known } = request;
     check_slots(node, &slots)?;
     let batch = Batch { frames: &work.frames, count: work.count, needs_memory: false };
     if known {
@@ -79,7 +85,7 @@ pub fn take(
     let connection = session.client.id;
     let phase = Phase::Waiting(0);
     let part =
-        Part { decider, slots, work, watch, phase, since: now, heard: Some(now), connection, waits: None };
+        Part { decider, slots, work, watch, values, phase, since: now, heard: Some(now), connection, waits: None };
     node.parts.insert(id, part);
     if advance(engine, node, id, now) {
         return finish(engine, node, session, id, out);
@@ -147,15 +153,75 @@ fn finish(
     }
     let Some(part) = node.parts.get_mut(id) else { return Ok(()) };
     if let Decider::Other(_) = part.decider {
+        let lent = match std::mem::take(&mut part.values) {
+            Values::Lends(list) => Some(values::lend(engine, &list, MOST_LENT)),
+            _ => None,
+        };
+        let lent = match lent.transpose() {
+            Ok(lent) => lent,
+            Err(error) => {
+                abort(engine, node, id);
+                return Err(error);
+            }
+        };
         part.phase = Phase::Prepared;
         part.watch = None;
         node.changes.prepared(slots.first().copied().unwrap_or(0), |out| put_prepared(id, part, out));
         fault::point("part-prepared");
-        Reply::new(out, session.protocol).simple("PREPARED");
+        let mut reply = Reply::new(out, session.protocol);
+        match lent {
+            Some(lent) => reply.bulk(&lent),
+            None => reply.simple("PREPARED"),
+        }
         return Ok(());
     }
-    run(engine, node, session, id, out);
-    Ok(())
+    if let Values::Borrows { .. } = part.values {
+        return run_borrowed(engine, node, session, id, out);
+    }
+    run(engine, node, session, id, &[], out)
+}
+
+/// Runs all commands of a transaction on values that are here and that others have lent, and commits it if they needed no other
+/// keys. The reply is an array of the commands' replies and, in the order of the lenders, what their keys have become; or of a null
+/// and the keys that are needed beside: then nothing has been done.
+fn run_borrowed(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    id: TransactionId,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let Some(part) = node.parts.get(id) else { return Ok(()) };
+    let Values::Borrows { own, lent } = part.values.clone() else { return Ok(()) };
+    let work = part.work.clone();
+    let ran = borrow::run(engine, node, session, &work, &own, &lent);
+    let done = match ran {
+        Ok(borrow::Ran::Done(done)) => done,
+        Ok(borrow::Ran::Needs(list)) => {
+            abort(engine, node, id);
+            let mut reply = Reply::new(out, session.protocol);
+            reply.array(2);
+            reply.null();
+            reply.bulk(&list);
+            return Ok(());
+        }
+        Err(error) => {
+            abort(engine, node, id);
+            return Err(error);
+        }
+    };
+    let borrow::Done { replies, own, lent } = done;
+    if let Some(part) = node.parts.get_mut(id) {
+        part.work = Work { database: work.database, frames: Vec::new(), count: 0 };
+        part.decider = Decider::Here(lent.clone());
+    }
+    let mut reply = Reply::new(out, session.protocol);
+    reply.array(1 + lent.len());
+    out.extend_from_slice(&replies);
+    for (_, values) in &lent {
+        Reply::new(out, session.protocol).bulk(values);
+    }
+    run(engine, node, session, id, &own, &mut Vec::new())
 }
 
 /// Refuses what needs memory that there is not.
@@ -166,9 +232,20 @@ fn check_room(engine: &mut Engine, node: &mut Node, id: TransactionId) -> Result
     dispatch::make_room(engine, node, needs_memory).map_err(|error| error.of_exec())
 }
 
-/// Runs a part whose transaction is committed, notes that with it, and appends the replies of its commands.
-fn run(engine: &mut Engine, node: &mut Node, session: &mut Session, id: TransactionId, out: &mut Vec<u8>) {
-    let Some(part) = node.parts.remove(id) else { return };
+/// Runs a part whose transaction is committed, notes that with it, and appends the replies of its commands. `became` is what keys
+/// of it have become where the transaction has run.
+///
+/// # Errors
+/// When that cannot be read; the part has ended.
+fn run(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    id: TransactionId,
+    became: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let Some(part) = node.parts.remove(id) else { return Ok(()) };
     if engine.has_notes() {
         node.note_changes(engine, None);
     }
@@ -189,9 +266,13 @@ fn run(engine: &mut Engine, node: &mut Node, session: &mut Session, id: Transact
         // There is nothing left that could refuse it.
         Reply::new(out, session.protocol).error(&error);
     }
-    if !node.scripts.suspended.is_any() {
-        node.changes.end_group();
+    if node.scripts.suspended.is_any() {
+        return Ok(());
     }
+    let taken = values::take_back(engine, became);
+    tell_changes(engine, node);
+    node.changes.end_group();
+    taken
 }
 
 /// Runs a prepared part. While a script is slow its reply comes later.
@@ -203,6 +284,7 @@ pub fn commit(
     node: &mut Node,
     session: &mut Session,
     id: TransactionId,
+    values: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     if node.parts.get(id).is_none_or(|part| part.phase != Phase::Prepared) {
@@ -211,14 +293,13 @@ pub fn commit(
     if node.scripts.suspended.is_any() {
         let number = node.scripts.suspended.next_number();
         let apart = Box::new(session.apart(number));
-        node.parts.behind_script.push((id, apart));
+        node.parts.behind_script.push((id, values.to_vec(), apart));
         node.locks.news.notify_one();
         Reply::new(out, session.protocol).error(&Error::Later(number));
         return Ok(());
     }
     fault::point("part-commits");
-    run(engine, node, session, id, out);
-    Ok(())
+    run(engine, node, session, id, values, out)
 }
 
 /// Ends a part that is not to be committed, in whatever phase it is.
@@ -231,7 +312,7 @@ pub fn abort(engine: &mut Engine, node: &mut Node, id: TransactionId) {
     node.parts.counts.aborted += 1;
     if part.phase == Phase::Prepared {
         let slot = part.slots.first().copied().unwrap_or(0);
-        node.changes.outcome(slot, |out| put_outcome(id, false, &[], out));
+        node.changes.outcome(slot, |out| put_outcome(id, false, &Vec::new(), out));
     }
 }
 
@@ -255,16 +336,27 @@ pub fn forget(node: &mut Node, id: TransactionId, shard: Option<&str>) {
         }
     };
     if is_over {
-        node.changes.outcome(0, |out| put_outcome(id, true, &[], out));
+        node.changes.outcome(0, |out| put_outcome(id, true, &Vec::new(), out));
     }
+}
+
+/// What a shard is told that asks how a transaction has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is committed, and this is what the keys that the shard has lent have become.
+    Committed(Vec<u8>),
+    GivenUp,
 }
 
 /// What a shard is told that asks how a transaction has ended which was to be decided here: `None` while that is open. What is not
 /// known is given up: it will not be committed after this.
-pub fn tell_outcome(node: &mut Node, id: TransactionId) -> Option<bool> {
+pub fn tell_outcome(node: &mut Node, id: TransactionId, shard: &str) -> Option<Told> {
     match node.parts.outcome(id) {
-        Some(Outcome::Committed(_)) => return Some(true),
-        Some(Outcome::GivenUp(_)) => return Some(false),
+        Some(Outcome::Committed(others)) => {
+            let own = others.iter().find(|(other, _)| &**other == shard);
+            return Some(Told::Committed(own.map(|(_, values)| values.clone()).unwrap_or_default()));
+        }
+        Some(Outcome::GivenUp(_)) => return Some(Told::GivenUp),
         None => {}
     }
     if node.parts.get(id).is_some() {
@@ -273,7 +365,7 @@ pub fn tell_outcome(node: &mut Node, id: TransactionId) -> Option<bool> {
     if !fault::planted("decider-forgets-that-it-gave-up") {
         node.parts.set_outcome(id, Outcome::GivenUp(clock::monotonic()));
     }
-    Some(false)
+    Some(Told::GivenUp)
 }
 
 /// The connection of a proxy has ended: what waits is given up, and of what is prepared the outcome is asked for.
@@ -307,19 +399,21 @@ pub fn in_doubt(node: &Node, now: Instant) -> Vec<(TransactionId, Rc<str>)> {
 }
 
 /// Ends a prepared part with the outcome that its decider has told. False when it has to wait for a slow script.
-pub fn resolve(engine: &mut Engine, node: &mut Node, id: TransactionId, committed: bool) -> bool {
+pub fn resolve(engine: &mut Engine, node: &mut Node, id: TransactionId, told: &Told) -> bool {
     if node.parts.get(id).is_none_or(|part| part.phase != Phase::Prepared) {
         return true;
     }
-    if !committed {
-        abort(engine, node, id);
-    } else if node.scripts.suspended.is_any() {
-        return false;
-    } else {
-        engine.set_now(clock::now_ms());
-        let mut session = Session::nobodys();
-        run(engine, node, &mut session, id, &mut Vec::new());
-        tell(engine, node);
+    match told {
+        Told::GivenUp => abort(engine, node, id),
+        Told::Committed(_) if node.scripts.suspended.is_any() => return false,
+        Told::Committed(values) => {
+            engine.set_now(clock::now_ms());
+            let mut session = Session::nobodys();
+            if let Err(error) = run(engine, node, &mut session, id, values, &mut Vec::new()) {
+                tracing::error!("what transaction {id} has come to cannot be read: {error}");
+            }
+            tell(engine, node);
+        }
     }
     node.parts.counts.resolved += 1;
     true
@@ -330,10 +424,10 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> Option<Instant> {
     let now = clock::monotonic();
     engine.set_now(clock::now_ms());
     if !node.scripts.suspended.is_any() {
-        for (id, mut session) in std::mem::take(&mut node.parts.behind_script) {
+        for (id, values, mut session) in std::mem::take(&mut node.parts.behind_script) {
             let mut out = Vec::new();
             node.tracking.begin_own(session.client.id, true);
-            if let Err(error) = commit(engine, node, &mut session, id, &mut out) {
+            if let Err(error) = commit(engine, node, &mut session, id, &values, &mut out) {
                 Reply::new(&mut out, session.protocol).error(&error);
             }
             answer(engine, node, session, out);
@@ -374,8 +468,8 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> Option<Instant> {
     next
 }
 
-/// Passes on what has changed beside what commands have told themselves, and serves those who waited for it.
-fn tell(engine: &mut Engine, node: &mut Node) {
+/// Passes on what has changed beside what commands have told themselves.
+fn tell_changes(engine: &mut Engine, node: &mut Node) {
     if engine.has_notes() {
         node.note_changes(engine, None);
     }
@@ -385,6 +479,11 @@ fn tell(engine: &mut Engine, node: &mut Node) {
     if engine.has_touched() {
         node.tell_gone(engine);
     }
+}
+
+/// As [`tell_changes`], and serves those who waited for it.
+fn tell(engine: &mut Engine, node: &mut Node) {
+    tell_changes(engine, node);
     if node.blocked.has_ready() && !node.scripts.suspended.is_any() {
         dispatch::serve_ready(engine, node);
     }

@@ -248,6 +248,12 @@ impl Node {
         }
     }
 
+    /// While commands run on copies of keys this node serves no slot: each key is looked at by itself.
+    pub fn set_aside(&mut self, on: bool) {
+        let serving = self.not_serving.is_none() && !on;
+        self.serving_index = if serving { self.shard_index } else { usize::MAX };
+    }
+
     /// True when this shard runs commands on the slot now.
     #[must_use]
     #[inline]

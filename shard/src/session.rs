@@ -7,6 +7,7 @@ use std::sync::Arc;
 use slotway_common::acl::User;
 use slotway_common::command::{Command, Effects};
 use slotway_common::handshake;
+use slotway_common::pubsub::Kind;
 use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::{Args, Protocol};
 use slotway_common::slot::Slot;
@@ -75,6 +76,8 @@ pub struct Session {
     pub import: Option<String>,
     /// It waits until so many bases of the log have ended.
     pub saving: Option<u64>,
+    /// What runs does so on copies of some keys.
+    pub borrowed: Option<Box<Borrowed>>,
     /// The number under which the reply comes later of what runs now.
     pub later: u64,
     /// No more of its requests run: one of those before.
@@ -116,6 +119,7 @@ impl Session {
             tells_of: 0,
             import: None,
             saving: None,
+            borrowed: None,
             later: 0,
             suspended: false,
             closing: false,
@@ -273,6 +277,29 @@ impl Session {
     pub fn wait_for_save(&mut self, bases: u64) {
         self.saving = Some(bases);
         self.suspended = true;
+    }
+}
+
+/// A run on copies of keys, of which nothing is to be seen before it is known that it needs no others.
+#[derive(Debug, Default)]
+pub struct Borrowed {
+    /// The keys that there are copies of, if they exist, with their databases.
+    pub known: HashSet<(usize, Vec<u8>)>,
+    /// Those that it needs beside.
+    pub needs: Vec<(usize, Vec<u8>)>,
+    /// A command that cannot run in this way.
+    pub refused: Option<&'static str>,
+    /// What it publishes.
+    pub messages: Vec<(Kind, Vec<u8>, Vec<u8>)>,
+}
+
+impl Borrowed {
+    /// Takes note of a key that is needed.
+    pub fn need(&mut self, db: usize, key: &[u8]) {
+        let key = (db, key.to_vec());
+        if !self.known.contains(&key) && !self.needs.contains(&key) {
+            self.needs.push(key);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ rows! { Internal:
         "wait command left:int signal:int [key#0*]",
         "Runs a command that may wait, for a client of a proxy; there is one key for each of its slots.";
         keys(&[keys(5, -1, 1, RO)]) internal();
-    "slotway-commit", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the commands", "transaction",
+    "slotway-commit", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the commands", "transaction [values]",
         "Runs a part of a transaction across shards that has been prepared."; internal();
     "slotway-decide", -9, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
         "transaction others watch database:int commands count:int how key*",
@@ -39,6 +39,9 @@ rows! { Internal:
     "slotway-quiet", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "Depends on the command",
         "command argument*",
         "Runs a command that counts for nothing: a part of one, or what a proxy asks for itself."; internal();
+    "slotway-run", -10, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+        "transaction watch database:int commands count:int how own lenders:int item{name lent}* key*",
+        "Runs the commands of a transaction on keys of several shards, and commits it."; internal();
     "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(N), N names",
         "kind item{name clients:int}*",
         "Says how many clients of a proxy listen to channels or patterns."; internal();

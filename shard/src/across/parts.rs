@@ -29,8 +29,23 @@ pub enum Decider {
     /// The shard of that name.
     Other(Rc<str>),
     /// This one, and these take part.
-    Here(Vec<Rc<str>>),
+    Here(Others),
 }
+
+/// What parts lend one another. All lists are in the form of [`super::values`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// Its commands are on its own keys.
+    #[default]
+    Own,
+    /// It lends these keys to who decides, and gets back what they have become.
+    Lends(Vec<u8>),
+    /// It runs all commands of the transaction, on these keys of its own, and those that the shards of these names lend.
+    Borrows { own: Vec<u8>, lent: Vec<(Rc<str>, Vec<u8>)> },
+}
+
+/// Shards that have to know of an outcome, and what the keys that they have lent have become.
+pub type Others = Vec<(Rc<str>, Vec<u8>)>;
 
 /// How far a part is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +64,8 @@ pub struct Part {
     pub work: Work,
     /// What its client watches here.
     pub watch: Option<u64>,
+    /// What it lends or borrows, where its commands are on keys of several shards.
+    pub values: Values,
     pub phase: Phase,
     /// When it came, and when its proxy was last heard of. `None`: its connection has broken, or it was read from the log.
     pub since: Instant,
@@ -63,7 +80,7 @@ pub struct Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// These have not told yet that they know.
-    Committed(Vec<Rc<str>>),
+    Committed(Others),
     /// Nothing of it is to run; known since.
     GivenUp(Instant),
 }
@@ -83,7 +100,7 @@ pub struct Parts {
     parts: BTreeMap<TransactionId, Part>,
     outcomes: BTreeMap<TransactionId, Outcome>,
     /// Prepared parts that are to run when the script has ended that is slow.
-    pub behind_script: Vec<(TransactionId, Box<Session>)>,
+    pub behind_script: Vec<(TransactionId, Vec<u8>, Box<Session>)>,
     pub counts: Counts,
 }
 
@@ -143,7 +160,7 @@ impl Parts {
     /// A shard knows of an outcome; true with the last one.
     pub fn confirm(&mut self, id: TransactionId, shard: &str) -> bool {
         let Some(Outcome::Committed(others)) = self.outcomes.get_mut(&id) else { return false };
-        others.retain(|other| &**other != shard);
+        others.retain(|(other, _)| &**other != shard);
         let is_last = others.is_empty();
         if is_last {
             self.outcomes.remove(&id);
@@ -192,6 +209,7 @@ pub fn read_prepared(payload: &[u8], now: Instant) -> Option<(TransactionId, Par
         decider: Decider::Other(decider.into()),
         work: Work { database, frames, count },
         watch: None,
+        values: Values::Own,
         phase: Phase::Prepared,
         since: now,
         heard: None,
@@ -204,21 +222,25 @@ pub fn read_prepared(payload: &[u8], now: Instant) -> Option<(TransactionId, Par
 
 /// Appends how a transaction has ended: for a shard that was told, and for the one that decided, which also keeps who else has
 /// to know.
-pub fn put_outcome(id: TransactionId, committed: bool, others: &[Rc<str>], out: &mut Vec<u8>) {
+pub fn put_outcome(id: TransactionId, committed: bool, others: &Others, out: &mut Vec<u8>) {
     put_id(id, out);
     out.push(u8::from(committed));
     put_number(others.len() as u64, out);
-    others.iter().for_each(|other| put_bytes(other.as_bytes(), out));
+    for (other, values) in others {
+        put_bytes(other.as_bytes(), out);
+        put_bytes(values, out);
+    }
 }
 
 /// Reads what [`put_outcome`] wrote.
-pub fn read_outcome(payload: &[u8]) -> Option<(TransactionId, bool, Vec<Rc<str>>)> {
+pub fn read_outcome(payload: &[u8]) -> Option<(TransactionId, bool, Others)> {
     let mut fields = Fields::new(payload);
     let id = read_id(&mut fields)?;
     let committed = fields.byte()? == 1;
     let mut others = Vec::new();
     for _ in 0..fields.number()? {
-        others.push(String::from_utf8(fields.bytes()?.to_vec()).ok()?.into());
+        let name = String::from_utf8(fields.bytes()?.to_vec()).ok()?;
+        others.push((name.into(), fields.bytes()?.to_vec()));
     }
     Some((id, committed, others))
 }

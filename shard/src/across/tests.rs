@@ -31,8 +31,13 @@ impl Bench {
     }
 
     fn send(&mut self, connection: usize, words: &[&str]) -> String {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        String::from_utf8(self.send_bytes(connection, &words)).unwrap()
+    }
+
+    fn send_bytes(&mut self, connection: usize, words: &[&[u8]]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(words.iter().map(|word| word.as_bytes()), &mut bytes);
+        encode(words.iter().copied(), &mut bytes);
         let mut parser = Parser::new();
         let limits = Limits { max_bulk: usize::MAX, authenticated: true };
         assert!(matches!(parser.parse(&bytes, &limits), Ok(Parsed::Frame(_))));
@@ -41,7 +46,7 @@ impl Bench {
         let prepared = Prepared::new(&args, true);
         let session = &mut self.sessions[connection];
         dispatch::execute(&mut self.shard, session, &prepared, args, &mut out, Instant::now());
-        String::from_utf8(out).unwrap()
+        out
     }
 
     /// A request for a part that runs one command, or none, on the slots of some keys.
@@ -122,19 +127,19 @@ fn who_waits_for_slots_is_answered_later_in_the_order_of_coming() {
 fn a_shard_tells_how_what_it_decides_has_ended_and_gives_up_what_it_does_not_know() {
     let mut bench = Bench::new();
     assert_eq!(bench.part(0, "slotway-decide", "a-1", &["incr", "k"], &["k"]), "*1\r\n:1\r\n");
-    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1"]), "+COMMITTED\r\n");
-    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "other"]), "+OK\r\n");
-    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1"]), "+COMMITTED\r\n", "z does not know yet");
-    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "z"]), "+OK\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "z"]), "$0\r\n\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "other", "done"]), "+OK\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "z"]), "$0\r\n\r\n", "z does not know yet");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-1", "z", "done"]), "+OK\r\n");
     assert_eq!(bench.shard.node.parts.outcome("a-1".parse().unwrap()), None);
 
-    assert_eq!(bench.send(1, &["slotway", "outcome", "a-2"]), "+ABORTED\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-2", "z"]), "+ABORTED\r\n");
     assert!(bench.part(0, "slotway-decide", "a-2", &["incr", "k"], &["k"]).starts_with("-GIVENUP "));
 
     // While it waits for its slots nothing is decided.
     assert_eq!(bench.part(0, "slotway-prepare", "a-3", &["incr", "k"], &["k"]), "+PREPARED\r\n");
     assert_eq!(bench.part(0, "slotway-decide", "a-4", &["incr", "k"], &["k"]), "-LATER 1\r\n");
-    assert_eq!(bench.send(1, &["slotway", "outcome", "a-4"]), "+OPEN\r\n");
+    assert_eq!(bench.send(1, &["slotway", "outcome", "a-4", "z"]), "+OPEN\r\n");
     assert_eq!(bench.send(0, &["get", "other"]), "$-1\r\n");
 }
 
@@ -183,7 +188,7 @@ fn a_lost_connection_gives_up_what_waits_and_leaves_what_is_prepared_in_doubt() 
     lose_connection(engine, node, 1);
     let first = "a-1".parse().unwrap();
     assert_eq!(in_doubt(node, clock::monotonic()), [(first, "z".into())]);
-    assert!(resolve(engine, node, first, true));
+    assert!(resolve(engine, node, first, &Told::Committed(Vec::new())));
     assert!(!node.locks.is_any_held() && node.locks.waiting() == 0);
     assert_eq!(bench.send(0, &["get", "k"]), "$1\r\n1\r\n");
 }
@@ -207,12 +212,13 @@ fn the_log_has_prepared_parts_and_outcomes() {
         );
     }
     let mut outcome = Vec::new();
-    put_outcome(id, true, &["b".into(), "c".into()], &mut outcome);
+    let others = vec![("b".into(), b"values".to_vec()), ("c".into(), Vec::new())];
+    put_outcome(id, true, &others, &mut outcome);
     read.read(Kind::Outcome, &outcome, Instant::now()).unwrap();
     assert!(read.is_empty());
-    assert_eq!(read.outcome(id), Some(&Outcome::Committed(vec!["b".into(), "c".into()])));
+    assert_eq!(read.outcome(id), Some(&Outcome::Committed(others)));
     let mut over = Vec::new();
-    put_outcome(id, true, &[], &mut over);
+    put_outcome(id, true, &Vec::new(), &mut over);
     read.read(Kind::Outcome, &over, Instant::now()).unwrap();
     assert_eq!(read.outcome(id), None);
 }
@@ -235,4 +241,143 @@ fn replies_of_a_part_can_be_read_one_by_one() {
     let mut bench = Bench::new();
     let reply = bench.part(0, "slotway-decide", "a-1", &["mset", "k", "1"], &["k"]);
     assert_eq!(Value::parse(reply.as_bytes()).unwrap().unwrap().0.to_string(), "[+OK]");
+}
+
+/// A list of keys without their values.
+fn keys(names: &[&str]) -> Vec<u8> {
+    let mut list = Vec::new();
+    names.iter().for_each(|name| values::put_key(0, name.as_bytes(), &mut list));
+    list
+}
+
+/// A transaction that has one command, run by the second of two shards on keys of both.
+struct Pair {
+    lender: Bench,
+    runner: Bench,
+    number: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self { lender: Bench::new(), runner: Bench::new(), number: 0 }
+    }
+
+    /// Gives the reply of the command; or the keys that it needs beside.
+    fn run(&mut self, command: &[&str], theirs: &[&str], own: &[&str]) -> Result<Value, Vec<u8>> {
+        self.number += 1;
+        let id = format!("a-{}", self.number);
+        let mut frames = Vec::new();
+        encode(command.iter().map(|word| word.as_bytes()), &mut frames);
+        let list = keys(theirs);
+        let head: [&[u8]; 8] = [b"slotway-prepare", id.as_bytes(), b"z", b"", b"0", &list, b"0", b"part lend"];
+        let words: Vec<&[u8]> = head.into_iter().chain(theirs.iter().map(|key| key.as_bytes())).collect();
+        let lent = self.lender.send_bytes(0, &words);
+        let Value::Bulk(lent) = Value::parse(&lent).unwrap().unwrap().0 else {
+            panic!("{}", String::from_utf8_lossy(&lent))
+        };
+        let own_list = keys(own);
+        let head: [&[u8]; 11] = [
+            b"slotway-run",
+            id.as_bytes(),
+            b"",
+            b"0",
+            &frames,
+            b"1",
+            b"part",
+            &own_list,
+            b"1",
+            b"y",
+            &lent,
+        ];
+        let words: Vec<&[u8]> = head.into_iter().chain(own.iter().map(|key| key.as_bytes())).collect();
+        let reply = self.runner.send_bytes(0, &words);
+        let value = Value::parse(&reply).unwrap().unwrap().0;
+        let Value::Array(parts) = &value else { panic!("{value}") };
+        let [replies, Value::Bulk(values)] = parts.as_slice() else { panic!("{value}") };
+        let Value::Array(replies) = replies else {
+            self.lender.send(0, &["slotway-abort", &id]);
+            return Err(values.clone());
+        };
+        let committed = self.lender.send_bytes(0, &[b"slotway-commit", id.as_bytes(), values]);
+        assert_eq!(committed, b"*0\r\n");
+        assert!(!self.lender.shard.node.locks.is_any_held() && !self.runner.shard.node.locks.is_any_held());
+        Ok(replies[0].clone())
+    }
+}
+
+#[test]
+fn a_command_runs_on_keys_that_another_shard_lends_and_gives_back_what_they_have_become() {
+    let mut pair = Pair::new();
+    pair.lender.send(1, &["rpush", "there", "1", "2", "3"]);
+    let moved = pair.run(&["lmove", "there", "here", "left", "right"], &["there"], &["here"]);
+    assert_eq!(moved.unwrap().to_string(), "\"1\"");
+    assert_eq!(pair.lender.send(1, &["lrange", "there", "0", "-1"]), "*2\r\n$1\r\n2\r\n$1\r\n3\r\n");
+    assert_eq!(pair.runner.send(1, &["lrange", "here", "0", "-1"]), "*1\r\n$1\r\n1\r\n");
+    assert_eq!(pair.runner.send(1, &["exists", "there"]), ":0\r\n");
+
+    pair.lender.send(1, &["set", "k", "v", "ex", "1000"]);
+    assert_eq!(pair.run(&["rename", "k", "here"], &["k"], &["here"]).unwrap().to_string(), "+OK");
+    assert_eq!(pair.lender.send(1, &["exists", "k"]), ":0\r\n");
+    assert_eq!(pair.runner.send(1, &["ttl", "here"]), ":1000\r\n");
+
+    let error = pair.run(&["rename", "k", "here"], &["k"], &["here"]).unwrap().to_string();
+    assert!(error.contains("no such key"), "{error}");
+}
+
+#[test]
+fn what_is_given_back_breaks_watches_and_is_numbered() {
+    let mut pair = Pair::new();
+    pair.lender.send(1, &["sadd", "s", "1"]);
+    pair.lender.send(1, &["slotway-watch", "5", "watch", "s"]);
+    let before = pair.lender.shard.node.changes.last_of(slot_of(b"s"));
+    assert_eq!(pair.run(&["smove", "s", "d", "1"], &["s"], &["d"]).unwrap().to_string(), ":1");
+    assert!(pair.lender.shard.node.changes.last_of(slot_of(b"s")) > before);
+    assert_eq!(pair.lender.watched(1, ("slotway-prepare", "b-1", "5"), &[], &["s"]), "*-1\r\n");
+    assert_eq!(pair.runner.send(1, &["smembers", "d"]), "*1\r\n$1\r\n1\r\n");
+}
+
+#[test]
+fn what_is_only_read_is_given_back_as_nothing() {
+    let mut pair = Pair::new();
+    pair.lender.send(1, &["sadd", "s", "1"]);
+    let before = pair.lender.shard.node.changes.last_of(slot_of(b"s"));
+    assert_eq!(pair.run(&["sunion", "s", "d"], &["s"], &["d"]).unwrap().to_string(), "[\"1\"]");
+    assert_eq!(pair.lender.shard.node.changes.last_of(slot_of(b"s")), before);
+}
+
+#[test]
+fn a_script_that_needs_other_keys_has_done_nothing() {
+    let mut pair = Pair::new();
+    let script = "redis.call('set',KEYS[1],1) redis.call('incr','x') return redis.call('incr','y'..ARGV[1])";
+    let call = ["eval", script, "2", "here", "there", "z"];
+    let needs = pair.run(&call, &["there"], &["here"]).unwrap_err();
+    let needs: Vec<String> = values::read(&needs)
+        .unwrap()
+        .iter()
+        .map(|item| String::from_utf8_lossy(item.key.bytes).into_owned())
+        .collect();
+    assert_eq!(needs, ["x", "yz"]);
+    assert_eq!(pair.runner.send(1, &["exists", "here"]), ":0\r\n");
+    assert_eq!(pair.run(&call, &["there", "x"], &["here", "yz"]).unwrap().to_string(), ":1");
+    assert_eq!(pair.runner.send(1, &["get", "here"]), "$1\r\n1\r\n");
+    assert_eq!(pair.lender.send(1, &["get", "x"]), "$1\r\n1\r\n");
+    assert_eq!(pair.runner.send(1, &["get", "yz"]), "$1\r\n1\r\n");
+}
+
+#[test]
+fn what_covers_all_keys_cannot_borrow_some() {
+    let mut pair = Pair::new();
+    let call = ["eval", "redis.call('set',KEYS[1],1) return redis.call('dbsize')", "2", "here", "there"];
+    let mut list = Vec::new();
+    values::put_key(0, b"there", &mut list);
+    let head: [&[u8]; 8] = [b"slotway-prepare", b"b-1", b"z", b"", b"0", &list, b"0", b"part lend"];
+    assert!(pair.lender.send_bytes(0, &[&head[..], &[b"there"]].concat()).starts_with(b"$"));
+    let mut frames = Vec::new();
+    encode(call.iter().map(|word| word.as_bytes()), &mut frames);
+    let own = keys(&["here"]);
+    let words: [&[u8]; 12] =
+        [b"slotway-run", b"b-1", b"", b"0", &frames, b"1", b"part", &own, b"1", b"y", &list, b"here"];
+    let reply = String::from_utf8(pair.runner.send_bytes(0, &words)).unwrap();
+    assert!(reply.starts_with("-ERR 'dbsize' cannot be part of"), "{reply}");
+    assert_eq!(pair.runner.send(1, &["exists", "here"]), ":0\r\n");
 }

@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
+use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 use slotway_common::transaction_id::TransactionId;
 
 use super::transactions::token;
-use crate::across::{self, Decider, Request, Work};
+use crate::across::{self, Decider, Request, Told, Values, Work};
 use crate::engine::DATABASES;
 use crate::node::{NodeCall, NodeHandler};
 
@@ -19,6 +20,7 @@ pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
     ("slotway-abort", abort),
     ("slotway-alive", alive),
     ("slotway-forget", forget),
+    ("slotway-run", run),
 ];
 
 fn text(word: &[u8]) -> Result<&str, Error> {
@@ -40,7 +42,7 @@ fn prepare(call: &mut NodeCall<'_>) -> Result<(), Error> {
 /// commas between them.
 fn decide(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let names = text(call.args.at(2))?.split(',').filter(|name| !name.is_empty());
-    let decider = Decider::Here(names.map(Rc::from).collect());
+    let decider = Decider::Here(names.map(|name| (Rc::from(name), Vec::new())).collect());
     take(call, decider)
 }
 
@@ -55,18 +57,56 @@ fn take(call: &mut NodeCall<'_>, decider: Decider) -> Result<(), Error> {
         frames: args.at(5).to_vec(),
         count: usize::try_from(count).map_err(|_| Error::NotPositive)?,
     };
-    let known = args.at(7).split(|byte| *byte == b' ').any(|word| word == b"known");
-    let mut slots: Vec<Slot> = args.rest(8).iter().map(slot_of).collect();
-    slots.sort_unstable();
-    slots.dedup();
-    let request = Request { decider, watch, work, slots, known };
+    let has = |wanted: &[u8]| args.at(7).split(|byte| *byte == b' ').any(|word| word == wanted);
+    let values = if has(b"lend") { Values::Lends(args.at(5).to_vec()) } else { Values::Own };
+    let work = if has(b"lend") { Work { frames: Vec::new(), count: 0, ..work } } else { work };
+    let request = Request { decider, watch, values, work, slots: slots(args.rest(8)), known: has(b"known") };
     across::take(call.engine, call.node, call.session, id, request, call.reply.buffer())
 }
 
-/// `SLOTWAY-COMMIT <id>`
+/// The slots of some keys, ascending.
+fn slots(keys: Args<'_>) -> Vec<Slot> {
+    let mut slots: Vec<Slot> = keys.iter().map(slot_of).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots
+}
+
+/// `SLOTWAY-RUN <id> <watch> <database> <commands> <count> <how> <own> <lenders> {<name> <lent>}… <key>…`: as `SLOTWAY-DECIDE`, of commands
+/// on keys of several shards, which all run here. Own is the list of keys of this shard, lent what the other shards have answered.
+fn run(call: &mut NodeCall<'_>) -> Result<(), Error> {
+    let args = call.args;
+    let id = id(args.at(1))?;
+    let watch = if args.at(2).is_empty() { None } else { Some(token(args.at(2))?) };
+    let database = super::generic::database(args.at(3)).ok().filter(|db| *db < DATABASES);
+    let number = |at: usize| {
+        let number = parse_i64(args.at(at)).ok_or(Error::NotInteger)?;
+        usize::try_from(number).map_err(|_| Error::NotPositive)
+    };
+    let work =
+        Work { database: database.ok_or(Error::Syntax)?, frames: args.at(4).to_vec(), count: number(5)? };
+    let known = args.at(6).split(|byte| *byte == b' ').any(|word| word == b"known");
+    let lenders = number(8)?;
+    if args.len() < lenders.saturating_mul(2).saturating_add(9) {
+        return Err(Error::Syntax);
+    }
+    let mut lent: Vec<(Rc<str>, Vec<u8>)> = Vec::new();
+    for lender in 0..lenders {
+        let at = 9 + 2 * lender;
+        lent.push((text(args.at(at))?.into(), args.at(at + 1).to_vec()));
+    }
+    let others = lent.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+    let values = Values::Borrows { own: args.at(7).to_vec(), lent };
+    let slots = slots(args.rest(9 + 2 * lenders));
+    let request = Request { decider: Decider::Here(others), watch, values, work, slots, known };
+    across::take(call.engine, call.node, call.session, id, request, call.reply.buffer())
+}
+
+/// `SLOTWAY-COMMIT <id> [<values>]`: what keys of the part have become, where it has lent some.
 fn commit(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let id = id(call.args.at(1))?;
-    across::commit(call.engine, call.node, call.session, id, call.reply.buffer())
+    let values = call.args.get(2).unwrap_or_default();
+    across::commit(call.engine, call.node, call.session, id, values, call.reply.buffer())
 }
 
 /// `SLOTWAY-ABORT <id>`
@@ -90,20 +130,21 @@ fn forget(call: &mut NodeCall<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// `SLOTWAY OUTCOME <id>`: `COMMITTED`, `ABORTED`, or `OPEN`. With the name of a shard, that shard knows that it is committed.
+/// `SLOTWAY OUTCOME <id> <shard>`, of that shard: `OPEN`, `ABORTED`, or what the keys that it has lent have become, as a list. With
+/// one more word, the shard knows of it.
 pub(super) fn outcome(call: &mut NodeCall<'_>) -> Result<(), Error> {
-    let id = id(call.args.at(2))?;
-    if call.args.len() > 3 {
-        across::forget(call.node, id, Some(text(call.args.at(3))?));
+    let (id, shard) = (id(call.args.at(2))?, text(call.args.at(3))?);
+    if call.args.len() > 4 {
+        across::forget(call.node, id, Some(shard));
         call.reply.ok();
         return Ok(());
     }
     // What has not been read yet is not unknown.
     call.node.check_serving(true)?;
-    call.reply.simple(match across::tell_outcome(call.node, id) {
-        Some(true) => "COMMITTED",
-        Some(false) => "ABORTED",
-        None => "OPEN",
-    });
+    match across::tell_outcome(call.node, id, shard) {
+        Some(Told::Committed(values)) => call.reply.bulk(&values),
+        Some(Told::GivenUp) => call.reply.simple("ABORTED"),
+        None => call.reply.simple("OPEN"),
+    }
     Ok(())
 }

@@ -235,7 +235,7 @@ pub(super) fn perform(
             refuse(node, session, counts.then_some(command), error, out);
         }
     }
-    if engine.has_events() {
+    if engine.has_events() && session.borrowed.is_none() {
         announce(engine, node, session, out, start);
     }
     outcome

@@ -6,6 +6,7 @@ use slotway_common::fault;
 use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 
+use crate::across::borrow;
 use crate::engine::Engine;
 use crate::locks::{Holder, try_again};
 use crate::node::Node;
@@ -54,10 +55,13 @@ pub fn check_slot(
 #[cold]
 pub(super) fn check_all_slots(
     node: &Node,
-    session: &Session,
+    session: &mut Session,
     command: &'static Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
+    if let Some(borrowed) = &mut session.borrowed {
+        return borrow::check(borrowed, command, args, session.db);
+    }
     // A proxy names the slots that it means, and those that are held are left out.
     match node.locks.held_of(Some(command), args) {
         Some(slot) if session.internal.is_none() => Err(try_again(slot)),
@@ -73,6 +77,9 @@ fn redirect(
     command: &Command,
     args: &Args<'_>,
 ) -> Result<(), Error> {
+    if let Some(borrowed) = &mut session.borrowed {
+        return borrow::check(borrowed, command, args, session.db);
+    }
     node.check_serving(session.internal.is_some())?;
     let Some(address) = node.owner_address(slot).map(str::to_owned) else {
         return Err(Error::ClusterDown("Hash slot not served".into()));

@@ -129,6 +129,11 @@ impl Suspended {
         self.news.notify_one();
     }
 
+    /// Ends the script that is slow, whatever it has done; false when there is none.
+    pub fn give_up(&mut self) -> bool {
+        self.slow.take().is_some()
+    }
+
     /// The number of the next reply that comes later.
     pub fn next_number(&mut self) -> u64 {
         self.last_number += 1;

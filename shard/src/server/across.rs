@@ -13,7 +13,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::logging::synced;
 use super::state::Server;
-use crate::across;
+use crate::across::{self, Told};
 use crate::node::Shard;
 
 /// Between two looks at whether a proxy is silent.
@@ -79,24 +79,25 @@ async fn ask(server: &Server, decider: &str, ids: &[TransactionId]) -> Result<()
         Connection::open(&address, &identity, &secret, Some(&node), PATIENCE).await.map_err(error)?;
     for id in ids {
         let name = id.to_string();
-        let committed = match connection.call(&["SLOTWAY", "OUTCOME", &name]).await.map_err(error)? {
-            Value::Simple(word) if word == b"COMMITTED" => true,
-            Value::Simple(word) if word == b"ABORTED" => false,
+        let told = match connection.call(&["SLOTWAY", "OUTCOME", &name, &own]).await.map_err(error)? {
+            Value::Bulk(values) => Told::Committed(values),
+            Value::Simple(word) if word == b"ABORTED" => Told::GivenUp,
             _ => continue,
         };
         let ended = {
             let Shard { engine, node } = &mut *server.shard.borrow_mut();
-            across::resolve(engine, node, *id, committed)
+            across::resolve(engine, node, *id, &told)
         };
         if !ended {
             continue;
         }
+        let committed = told != Told::GivenUp;
         let word = if committed { "committed" } else { "given up" };
         tracing::warn!("transaction {id}, whose proxy was silent, is {word}: shard {decider} has decided it");
         if committed {
             // It may forget only what is safe here.
             synced(server).await?;
-            connection.call(&["SLOTWAY", "OUTCOME", &name, &own]).await.map_err(error)?;
+            connection.call(&["SLOTWAY", "OUTCOME", &name, &own, "done"]).await.map_err(error)?;
         }
     }
     Ok(())

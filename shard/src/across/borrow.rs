@@ -1,0 +1,125 @@
+//! Runs the commands of a transaction on keys of several shards: in an engine of its own, on copies of the values that are here and
+//! that other shards have lent.
+//!
+//! Nothing of it is seen before it is known that no other key is needed. What a script calls on a key that it did not name is
+//! answered as if there was no such key, so that one run finds as many of those as it can; then all of it is thrown away.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use slotway_common::command::{self, Command, Route};
+use slotway_common::error::Error;
+use slotway_common::resp::Args;
+
+use super::parts::{Others, Work};
+use super::values;
+use crate::changes::Changes;
+use crate::engine::{Engine, LazyFree};
+use crate::exec;
+use crate::node::Node;
+use crate::session::{Borrowed, Session};
+use crate::transaction::Batch;
+
+/// What running has come to.
+pub(super) enum Ran {
+    Done(Done),
+    /// These keys are needed beside, as a list.
+    Needs(Vec<u8>),
+}
+
+/// What has been done.
+pub(super) struct Done {
+    /// The array of the commands' replies.
+    pub(super) replies: Vec<u8>,
+    /// What keys of this shard have become, and those of the others.
+    pub(super) own: Vec<u8>,
+    pub(super) lent: Others,
+}
+
+/// Runs the commands. Nothing has changed here when it returns.
+///
+/// # Errors
+/// When they cannot be run; nothing was done.
+pub(super) fn run(
+    engine: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    work: &Work,
+    own: &[u8],
+    lent: &[(Rc<str>, Vec<u8>)],
+) -> Result<Ran, Error> {
+    let mut scratch = Engine::new(LazyFree::default());
+    scratch.set_now(engine.now());
+    scratch.limits = engine.limits;
+    scratch.want_events(engine.wanted_events());
+    let own = values::lend(engine, own, super::MOST_LENT)?;
+    let mut known = HashSet::new();
+    for list in lent.iter().map(|(_, list)| list).chain([&own]) {
+        values::load(&mut scratch, list)?;
+        known.extend(values::read(list)?.iter().map(|item| (item.db, item.key.bytes.to_vec())));
+    }
+    let mut changes = Changes::default();
+    changes.begin(&mut scratch, 0);
+    std::mem::swap(&mut changes, &mut node.changes);
+    session.borrowed = Some(Box::new(Borrowed { known, ..Borrowed::default() }));
+    node.set_aside(true);
+    let batch = Batch { frames: &work.frames, count: work.count, needs_memory: false };
+    let mut replies = Vec::new();
+    let result = exec::run(&mut scratch, node, session, batch, Some(work.database), false, &mut replies);
+    node.set_aside(false);
+    std::mem::swap(&mut changes, &mut node.changes);
+    let borrowed = session.borrowed.take().unwrap_or_default();
+    let is_slow = node.scripts.suspended.give_up();
+    (session.scripting, session.suspended) = (false, false);
+    if !borrowed.needs.is_empty() {
+        let mut list = Vec::new();
+        borrowed.needs.iter().for_each(|(db, key)| values::put_key(*db, key, &mut list));
+        return Ok(Ran::Needs(list));
+    }
+    if is_slow {
+        return Err(Error::err(
+            "a script with keys on several shards has run for longer than 'busy-reply-threshold'; nothing was applied",
+        ));
+    }
+    result?;
+    if let Some(refused) = borrowed.refused {
+        return Err(Error::err(format!(
+            "'{refused}' cannot be part of a transaction with keys on several shards; nothing was applied"
+        )));
+    }
+    engine.stats.hits += scratch.stats.hits;
+    engine.stats.misses += scratch.stats.misses;
+    let is_changed = |slot| changes.last_of(slot) > 0;
+    let own = values::changed(&scratch, &own, is_changed)?;
+    let mut became = Vec::new();
+    for (name, list) in lent {
+        became.push((name.clone(), values::changed(&scratch, list, is_changed)?));
+    }
+    if scratch.has_events() {
+        node.announce(&mut scratch, None);
+    }
+    for (kind, channel, message) in borrowed.messages {
+        let most = node.hot.pubsub_output.budget();
+        let sent = node.pubsub.publish(kind, &channel, &message, most, None);
+        node.stats.closed_for_output += sent.closed;
+        node.stats.messages += sent.clients;
+    }
+    Ok(Ran::Done(Done { replies, own, lent: became }))
+}
+
+/// Whether a command may run here on these keys; what it needs beside is noted, and it runs as if there was nothing.
+pub fn check(borrowed: &mut Borrowed, command: &Command, args: &Args<'_>, db: usize) -> Result<(), Error> {
+    if command.route == Route::FanOut {
+        return refuse(borrowed, command);
+    }
+    let Ok(keys) = command::keys(command, args) else { return Ok(()) };
+    for position in keys.positions() {
+        borrowed.need(db, args.at(position));
+    }
+    Ok(())
+}
+
+fn refuse(borrowed: &mut Borrowed, command: &Command) -> Result<(), Error> {
+    borrowed.refused.get_or_insert(command.name);
+    Err(Error::err(format!("'{}' cannot be part of a transaction with keys on several shards", command.name)))
+}
