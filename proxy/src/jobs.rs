@@ -1,7 +1,9 @@
 //! Commands of more than one step: they ask shards, or the other workers.
 
 mod acl;
+mod across;
 mod asking;
+mod batch;
 mod blocking;
 mod clients;
 mod config;
@@ -23,6 +25,7 @@ mod server;
 mod slowlog;
 mod tracking;
 mod transaction;
+mod watch;
 
 use std::rc::Rc;
 

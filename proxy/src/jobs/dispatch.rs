@@ -9,7 +9,7 @@ use slotway_common::resp::Reply;
 
 use super::{
     acl, blocking, clients, config, debug, flush, functions, info, keyspace, latency, memory, persistence,
-    pubsub, scan, scripts, server, slowlog, tracking,
+    pubsub, scan, scripts, server, slowlog, tracking, watch,
 };
 use crate::core::Job;
 use crate::worker::Worker;
@@ -18,6 +18,7 @@ pub(super) async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_
     match job.command.name {
         "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" | "bzpopmin" | "bzpopmax" | "bzmpop"
         | "xread" | "xreadgroup" | "wait" => blocking::run(worker, job, reply).await,
+        "watch" => watch::watch(worker, job, reply).await,
         "client|unblock" => clients::unblock(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,
