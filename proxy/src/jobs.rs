@@ -16,6 +16,7 @@ mod info;
 mod keyspace;
 mod latency;
 mod memory;
+mod mset;
 mod persistence;
 mod pubsub;
 mod room;

@@ -1,12 +1,12 @@
-//! Requests on keys of many slots, sent in one part a shard.
+//! Requests on keys of many slots, sent in one part a shard. MSET, which is atomic, is then a transaction of one command.
 
-use slotway_common::command::{self, Command, TABLE};
+use slotway_common::command::{self, Command, Merge, TABLE};
 use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
 use super::errors::error_line;
 use super::scratch::{NOTHING, Scratch};
-use super::{Core, Flow, Request, SessionId};
+use super::{Core, Flow, Request, SessionId, Work};
 use crate::items::Items;
 use crate::kept::Kept;
 use crate::merge::{Gather, Merging};
@@ -68,6 +68,10 @@ impl Core {
         if scratch.shards.get(owner).is_some_and(|share| share.items as usize == items.count) {
             let slot = if same_slot { first_slot } else { MANY_SLOTS };
             return self.forward_to(id, command, request, slot, owner);
+        }
+        if command.merge == Merge::AllOk {
+            // All of it or nothing.
+            return self.begin_job(id, command, request, Work::Run);
         }
 
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };

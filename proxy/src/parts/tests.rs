@@ -84,7 +84,7 @@ fn a_command_on_many_keys_is_split_and_its_replies_are_merged() {
     let (one, two, third) = (key("one", 0), key("two", 0), key("one", 1));
     let parts = split(&[
         format!("MGET {one} {two} {third}"),
-        format!("MSET {two} v {one} w"),
+        format!("MSET {two} v {one} w {two} x"),
         format!("DEL {one} {two} {third}"),
         format!("EXISTS {one} {third}"),
     ]);
@@ -95,7 +95,10 @@ fn a_command_on_many_keys_is_split_and_its_replies_are_merged() {
         format!("EXISTS {one} {third}"),
     ];
     assert_eq!(commands(&parts)[0], own);
-    assert_eq!(commands(&parts)[1], [format!("MGET {two}"), format!("MSET {two} v"), format!("DEL {two}")]);
+    assert_eq!(
+        commands(&parts)[1],
+        [format!("MGET {two}"), format!("MSET {two} v {two} x"), format!("DEL {two}")]
+    );
     let replies = joined(&parts, &[Ok("*4|*2|$1|a|$-1|+OK|:2|:0|"), Ok("*3|*1|$1|b|+OK|:1|")]);
     assert_eq!(replies, "*3|$1|a|$1|b|$-1|+OK|:3|:0|");
 }

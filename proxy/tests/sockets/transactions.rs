@@ -34,6 +34,20 @@ fn exec_on_several_shards_prepares_in_order_and_answers_in_the_order_of_its_comm
 }
 
 #[test]
+fn mset_is_applied_as_a_whole() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client();
+    let (a, b, c) = (key(0, 0), key(1, 0), key(2, 0));
+    assert_eq!(client.text(&format!("MSET {c} 1 {a} 2 {c} 3 {b} 4")), "+OK");
+    assert_eq!(client.text(&format!("MGET {a} {b} {c}")), r#"["2", "4", "3"]"#);
+    assert_eq!(asked(&cluster, 0), ["SLOTWAY-PREPARE c", "SLOTWAY-COMMIT"]);
+    cluster.shards[0].break_at("SLOTWAY-PREPARE");
+    let reply = client.text(&format!("MSET {a} 5 {b} 5"));
+    assert!(reply.ends_with("(nothing was applied)"), "{reply}");
+    assert_eq!(client.text(&format!("GET {a}")), "\"2\"");
+}
+
+#[test]
 fn exec_on_one_shard_stays_one_request() {
     let cluster = Cluster::start();
     let mut client = cluster.client();

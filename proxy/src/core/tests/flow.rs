@@ -90,13 +90,6 @@ fn many_keys_are_split_by_shard_and_merged() {
     stage.answer(1, "*1|$1|b|");
     assert_eq!(stage.got(client), "*5|$1|a|$1|b|$-1|$1|c|$1|a|");
 
-    stage.send(client, &format!("MSET {a} 1 {b} 2 {a} 3"));
-    assert_eq!(stage.sent(0), format!("MSET {a} 1 {a} 3"), "the later value of a key stays the later one");
-    stage.sent(1);
-    stage.answer(0, "+OK|");
-    stage.answer(1, "+OK|");
-    assert_eq!(stage.got(client), "+OK|");
-
     stage.send(client, &format!("DEL {a} {b} {c}"));
     stage.sent(0);
     stage.sent(1);
@@ -382,7 +375,23 @@ fn what_was_queued_is_answered_together_with_exec_but_never_waits_long() {
     assert_eq!(stage.got(client), "*1|$1|v|");
 }
 
-/// The job that a client's EXEC has become.
+#[test]
+fn mset_is_a_transaction_only_where_its_keys_are_on_several_shards() {
+    let mut stage = Stage::new();
+    let client = stage.client();
+    let (a, other, b) = (key(0, 0), key(0, 1), key(1, 0));
+    stage.send(client, &format!("MSET {a} 1 {other} 2"));
+    assert_eq!(stage.sent(0), format!("MSET {a} 1 {other} 2"));
+    stage.answer(0, "+OK|");
+    stage.got(client);
+    stage.send(client, &format!("MSET {a} 1 {b} 2"));
+    assert_eq!((stage.sent(0), stage.sent(1)), (String::new(), String::new()));
+    assert!(
+        stage.actions.iter().any(|action| matches!(action, Action::Run(job) if job.command.name == "mset"))
+    );
+}
+
+/// Whether a client's EXEC has become a job.
 fn takes_steps(stage: &mut Stage) -> bool {
     stage.turn();
     let runs = |action: Action| matches!(action, Action::Run(job) if matches!(job.work, Work::Exec(..)));
