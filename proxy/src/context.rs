@@ -1,6 +1,7 @@
 //! What all threads of the process share: nothing of it is touched by an ordinary request.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use slotway_common::acl::AclLog;
@@ -23,6 +24,8 @@ pub struct Context {
     pub identity: Identity,
     /// 40 hexadecimal digits, drawn at the start.
     pub run_id: String,
+    /// The number of the next transaction over several shards.
+    pub transactions: AtomicU64,
     pub secret: Secret,
     pub budgets: Budgets,
     /// Where clients connect.

@@ -14,6 +14,7 @@ mod detention;
 mod errors;
 mod known_room;
 mod membership;
+mod on_behalf;
 mod request;
 mod route;
 mod scratch;
@@ -23,6 +24,7 @@ mod view;
 
 // What it does: each file is a part of `impl Core`.
 mod accounting;
+mod across;
 mod acting;
 mod answer;
 mod ask;
@@ -43,6 +45,7 @@ mod subscriptions;
 mod tracking;
 mod transaction;
 mod waiting;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -61,9 +64,10 @@ use slotway_common::statistics::Statistics;
 
 pub(crate) use action::Work;
 pub use action::{Action, Job, UnknownScripts};
-pub(crate) use awaited::Asked;
+pub(crate) use awaited::{Answer, Asked};
 pub(crate) use errors::crossslot;
 pub use membership::Membership;
+pub(crate) use on_behalf::OnBehalf;
 pub(crate) use request::{Flow, Request, Unsent};
 pub use ticket::{AskError, Target};
 pub use view::{ShardView, View};

@@ -1,7 +1,9 @@
 //! Commands of more than one step: they ask shards, or the other workers.
 
 mod acl;
+mod across;
 mod asking;
+mod batch;
 mod blocking;
 mod clients;
 mod config;
@@ -14,6 +16,7 @@ mod info;
 mod keyspace;
 mod latency;
 mod memory;
+mod mset;
 mod persistence;
 mod pubsub;
 mod room;
@@ -23,6 +26,7 @@ mod server;
 mod slowlog;
 mod tracking;
 mod transaction;
+mod watch;
 
 use std::rc::Rc;
 

@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use slotway_common::command::Merge;
 use slotway_common::resp::frame::{Elements, integer};
 
 use crate::kept::Kept;
@@ -20,6 +21,16 @@ pub enum Merging {
     Sum,
     /// `+OK` when all say so (MSET).
     AllOk,
+}
+
+impl Merging {
+    pub(crate) fn of(merge: Merge) -> Self {
+        match merge {
+            Merge::ByItem => Self::ByItem,
+            Merge::AllOk => Self::AllOk,
+            _ => Self::Sum,
+        }
+    }
 }
 
 /// How a part ended.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use slotway_common::admin::Health;
@@ -62,6 +63,7 @@ impl Server {
         let context = Arc::new(Context {
             identity: start.identity,
             run_id: random::hex_id::<20>(),
+            transactions: AtomicU64::default(),
             listen: start.listen,
             secret: start.secret,
             budgets: start.budgets,

@@ -1,7 +1,8 @@
 //! What a client has queued after MULTI, and what it watches.
 //!
-//! Commands on keys become batches, each of which one shard runs as one. What the proxy answers itself, or asks all shards,
-//! stands between the batches, so that a transaction without such commands is a single batch.
+//! Commands on keys become batches, each of which runs as one, on one shard or in parts on several ([`crate::parts`]). What the
+//! proxy answers itself, or asks all shards, stands between the batches, so that a transaction without such commands is a single
+//! batch.
 
 use std::borrow::Cow;
 
@@ -51,7 +52,7 @@ pub(crate) enum Step {
     },
 }
 
-/// Commands that one shard runs as one.
+/// Commands that run as one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     /// Requests, one after the other.
@@ -60,11 +61,11 @@ pub(crate) struct Batch {
     /// Some of them call scripts by their digests.
     calls_digests: bool,
     /// A key of each slot.
-    keys: Vec<(u16, Box<[u8]>)>,
+    keys: Slots,
     /// The same of the channels that are published to.
-    channels: Vec<(u16, Box<[u8]>)>,
+    channels: Slots,
     /// The database of the first command, and the one that it is left in.
-    database: u32,
+    pub(crate) database: u32,
     pub(crate) ends_in: u32,
 }
 
@@ -81,7 +82,7 @@ pub(crate) enum How {
 
 impl How {
     /// What the shard is told. `known`: nothing is to run if it does not know all scripts.
-    fn words(self, known: bool) -> &'static [u8] {
+    pub(crate) fn words(self, known: bool) -> &'static [u8] {
         match (self, known) {
             (Self::Whole, false) => b"",
             (Self::Whole, true) => b"known",
@@ -93,18 +94,27 @@ impl How {
     }
 }
 
-/// Keys that a client watches, all on one shard.
-#[derive(Clone, Debug)]
+/// A key for each slot of some keys.
+pub(crate) type Slots = Vec<(u16, Box<[u8]>)>;
+
+/// Keys that a client watches.
+#[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// By this number the shard knows it.
+    /// What each shard watches of them.
+    pub(crate) shards: Vec<ShardWatch>,
+    /// They cannot be watched any more: EXEC answers nil.
+    pub(crate) broken: bool,
+}
+
+/// Keys that one shard watches for a client.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardWatch {
+    /// By this number the shard knows them.
     pub(crate) token: u64,
     /// Position of the shard, and the route that it was told over.
     pub(crate) shard: usize,
     pub(crate) route: u16,
-    /// Their slots, with a key of each.
-    pub(crate) keys: Vec<(u16, Box<[u8]>)>,
-    /// They cannot be watched any more: EXEC answers nil.
-    pub(crate) broken: bool,
+    pub(crate) keys: Slots,
 }
 
 impl Transaction {
@@ -167,19 +177,26 @@ impl Transaction {
         }
     }
 
-    /// The same with each PUBLISH as a step of its own whose channel is not on the shard of the batch that it stands in.
-    /// `None` if there is none. `watched` is the shard of the keys that are watched.
+    /// The same with each PUBLISH as a step of its own whose channel is not on the shard of the batch that it stands in: so
+    /// the batch stays one of one shard. `None` if there is none. A batch whose keys are on several shards, those that are watched
+    /// included, has parts anyhow: a PUBLISH belongs to one of them.
     pub(crate) fn with_publishes_apart(
         &self,
         databases: u32,
-        watched: Option<usize>,
+        watch: Option<&Watch>,
         owner: impl Fn(u16) -> Option<usize>,
     ) -> Option<Self> {
+        let watched = watch.and_then(|watch| watch.keys().next()).and_then(|(slot, _)| owner(*slot));
         let shard_of = |batch: &Batch| {
             let first = batch.keys.first().or_else(|| batch.channels.first());
             watched.or_else(|| first.and_then(|(slot, _)| owner(*slot)))
         };
-        let is_apart = |batch: &Batch| batch.channels.iter().any(|(slot, _)| owner(*slot) != shard_of(batch));
+        let is_apart = |batch: &Batch| {
+            let shard = shard_of(batch);
+            let is_elsewhere = |(slot, _): &(u16, Box<[u8]>)| owner(*slot) != shard;
+            let mut keys = batch.keys.iter().chain(watch.iter().flat_map(|watch| watch.keys()));
+            batch.channels.iter().any(is_elsewhere) && !keys.any(is_elsewhere)
+        };
         let batches = self.steps.iter().filter_map(|step| match step {
             Step::Batch(batch) => Some(batch),
             Step::Own { .. } => None,
@@ -207,9 +224,9 @@ impl Transaction {
                 }
                 Step::Batch(batch) => batch,
             };
-            let shard = shard_of(batch);
+            let (shard, splits) = (shard_of(batch), is_apart(batch));
             batch.each(|command, args| {
-                if is_publish(command) && owner(slot_of(args.at(1))) != shard {
+                if splits && is_publish(command) && owner(slot_of(args.at(1))) != shard {
                     apart.push_own(command, args);
                 } else {
                     apart.push_to_batch(command, args, databases);
@@ -228,7 +245,7 @@ impl Transaction {
     }
 }
 
-fn is_publish(command: &Command) -> bool {
+pub(crate) fn is_publish(command: &Command) -> bool {
     matches!(command.name, "publish" | "spublish")
 }
 
@@ -260,9 +277,11 @@ impl Batch {
         Self { database, ends_in: database, ..Self::default() }
     }
 
-    /// The slots of the batch and of a watch, with a key of each.
-    pub(crate) fn slots<'a>(&'a self, watch: Option<&'a Watch>) -> Vec<(u16, &'a [u8])> {
-        let watched = watch.iter().flat_map(|watch| &watch.keys);
+    /// The slots of the batch and of what is watched, with a key of each.
+    pub(crate) fn slots<'a>(
+        &'a self,
+        watched: impl Iterator<Item = &'a (u16, Box<[u8]>)>,
+    ) -> Vec<(u16, &'a [u8])> {
         let mut slots: Vec<(u16, &[u8])> = Vec::new();
         for (slot, key) in self.keys.iter().chain(&self.channels).chain(watched) {
             if !slots.iter().any(|(known, _)| known == slot) {
@@ -272,26 +291,43 @@ impl Batch {
         slots
     }
 
-    /// Appends the request that has a shard run the batch, on these slots.
-    pub(crate) fn encode(&self, watch: Option<&Watch>, slots: &[(u16, &[u8])], how: How, out: &mut Vec<u8>) {
+    /// Appends the request that has a shard run the batch, on these slots, if the watch of this number holds.
+    pub(crate) fn encode(&self, watch: Option<u64>, slots: &[(u16, &[u8])], how: How, out: &mut Vec<u8>) {
+        self.encode_as(&[b"SLOTWAY-EXEC"], watch, slots, how.words(self.calls_digests), out);
+    }
+
+    /// Appends the request on the batch that begins with these words; `how` is the last one before the keys.
+    pub(crate) fn encode_as(
+        &self,
+        head: &[&[u8]],
+        watch: Option<u64>,
+        slots: &[(u16, &[u8])],
+        how: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         let mut token = itoa::Buffer::new();
-        let token = watch.map_or("", |watch| token.format(watch.token));
+        let token = watch.map_or("", |watch| token.format(watch));
         let mut database = itoa::Buffer::new();
         let mut number = itoa::Buffer::new();
-        let words: [&[u8]; 6] = [
-            b"SLOTWAY-EXEC",
+        let words: [&[u8]; 5] = [
             token.as_bytes(),
             database.format(self.database).as_bytes(),
             &self.frames,
             number.format(self.count).as_bytes(),
-            how.words(self.calls_digests),
+            how,
         ];
-        let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
+        let keys = slots.iter().map(|(_, key)| *key);
+        let words: Vec<&[u8]> = head.iter().copied().chain(words).chain(keys).collect();
         request::encode(words.into_iter(), out);
     }
 
+    /// Whether some of the commands call scripts by their digests.
+    pub(crate) fn calls_digests(&self) -> bool {
+        self.calls_digests
+    }
+
     /// Shows each command.
-    fn each(&self, mut show: impl FnMut(&'static Command, &Args<'_>)) {
+    pub(crate) fn each(&self, mut show: impl FnMut(&'static Command, &Args<'_>)) {
         let limits = Limits { max_bulk: usize::MAX, authenticated: true };
         let mut parser = Parser::new();
         let mut rest = self.frames.as_slice();
@@ -307,7 +343,28 @@ impl Batch {
 
 impl Watch {
     pub(crate) fn bytes(&self) -> usize {
-        self.keys.iter().map(|(_, key)| key.len() + 32).sum()
+        self.keys().map(|(_, key)| key.len() + 32).sum()
+    }
+
+    /// A key of each slot that is watched.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &(u16, Box<[u8]>)> {
+        self.shards.iter().flat_map(|watch| &watch.keys)
+    }
+
+    /// What a shard watches.
+    pub(crate) fn on(&self, shard: usize) -> Option<&ShardWatch> {
+        self.shards.iter().find(|watch| watch.shard == shard)
+    }
+
+    /// Adds what a shard has been told to watch.
+    pub(crate) fn add(&mut self, told: ShardWatch) {
+        match self.shards.iter_mut().find(|watch| watch.shard == told.shard) {
+            Some(watch) => {
+                watch.route = told.route;
+                told.keys.iter().for_each(|(_, key)| add_slot(&mut watch.keys, key));
+            }
+            None => self.shards.push(told),
+        }
     }
 }
 
@@ -339,7 +396,7 @@ fn without_known(word: &[u8]) -> &[u8] {
 }
 
 /// Takes note of the slot of a key.
-pub(crate) fn add_slot(slots: &mut Vec<(u16, Box<[u8]>)>, key: &[u8]) {
+pub(crate) fn add_slot(slots: &mut Slots, key: &[u8]) {
     let slot = slot_of(key);
     if !slots.iter().any(|(known, _)| *known == slot) {
         slots.push((slot, key.into()));

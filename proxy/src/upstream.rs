@@ -28,6 +28,8 @@ pub enum Owner {
 pub const MANY_SLOTS: u16 = u16::MAX;
 /// The command of a request that the proxy makes for itself and that no slot can be refused for.
 pub const NO_COMMAND: u16 = u16::MAX;
+/// The command of a part of a transaction over several shards. It is refused as a whole, and its reply may come later.
+pub const PART_OF_TRANSACTION: u16 = u16::MAX - 1;
 
 /// One request on its way.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,13 @@ pub struct Entry {
     pub searched: bool,
     /// When it was read from the client, in microseconds of the worker's clock.
     pub received: u64,
+}
+
+impl Entry {
+    /// Whether a shard may refuse it for a slot, and then everything behind it.
+    pub(crate) fn is_refusable(&self) -> bool {
+        !matches!(self.command, NO_COMMAND | PART_OF_TRANSACTION)
+    }
 }
 
 /// Whether requests can be sent.

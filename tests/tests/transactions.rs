@@ -63,13 +63,34 @@ fn a_watch_that_survives_a_move_is_found() {
 }
 
 #[test]
-fn a_transaction_on_several_shards_is_refused_before_anything_runs() {
+fn a_transaction_on_several_shards_runs_as_a_whole() {
+    let cluster = Cluster::start_with(&Layout { shards: 3, ..Layout::default() }).unwrap();
+    let (mut client, mut other) = (cluster.client().unwrap(), cluster.client().unwrap());
+    let keys = ["a", "b", "c", "d", "e"];
+    for (touched, nil) in [(false, false), (true, true), (false, false)] {
+        assert_eq!(client.run("WATCH a b c d e w").unwrap().to_string(), "+OK");
+        if touched {
+            other.run("INCR w").unwrap();
+        }
+        client.run("MULTI").unwrap();
+        for key in keys {
+            assert_eq!(client.run(&format!("INCR {key}")).unwrap().to_string(), "+QUEUED");
+        }
+        client.run("MGET e a").unwrap();
+        assert_eq!(client.run("EXEC").unwrap().is_null(), nil);
+    }
+    assert_eq!(other.run("MGET a b c d e").unwrap().to_string(), r#"["2", "2", "2", "2", "2"]"#);
+}
+
+#[test]
+fn a_command_on_keys_of_several_shards_refuses_its_transaction_before_anything_runs() {
     let cluster = Cluster::start_with(&Layout { shards: 3, ..Layout::default() }).unwrap();
     let mut client = cluster.client().unwrap();
     client.run("MULTI").unwrap();
     for key in ["a", "b", "c", "d", "e"] {
         assert_eq!(client.run(&format!("SET {key} 1")).unwrap().to_string(), "+QUEUED");
     }
+    client.run("SINTER a b c d e").unwrap();
     assert!(client.run("EXEC").unwrap().to_string().contains("CROSSSLOT"));
     assert_eq!(client.run("DBSIZE").unwrap(), Value::Int(0));
     assert_eq!(client.run("PING").unwrap().to_string(), "+PONG");

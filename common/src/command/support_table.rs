@@ -51,7 +51,7 @@ fn title(row: &Command) -> String {
 
 fn across_shards(row: &Command) -> Option<&'static str> {
     match (row.route, row.merge) {
-        (Route::Split, Merge::AllOk) => Some("not atomic"),
+        (Route::Split, Merge::AllOk) => Some("atomic"),
         (Route::Split, _) => Some("atomic per shard"),
         (Route::FanOut, Merge::AllOrNothing) => Some("all or nothing"),
         (Route::FanOut, _) => Some("every slot once"),

@@ -11,8 +11,9 @@ use slotway_common::command::{Command, Flags, Group, Route, find_by_full_name};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub::Kind;
-use slotway_common::resp::{Args, request};
+use slotway_common::resp::Args;
 
+use super::on_behalf::Name;
 use super::{Core, Flow, Request, SessionId, transaction};
 use crate::client_line::describe;
 use crate::session::Session;
@@ -166,17 +167,16 @@ impl Core {
         frame: &[u8],
         slots: &[(u16, &[u8])],
     ) -> Option<(&'static Command, Vec<u8>)> {
+        let name = self.name_of(id)?;
+        Some((find_by_full_name(b"slotway-as")?, name.wrap(frame, slots)))
+    }
+
+    /// In whose name requests of a client are to run; nothing for one whose user may do all.
+    pub(super) fn name_of(&self, id: SessionId) -> Option<Name> {
         let session = self.sessions.get(id).filter(|session| !session.login.is_free())?;
-        let row = find_by_full_name(b"slotway-as")?;
         let user = session.login.user();
-        let mut created = itoa::Buffer::new();
         let client = describe(session, self.now, 0);
-        let words: [&[u8]; 5] =
-            [b"SLOTWAY-AS", user.name(), created.format(user.created()).as_bytes(), &client, frame];
-        let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
-        let mut out = Vec::new();
-        request::encode(words.into_iter(), &mut out);
-        Some((row, out))
+        Some(Name { user: user.name().to_vec(), created: user.created(), client })
     }
 }
 

@@ -8,7 +8,7 @@ use super::detention::Refusal;
 use super::{Action, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::session::{Closing, Stall};
-use crate::upstream::{Entry, NO_COMMAND, Owner};
+use crate::upstream::{Entry, Owner};
 
 impl Core {
     /// Takes bytes that a shard sent.
@@ -91,7 +91,7 @@ impl Core {
         let Some(upstream) = self.upstreams.get_mut(id) else { return };
         if reply.first() == Some(&b'-')
             && let Some(refusal) = Refusal::parse(reply)
-            && upstream.front().is_some_and(|entry| entry.command != NO_COMMAND)
+            && upstream.front().is_some_and(Entry::is_refusable)
         {
             self.refused(id, &refusal);
             return;

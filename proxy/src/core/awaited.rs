@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::ticket::AskError;
 use crate::ids::{SessionId, UpstreamId};
+use crate::transaction::ShardWatch;
 use crate::upstream::Entry;
 
 /// A request whose reply comes later.
@@ -23,7 +24,7 @@ pub(super) struct Later {
 pub(super) type Laters = HashMap<(UpstreamId, u64), Later>;
 
 /// What comes of asking.
-type Answer = oneshot::Receiver<Result<Vec<u8>, AskError>>;
+pub(crate) type Answer = oneshot::Receiver<Result<Vec<u8>, AskError>>;
 
 /// A client that waits, or is about to.
 #[derive(Debug)]
@@ -45,4 +46,12 @@ pub(crate) struct Asked {
     pub(crate) reply: Answer,
     /// What is pushed after that.
     pub(crate) pushed: Answer,
+}
+
+/// What a shard is told to watch for a job's client, and its answer.
+pub(crate) struct ToldWatch {
+    pub(crate) watch: ShardWatch,
+    /// Nothing of the client was watched there before.
+    pub(crate) is_new: bool,
+    pub(crate) answer: Answer,
 }

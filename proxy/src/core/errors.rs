@@ -12,6 +12,11 @@ pub(crate) fn crossslot(command: &Command) -> Error {
     )
 }
 
+/// The error of a request on a slot that no shard owns.
+pub(super) fn unowned(slot: u16) -> Error {
+    Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into())
+}
+
 /// An error as a whole reply line.
 pub(super) fn error_line(error: &Error) -> Vec<u8> {
     let mut line = Vec::new();

@@ -5,7 +5,7 @@ use slotway_common::error::Error;
 use slotway_common::resp::{Args, request};
 use slotway_common::slot::slot_of;
 
-use super::errors::crossslot;
+use super::errors::{crossslot, unowned};
 use super::{Core, Flow, Request, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::session::Stall;
@@ -176,10 +176,7 @@ impl Core {
     #[cold]
     pub(super) fn reply_unowned(&mut self, id: SessionId, slot: u16) {
         self.counters.error(Source::Internal);
-        self.reply_error(
-            id,
-            &Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into()),
-        );
+        self.reply_error(id, &unowned(slot));
     }
 
     #[cold]

@@ -10,7 +10,7 @@ use super::route::Route;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::counters::Source;
 use crate::slab::Id;
-use crate::upstream::{Entry, NO_COMMAND, Owner, Purpose, State, Upstream};
+use crate::upstream::{Entry, Owner, Purpose, State, Upstream};
 
 /// Connections that are not used for so long are closed, in microseconds. Those of RESP2 and database 0 stay.
 const IDLE_US: u64 = 60_000_000;
@@ -180,7 +180,7 @@ impl Core {
                 self.delivered(id);
             }
             // Where it was asked in the name of a client, the line is what that one is told.
-            Owner::Ticket(ticket) if entry.command != NO_COMMAND && why == AskError::Down => {
+            Owner::Ticket(ticket) if entry.is_refusable() && why == AskError::Down => {
                 self.settle_ticket(ticket, Ok(line.to_vec()));
             }
             Owner::Ticket(ticket) => self.settle_ticket(ticket, Err(why)),

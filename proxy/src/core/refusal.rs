@@ -23,7 +23,7 @@ use super::ticket::Ticket;
 use super::{Action, AskError, Core, SessionId, UpstreamId};
 use crate::slab::Id;
 use crate::tracking::unmarked;
-use crate::upstream::{Entry, MANY_SLOTS, NO_COMMAND, Owner, State};
+use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// A request that was refused for so long fails, in microseconds.
 const GIVE_UP_US: u64 = 10_000_000;
@@ -85,7 +85,7 @@ impl Core {
     }
 
     /// A shard says who owns a slot. False if nobody is known to be there.
-    pub(super) fn learn_owner(&mut self, slot: u16, address: &str) -> bool {
+    pub(crate) fn learn_owner(&mut self, slot: u16, address: &str) -> bool {
         self.actions.push(Action::Refresh);
         let before = self.view.owner(slot);
         let known = self.view.moved(slot, address);
@@ -153,7 +153,7 @@ impl Core {
         for (id, upstream) in self.upstreams.iter() {
             let requests = upstream.unanswered().filter(|(entry, _)| {
                 let may_be = only.is_none_or(|only| entry.slot == only || entry.slot == MANY_SLOTS);
-                may_be && entry.command != NO_COMMAND
+                may_be && entry.is_refusable()
             });
             for (entry, frame) in requests {
                 let slots = match entry.slot {

@@ -44,4 +44,6 @@ pub(crate) enum Unsent {
     Refused(Error),
     /// What was watched is elsewhere by now.
     Broken,
+    /// Its slots are on several shards.
+    Across,
 }

@@ -1,6 +1,4 @@
-//! Requests on keys of many slots, sent in one part a shard.
-
-use std::ops::Range;
+//! Requests on keys of many slots, sent in one part a shard. MSET, which is atomic, is then a transaction of one command.
 
 use slotway_common::command::{self, Command, Merge, TABLE};
 use slotway_common::resp::Args;
@@ -8,43 +6,13 @@ use slotway_common::slot::slot_of;
 
 use super::errors::error_line;
 use super::scratch::{NOTHING, Scratch};
-use super::{Core, Flow, Request, SessionId};
+use super::{Core, Flow, Request, SessionId, Work};
+use crate::items::Items;
 use crate::kept::Kept;
 use crate::merge::{Gather, Merging};
 use crate::session::Stall;
 use crate::tracking::{Mark, WORDS, quiet_head};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
-
-/// The items of a request: a key and the arguments up to the next key.
-#[derive(Clone, Copy)]
-struct Items {
-    first: usize,
-    step: usize,
-    count: usize,
-}
-
-impl Items {
-    fn of(command: &Command, args: &Args<'_>) -> Option<Self> {
-        let keys = command::keys(command, args).ok()?;
-        let range = keys.ranges().first()?;
-        let (first, step) = (range.first as usize, range.step as usize);
-        let arguments = args.len().checked_sub(first)?;
-        (arguments > 0 && arguments % step == 0).then_some(Self { first, step, count: arguments / step })
-    }
-
-    fn arguments(&self, item: usize) -> Range<usize> {
-        let from = self.first + item * self.step;
-        from..from + self.step
-    }
-}
-
-fn merging(merge: Merge) -> Merging {
-    match merge {
-        Merge::ByItem => Merging::ByItem,
-        Merge::AllOk => Merging::AllOk,
-        _ => Merging::Sum,
-    }
-}
 
 impl Core {
     /// Sends each shard the items whose keys it owns, and merges the replies.
@@ -101,6 +69,10 @@ impl Core {
             let slot = if same_slot { first_slot } else { MANY_SLOTS };
             return self.forward_to(id, command, request, slot, owner);
         }
+        if command.merge == Merge::AllOk {
+            // All of it or nothing.
+            return self.begin_job(id, command, request, Work::Run);
+        }
 
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         if !session.places.is_empty() && session.in_flight_route != session.route {
@@ -124,7 +96,7 @@ impl Core {
             }
         }
 
-        let mut gather = Gather::new(merging(command.merge), command.is_write());
+        let mut gather = Gather::new(Merging::of(command.merge), command.is_write());
         for (shard, share) in scratch.shards.iter_mut().enumerate().filter(|(_, share)| share.items > 0) {
             share.part = gather.add_part(self.shard_name(shard), share.items);
             if let Some(upstream) = self.upstreams.get_mut(share.upstream) {

@@ -18,6 +18,7 @@ use slotway_common::slot::slot_of;
 use tokio::sync::oneshot;
 
 use super::detention::Refusal;
+use super::errors::unowned;
 use super::ticket::Ticket;
 use super::told::{Asker, Change, Told, Why};
 use super::{AskError, Core, Flow, Job, Request, SessionId, UpstreamId};
@@ -138,8 +139,7 @@ impl Core {
         }
         for name in names.iter().filter(|name| !is_everywhere(kind, name)) {
             let slot = slot_of(name);
-            let down = || format!("Hash slot {slot} is not served by any shard");
-            let owner = self.view.owner(slot).ok_or_else(|| Error::ClusterDown(down().into()))?;
+            let owner = self.view.owner(slot).ok_or_else(|| unowned(slot))?;
             if !shards.contains(&owner) {
                 shards.push(owner);
             }
@@ -521,8 +521,7 @@ impl Core {
     ) -> Result<oneshot::Receiver<Result<Vec<u8>, AskError>>, Error> {
         let args = job.args.args();
         let slot = slot_of(args.at(1));
-        let down = || Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into());
-        let owner = self.view.owner(slot).ok_or_else(down)?;
+        let owner = self.view.owner(slot).ok_or_else(|| unowned(slot))?;
         let (sender, receiver) = oneshot::channel();
         let ticket = self.add_ticket(Ticket::Ask(sender));
         let mut frame = Vec::new();

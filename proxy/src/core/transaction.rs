@@ -1,24 +1,23 @@
-//! MULTI, EXEC and WATCH.
+//! MULTI and EXEC.
 //!
 //! Commands are queued here and sent as one request, [`Batch`], which its shard answers as Redis answers EXEC. Refusals
-//! (MOVED, PARKED) are those of any request on several slots: the shard looks at all slots before it runs anything.
-//!
-//! Watches are kept by the shard, under a number, for as long as the connection that they came over; a shard that does not
-//! know the number of an EXEC answers nil.
+//! (MOVED, PARKED) are those of any request on several slots: the shard looks at all slots before it runs anything. What is more
+//! than one batch, or has its slots on several shards, is run by a job.
 
 use std::time::Duration;
 
 use slotway_common::command::{Command, Flags, Route, find_by_full_name, unknown_command, unsupported};
 use slotway_common::error::Error;
-use slotway_common::resp::{Args, Reply, request};
+use slotway_common::resp::{Args, Reply};
 use tokio::sync::oneshot;
 
+use super::errors::unowned;
 use super::ticket::Ticket;
 use super::{AskError, Core, Flow, Job, Request, SessionId, Unsent, Work};
 use crate::owned::OwnedArgs;
 use crate::session::Stall;
 use crate::tracking::Mark;
-use crate::transaction::{ABORTED, Batch, How, NESTED, WATCH_INSIDE, Watch, add_slot};
+use crate::transaction::{ABORTED, Batch, How, NESTED, WATCH_INSIDE, Watch};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
 /// Whether a command is queued while its client is in a transaction. The others run at once.
@@ -121,9 +120,9 @@ impl Core {
             self.reply(id, b"*0\r\n");
             return Flow::Next;
         }
-        let watched = session.watch.as_ref().map(|watch| watch.shard);
         let (view, databases) = (&self.view, self.policy.databases);
-        let apart = transaction.with_publishes_apart(databases, watched, |slot| view.owner(slot));
+        let watch = session.watch.as_deref();
+        let apart = transaction.with_publishes_apart(databases, watch, |slot| view.owner(slot));
         if let Some(apart) = apart
             && let Some(session) = self.sessions.get_mut(id)
         {
@@ -160,6 +159,12 @@ impl Core {
                 }
                 return Flow::Wait(stall);
             }
+            Err(Unsent::Across) => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.transaction = Some(transaction);
+                }
+                return self.exec_in_steps(id, command, request);
+            }
             Err(Unsent::Refused(error)) => {
                 self.end_transaction(id);
                 self.fail(id, command, &request.args, &error);
@@ -190,8 +195,9 @@ impl Core {
         batch: &Batch,
         watch: Option<&Watch>,
     ) -> Result<(), Unsent> {
-        let slots = batch.slots(watch);
+        let slots = batch.slots(watch.into_iter().flat_map(Watch::keys));
         let owner = self.owner_of_all(&slots, watch)?;
+        let watch = watch.and_then(|watch| watch.on(owner)).map(|watch| watch.token);
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         if !session.places.is_empty() && session.in_flight_route != session.route {
             return Err(Unsent::Wait(Stall::Replies));
@@ -236,7 +242,7 @@ impl Core {
         &self,
         id: SessionId,
         batch: &Batch,
-        watch: Option<&Watch>,
+        watch: Option<u64>,
         slots: &[(u16, &[u8])],
         how: How,
         mark: Option<Mark>,
@@ -254,38 +260,29 @@ impl Core {
         }
     }
 
-    /// The shard that owns all of the slots; any shard if there are none.
+    /// The shard that owns all of the slots, those that are watched included; any shard if there are none.
     pub(super) fn owner_of_all(
         &self,
         slots: &[(u16, &[u8])],
         watch: Option<&Watch>,
     ) -> Result<usize, Unsent> {
-        let mut owner = None;
-        if let Some(watch) = watch {
-            let here = |(slot, _): &(u16, Box<[u8]>)| self.view.owner(*slot) == Some(watch.shard);
-            if watch.broken || !watch.keys.iter().all(here) {
-                return Err(Unsent::Broken);
-            }
-            owner = Some(watch.shard);
+        if watch.is_some_and(|watch| !self.is_whole(watch)) {
+            return Err(Unsent::Broken);
         }
+        let mut owner = None;
+        let mut is_across = false;
         for (slot, _) in slots {
-            let Some(found) = self.view.owner(*slot) else {
-                let text = format!("Hash slot {slot} is not served by any shard");
-                return Err(Unsent::Refused(Error::ClusterDown(text.into())));
-            };
-            if *owner.get_or_insert(found) != found {
-                return Err(Unsent::Refused(Error::CrossSlot(
-                    "Keys of this transaction are on different shards, and transactions over shards are not \
-                     supported yet"
-                        .into(),
-                )));
-            }
+            let Some(found) = self.view.owner(*slot) else { return Err(Unsent::Refused(unowned(*slot))) };
+            is_across |= *owner.get_or_insert(found) != found;
+        }
+        if is_across {
+            return Err(Unsent::Across);
         }
         let none = || Unsent::Refused(Error::ClusterDown("there is no shard".into()));
         owner.or_else(|| self.any_shard()).ok_or_else(none)
     }
 
-    /// Has a job run a transaction that is more than one batch.
+    /// Has a job run a transaction that is more than one batch, or is on several shards.
     fn exec_in_steps(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
         if !session.places.is_empty() {
@@ -307,8 +304,9 @@ impl Core {
         watch: Option<&Watch>,
         how: How,
     ) -> Result<(usize, oneshot::Receiver<Result<Vec<u8>, AskError>>), Unsent> {
-        let slots = batch.slots(watch);
+        let slots = batch.slots(watch.into_iter().flat_map(Watch::keys));
         let owner = self.owner_of_all(&slots, watch)?;
+        let watch = watch.and_then(|watch| watch.on(owner)).map(|watch| watch.token);
         let (sender, receiver) = oneshot::channel();
         let ticket = self.add_ticket(Ticket::Batch { session: job.session, sender });
         let mut entry = batch_entry(Owner::Ticket(ticket), &slots, self.now);
@@ -333,112 +331,6 @@ impl Core {
             let route = self.route(job.protocol, job.database);
             let link = self.link_of_route(route, owner);
             self.resend(link, entry, &frame);
-        }
-    }
-
-    /// Checks that a batch can go to one shard as things are.
-    pub(crate) fn check_batch(&self, batch: &Batch, watch: Option<&Watch>) -> Result<(), Unsent> {
-        self.owner_of_all(&batch.slots(watch), watch).map(|_| ())
-    }
-
-    /// WATCH: the shard of the keys is told to watch them.
-    pub(crate) fn watch(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
-        let Some(session) = self.sessions.get_mut(id) else { return Flow::Next };
-        if session.transaction.is_some() {
-            self.fail(id, command, &request.args, &WATCH_INSIDE);
-            return Flow::Next;
-        }
-        let before = session.watch.take();
-        let mut keys = before.as_ref().map(|watch| watch.keys.clone()).unwrap_or_default();
-        for key in request.args.rest(1).iter() {
-            add_slot(&mut keys, key);
-        }
-        let owners: Vec<Option<usize>> = keys.iter().map(|(slot, _)| self.view.owner(*slot)).collect();
-        let first = owners.first().copied().flatten();
-        let moved = before.as_ref().is_some_and(|watch| watch.broken || first != Some(watch.shard));
-        let apart = owners.iter().any(|owner| *owner != first);
-        let put_back = |core: &mut Self| {
-            if let Some(session) = core.sessions.get_mut(id) {
-                session.watch.clone_from(&before);
-            }
-        };
-        let Some(owner) = first else {
-            put_back(self);
-            let slot = keys.first().map_or(0, |(slot, _)| *slot);
-            self.reply_unowned(id, slot);
-            return Flow::Next;
-        };
-        if apart && !moved {
-            put_back(self);
-            let text =
-                "Watched keys are on different shards, and transactions over shards are not supported yet";
-            self.fail(id, command, &request.args, &Error::CrossSlot(text.into()));
-            return Flow::Next;
-        }
-        if moved {
-            // What is to be watched now does not matter: EXEC will answer nil.
-            put_back(self);
-            if let Some(watch) = self.sessions.get_mut(id).and_then(|session| session.watch.as_mut()) {
-                watch.broken = true;
-            }
-            self.ran(id, command, &request.args, Duration::ZERO, b"");
-            self.reply(id, b"+OK\r\n");
-            return Flow::Next;
-        }
-        let token = before.as_ref().map_or_else(|| self.next_token(), |watch| watch.token);
-        let mut digits = itoa::Buffer::new();
-        let words: Vec<&[u8]> = [&b"SLOTWAY-WATCH"[..], digits.format(token).as_bytes(), request.args.at(0)]
-            .into_iter()
-            .chain(request.args.rest(1).iter())
-            .collect();
-        let mut frame = Vec::new();
-        request::encode(words.into_iter(), &mut frame);
-        let slots: Vec<u16> = keys.iter().map(|(slot, _)| *slot).collect();
-        if !self.detained.is_empty() && slots.iter().any(|slot| self.wait_for_slot(id, *slot)) {
-            put_back(self);
-            return Flow::Wait(Stall::Slot);
-        }
-        let slot = if let [slot] = slots[..] { slot } else { MANY_SLOTS };
-        let rewritten = Request { args: request.args, spans: request.spans, frame: Some(&frame) };
-        let row = find_by_full_name(b"slotway-watch").unwrap_or(command);
-        let flow = self.forward_to(id, row, &rewritten, slot, owner);
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.watch = match flow {
-                Flow::Next => {
-                    let route = session.route;
-                    Some(Box::new(Watch { token, shard: owner, route, keys, broken: false }))
-                }
-                Flow::Wait(_) => before,
-            };
-        }
-        self.account(id);
-        flow
-    }
-
-    pub(super) fn next_token(&mut self) -> u64 {
-        self.last_token = self.last_token.wrapping_add(1) & (u64::MAX >> 1);
-        self.last_token
-    }
-
-    /// Has a client watch nothing any more.
-    pub(crate) fn end_watch(&mut self, id: SessionId) {
-        let watch = self.sessions.get_mut(id).and_then(|session| session.watch.take());
-        if let Some(watch) = watch {
-            self.forget_watch(&watch);
-        }
-    }
-
-    /// Has a shard forget what a client watched.
-    pub(crate) fn forget_watch(&mut self, watch: &Watch) {
-        let link = self.link_of_route(watch.route, watch.shard);
-        // A connection that broke took its watches with it.
-        if self.upstreams.get(link).is_some_and(|upstream| upstream.state == State::Ready) {
-            let mut frame = Vec::new();
-            let mut digits = itoa::Buffer::new();
-            let words = [&b"SLOTWAY-UNWATCH"[..], digits.format(watch.token).as_bytes()];
-            request::encode(words.into_iter(), &mut frame);
-            let (sender, _) = oneshot::channel();
-            self.push_ticket(link, Ticket::Ask(sender), &frame);
         }
     }
 

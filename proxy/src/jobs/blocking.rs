@@ -118,7 +118,7 @@ fn nothing(job: &Job, reply: &mut Reply<'_>) {
 
 fn refusal(unsent: Unsent, job: &Job) -> Error {
     match unsent {
-        Unsent::Refused(Error::CrossSlot(_)) => crate::core::crossslot(job.command),
+        Unsent::Across => crate::core::crossslot(job.command),
         Unsent::Refused(error) => error,
         Unsent::Wait(_) | Unsent::Broken => Error::TryAgain("the command could not be sent".into()),
     }

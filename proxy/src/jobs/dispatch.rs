@@ -8,8 +8,8 @@ use slotway_common::pubsub::subscription;
 use slotway_common::resp::Reply;
 
 use super::{
-    acl, blocking, clients, config, debug, flush, functions, info, keyspace, latency, memory, persistence,
-    pubsub, scan, scripts, server, slowlog, tracking,
+    acl, blocking, clients, config, debug, flush, functions, info, keyspace, latency, memory, mset,
+    persistence, pubsub, scan, scripts, server, slowlog, tracking, watch,
 };
 use crate::core::Job;
 use crate::worker::Worker;
@@ -18,7 +18,9 @@ pub(super) async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_
     match job.command.name {
         "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" | "bzpopmin" | "bzpopmax" | "bzmpop"
         | "xread" | "xreadgroup" | "wait" => blocking::run(worker, job, reply).await,
+        "watch" => watch::watch(worker, job, reply).await,
         "client|unblock" => clients::unblock(worker, job, reply).await,
+        "mset" => mset::mset(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,
         "randomkey" => keyspace::randomkey(worker, job, reply).await,

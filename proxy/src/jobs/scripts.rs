@@ -70,21 +70,26 @@ pub(super) async fn kill(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) 
     }
 }
 
-/// Looks for scripts on all shards and loads them on one that does not know them, then has the call go on that waits.
+/// Looks for scripts that a shard does not know and loads them there, then has the call go on that waits.
 pub(crate) async fn find(worker: Rc<Worker>, unknown: UnknownScripts) {
-    for digest in &unknown.digests {
+    load_on(&worker, unknown.shard, &unknown.digests).await;
+    worker.with(|core| core.scripts_found(&unknown));
+}
+
+/// Looks for scripts on all shards and loads them on one that does not know them.
+pub(super) async fn load_on(worker: &Rc<Worker>, shard: usize, digests: &[Vec<u8>]) {
+    for digest in digests {
         let words: [&[u8]; 3] = [b"SLOTWAY", b"SCRIPT", digest];
         let mut text = None;
-        for (_, answer) in ask_all_reachable(&worker, &words).await {
+        for (_, answer) in ask_all_reachable(worker, &words).await {
             if let Ok(Value::Bulk(found)) = answer.and_then(|reply| decode(&reply)) {
                 text = Some(found);
             }
         }
         if let Some(text) = text {
-            let load = (plain(unknown.shard), frame(&[b"SCRIPT", b"LOAD", &text]));
+            let load = (plain(shard), frame(&[b"SCRIPT", b"LOAD", &text]));
             // If that fails, the call is answered as the shard answers it.
-            let _ = ask_each(&worker, &[load]).await;
+            let _ = ask_each(worker, &[load]).await;
         }
     }
-    worker.with(|core| core.scripts_found(&unknown));
 }

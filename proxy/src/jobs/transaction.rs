@@ -1,5 +1,5 @@
-//! EXEC of a transaction that is more than one batch for one shard: with commands that cover all shards, or that the proxy
-//! answers itself, or with a SELECT.
+//! EXEC of a transaction that is more than one batch for one shard: with keys on several shards, with commands that cover all
+//! shards, or that the proxy answers itself, or with a SELECT.
 //!
 //! Each batch is atomic, and everything happens in the order in which it was queued.
 
@@ -12,9 +12,8 @@ use slotway_common::pubsub::subscription;
 use slotway_common::reply_mode::ReplyMode;
 use slotway_common::resp::Reply;
 
-use super::asking::successful;
 use super::dispatch::execute;
-use super::room;
+use super::{batch, room};
 use crate::commands;
 use crate::core::{Job, Unsent, Work};
 use crate::transaction::{ABORTED, Batch, How, Step, Transaction, Watch};
@@ -60,6 +59,21 @@ async fn check_room(worker: &Rc<Worker>, transaction: &Transaction) -> Result<()
     Ok(())
 }
 
+/// Why some batch of a transaction cannot run, before any step of it does.
+fn check_batches(worker: &Worker, transaction: &Transaction, watch: Option<&Watch>) -> Option<Unsent> {
+    worker.with(|core| {
+        let batches = transaction.steps.iter().filter_map(|step| match step {
+            Step::Batch(batch) => Some(batch),
+            Step::Own { .. } => None,
+        });
+        let refused = batches.map(|batch| core.check_batch(batch, watch)).find_map(Result::err);
+        if let (Some(_), Some(watch)) = (&refused, watch) {
+            core.forget_watch(watch);
+        }
+        refused
+    })
+}
+
 fn reply_null(worker: &Worker, job: &Job, reply: &mut Reply<'_>) {
     reply.truncate(0);
     if !reply_mode(worker, job).is_muted() {
@@ -76,28 +90,20 @@ async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<()
         }
         return Err(error);
     }
-    let refused = worker.with(|core| {
-        let batches = transaction.steps.iter().filter_map(|step| match step {
-            Step::Batch(batch) => Some(batch),
-            Step::Own { .. } => None,
-        });
-        let refused = batches.map(|batch| core.check_batch(batch, watch)).find_map(Result::err);
-        if let (Some(_), Some(watch)) = (&refused, watch) {
-            core.forget_watch(watch);
+    if transaction.steps.len() > 1 {
+        match check_batches(worker, transaction, watch) {
+            Some(Unsent::Refused(error)) => return Err(error),
+            Some(Unsent::Broken) => {
+                reply_null(worker, job, reply);
+                return Ok(());
+            }
+            Some(Unsent::Wait(_) | Unsent::Across) | None => {}
         }
-        refused
-    });
-    match refused {
-        Some(Unsent::Refused(error)) => return Err(error),
-        Some(Unsent::Broken) => {
-            reply_null(worker, job, reply);
-            return Ok(());
-        }
-        Some(Unsent::Wait(_)) | None => {}
     }
-    if matches!(transaction.steps.first(), Some(Step::Own { .. })) && watch.is_some() {
+    if !matches!(transaction.steps.first(), Some(Step::Batch(_))) && watch.is_some() {
         // What is watched must be asked for before anything runs.
-        let Some(_) = run_batch(worker, job, &Batch::empty(job.database), watch.take()).await? else {
+        let Some(_) = batch::run(worker, job, &Batch::empty(job.database), watch.take(), How::Part).await?
+        else {
             reply_null(worker, job, reply);
             return Ok(());
         };
@@ -141,7 +147,7 @@ async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<()
                     reply.buffer().extend_from_slice(&out);
                 }
             }
-            Step::Batch(batch) => match run_batch(worker, job, batch, watch.take()).await {
+            Step::Batch(batch) => match batch::run(worker, job, batch, watch.take(), How::Part).await {
                 Ok(Some(replies)) => {
                     if !reply_mode(worker, job).is_muted() {
                         reply.buffer().extend_from_slice(&replies);
@@ -152,7 +158,7 @@ async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<()
                     reply_null(worker, job, reply);
                     return Ok(());
                 }
-                // Nothing has run yet.
+                // Nothing else has run yet.
                 Err(error) if index == 0 => return Err(error),
                 Err(error) if !reply_mode(worker, job).is_muted() => {
                     (0..batch.count).for_each(|_| reply.error(&error));
@@ -176,26 +182,4 @@ async fn run_own(worker: &Rc<Worker>, own: &Job, out: &mut Vec<u8>) {
         out.clear();
         Reply::new(out, own.protocol).error(&error);
     }
-}
-
-/// The replies of a batch, one after the other; `None` when what was watched has changed.
-async fn run_batch(
-    worker: &Rc<Worker>,
-    job: &Job,
-    batch: &Batch,
-    watch: Option<&Watch>,
-) -> Result<Option<Vec<u8>>, Error> {
-    let (shard, receiver) = match worker.with(|core| core.ask_batch(job, batch, watch, How::Part)) {
-        Ok(asked) => asked,
-        Err(Unsent::Refused(error)) => return Err(error),
-        Err(Unsent::Broken | Unsent::Wait(_)) => return Ok(None),
-    };
-    let answer = receiver.await.unwrap_or(Err(crate::core::AskError::Lost));
-    let answer = answer.map_err(|error| worker.core.borrow().ask_error(shard, error))?;
-    let replies = successful(answer)?;
-    if replies.starts_with(b"*-1") || replies.starts_with(b"_") {
-        return Ok(None);
-    }
-    let header = replies.iter().position(|byte| *byte == b'\n').map_or(replies.len(), |end| end + 1);
-    Ok(Some(replies.get(header..).unwrap_or_default().to_vec()))
 }

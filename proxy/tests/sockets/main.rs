@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
+mod transactions;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

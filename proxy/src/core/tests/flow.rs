@@ -2,6 +2,7 @@
 
 use slotway_common::acl::Users;
 
+use super::super::Work;
 use super::*;
 
 #[test]
@@ -88,13 +89,6 @@ fn many_keys_are_split_by_shard_and_merged() {
     stage.answer(0, "*3|$1|a|$-1|$1|a|");
     stage.answer(1, "*1|$1|b|");
     assert_eq!(stage.got(client), "*5|$1|a|$1|b|$-1|$1|c|$1|a|");
-
-    stage.send(client, &format!("MSET {a} 1 {b} 2 {a} 3"));
-    assert_eq!(stage.sent(0), format!("MSET {a} 1 {a} 3"), "the later value of a key stays the later one");
-    stage.sent(1);
-    stage.answer(0, "+OK|");
-    stage.answer(1, "+OK|");
-    assert_eq!(stage.got(client), "+OK|");
 
     stage.send(client, &format!("DEL {a} {b} {c}"));
     stage.sent(0);
@@ -379,4 +373,73 @@ fn what_was_queued_is_answered_together_with_exec_but_never_waits_long() {
     assert!(is_written(&mut stage), "a reply that has begun");
     stage.answer(0, "v|");
     assert_eq!(stage.got(client), "*1|$1|v|");
+}
+
+#[test]
+fn mset_is_a_transaction_only_where_its_keys_are_on_several_shards() {
+    let mut stage = Stage::new();
+    let client = stage.client();
+    let (a, other, b) = (key(0, 0), key(0, 1), key(1, 0));
+    stage.send(client, &format!("MSET {a} 1 {other} 2"));
+    assert_eq!(stage.sent(0), format!("MSET {a} 1 {other} 2"));
+    stage.answer(0, "+OK|");
+    stage.got(client);
+    stage.send(client, &format!("MSET {a} 1 {b} 2"));
+    assert_eq!((stage.sent(0), stage.sent(1)), (String::new(), String::new()));
+    assert!(
+        stage.actions.iter().any(|action| matches!(action, Action::Run(job) if job.command.name == "mset"))
+    );
+}
+
+/// Whether a client's EXEC has become a job.
+fn takes_steps(stage: &mut Stage) -> bool {
+    stage.turn();
+    let runs = |action: Action| matches!(action, Action::Run(job) if matches!(job.work, Work::Exec(..)));
+    stage.actions.drain(..).any(runs)
+}
+
+#[test]
+fn exec_takes_steps_only_where_its_slots_are_on_several_shards() {
+    let mut stage = Stage::new();
+    let (a, other, b) = (key(0, 0), key(0, 1), key(1, 0));
+    let client = stage.client();
+    stage.send(client, &format!("WATCH {a}|MULTI|GET {other}|GET {a}|EXEC"));
+    assert!(!takes_steps(&mut stage));
+    let sent = stage.sent(0);
+    assert!(sent.starts_with("SLOTWAY-WATCH ") && sent.contains("|SLOTWAY-EXEC "), "{sent}");
+    stage.answer(0, "+OK|*2|$-1|$-1|");
+    stage.got(client);
+
+    stage.send(client, &format!("MULTI|GET {a}|GET {b}|EXEC"));
+    assert!(takes_steps(&mut stage));
+    assert_eq!((stage.sent(0), stage.sent(1)), (String::new(), String::new()));
+
+    // What is watched counts too, on one shard after the other.
+    let client = stage.client();
+    stage.send(client, &format!("WATCH {a}|WATCH {b}"));
+    assert!(
+        stage.sent(0).ends_with(&format!(" WATCH {a}")) && stage.sent(1).ends_with(&format!(" WATCH {b}"))
+    );
+    stage.answer(0, "+OK|");
+    stage.answer(1, "+OK|");
+    assert_eq!(stage.got(client), "+OK|+OK|");
+    stage.send(client, &format!("MULTI|GET {a}|EXEC"));
+    assert!(takes_steps(&mut stage));
+}
+
+#[test]
+fn shards_forget_what_a_client_has_watched() {
+    let mut stage = Stage::new();
+    let (a, b) = (key(0, 0), key(1, 0));
+    let client = stage.client();
+    stage.send(client, &format!("WATCH {a}|WATCH {b}"));
+    let tokens: Vec<String> =
+        (0..2).map(|shard| stage.sent(shard).split(' ').nth(1).unwrap().to_owned()).collect();
+    assert_ne!(tokens[0], tokens[1]);
+    stage.answer(0, "+OK|");
+    stage.answer(1, "+OK|");
+    stage.send(client, "UNWATCH");
+    for (shard, token) in tokens.iter().enumerate() {
+        assert_eq!(stage.sent(shard), format!("SLOTWAY-UNWATCH {token}"));
+    }
 }

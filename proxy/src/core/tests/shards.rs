@@ -93,10 +93,10 @@ fn a_split_write_tells_what_was_applied() {
     let mut stage = Stage::new();
     let client = stage.client();
     let (a, b) = (key(0, 0), key(1, 0));
-    stage.send(client, &format!("MSET {a} 1 {b} 2"));
+    stage.send(client, &format!("DEL {a} {b}"));
     stage.sent(0);
     stage.sent(1);
-    stage.answer(0, "+OK|");
+    stage.answer(0, ":1|");
     let id = stage.upstream(1);
     stage.core.upstream_lost(id, "reset");
     assert_eq!(

@@ -1,11 +1,15 @@
 //! A shard that keeps strings in a map and does what a test tells it: hold its replies, refuse slots, disappear.
 
+mod transactions;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+
+use transactions::Part;
 
 use slotway_common::handshake;
 use slotway_common::resp::request::Parsed;
@@ -14,6 +18,7 @@ use slotway_common::secret::Secret;
 use slotway_common::slot::slot_of;
 use slotway_common::topology::{SlotRanges, Topology};
 
+type Watched = Vec<((u32, Vec<u8>), Option<Vec<u8>>)>;
 type Keys = HashMap<(u32, Vec<u8>), Vec<u8>>;
 
 #[derive(Default)]
@@ -23,6 +28,14 @@ struct State {
     /// Where slots that were given away are now.
     moved: Mutex<HashMap<u16, String>>,
     parked: Mutex<HashSet<u16>>,
+    /// What proxies watch, by their numbers: what the keys were.
+    watches: Mutex<HashMap<Vec<u8>, Watched>>,
+    /// Parts of transactions that are prepared, by the transactions' ids.
+    prepared: Mutex<HashMap<Vec<u8>, Part>>,
+    /// What is asked to prepare is told to wait, and answered at once after that.
+    answers_later: AtomicBool,
+    /// The next request with this name is not answered: its connection breaks.
+    breaks_at: Mutex<Option<&'static str>>,
     topology: Mutex<String>,
     /// Requests are read and not answered while this is set.
     held: Mutex<bool>,
@@ -116,6 +129,16 @@ impl FakeShard {
         self.state.log.lock().expect("state").clone()
     }
 
+    /// Breaks the connection over which the next request with this name comes, before it runs.
+    pub fn break_at(&self, name: &'static str) {
+        *self.state.breaks_at.lock().expect("state") = Some(name);
+    }
+
+    /// Has everything that it prepares wait first.
+    pub fn answer_later(&self) {
+        self.state.answers_later.store(true, Ordering::SeqCst);
+    }
+
     pub fn park(&self, slot: u16) {
         self.state.parked.lock().expect("state").insert(slot);
     }
@@ -183,6 +206,10 @@ impl Connection {
                     let held = self.state.held.lock().expect("state");
                     drop(self.state.released.wait_while(held, |held| *held).expect("state"));
                 }
+                if self.breaks_at(args.at(0)) {
+                    let _ = stream.shutdown(Shutdown::Both);
+                    return;
+                }
                 self.answer(&args, &mut out);
                 at += length;
             }
@@ -193,11 +220,21 @@ impl Connection {
         }
     }
 
+    fn breaks_at(&self, name: &[u8]) -> bool {
+        let mut at = self.state.breaks_at.lock().expect("state");
+        let breaks = at.is_some_and(|wanted| wanted.as_bytes() == name);
+        at.take_if(|_| breaks);
+        breaks
+    }
+
     fn answer(&mut self, args: &Args<'_>, out: &mut Vec<u8>) {
         // A part of a request counts for nothing, which is no concern here.
         let args = &if args.is(0, "SLOTWAY-QUIET") { args.rest(1) } else { *args };
         if args.is(0, "SLOTWAY") {
             return self.internal(args, out);
+        }
+        if args.at(0).starts_with(b"SLOTWAY-") {
+            return self.transaction(args, out);
         }
         let text: Vec<String> = args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
         let name = text[0].to_ascii_uppercase();
@@ -215,32 +252,7 @@ impl Connection {
             return;
         }
         self.state.log.lock().expect("state").push(text.join(" "));
-        let mut reply = Reply::new(out, self.protocol);
-        let at = |index: usize| (self.database, args.at(index).to_vec());
-        match name.as_str() {
-            "GET" => reply.optional(keys.get(&at(1)).map(Vec::as_slice)),
-            "SET" => {
-                keys.insert(at(1), args.at(2).to_vec());
-                reply.ok();
-            }
-            "APPEND" => {
-                let value = keys.entry(at(1)).or_default();
-                value.extend_from_slice(args.at(2));
-                reply.len(value.len());
-            }
-            "MGET" => {
-                reply.array(args.len() - 1);
-                (1..args.len()).for_each(|index| reply.optional(keys.get(&at(index)).map(Vec::as_slice)));
-            }
-            "MSET" => {
-                for index in (1..args.len()).step_by(2) {
-                    keys.insert(at(index), args.at(index + 1).to_vec());
-                }
-                reply.ok();
-            }
-            "DEL" => reply.len((1..args.len()).filter(|index| keys.remove(&at(*index)).is_some()).count()),
-            _ => out.extend_from_slice(b"-ERR not played here\r\n"),
-        }
+        run(args, self.database, &mut keys, Reply::new(out, self.protocol));
     }
 
     fn refuse(&mut self, slots: &[u16]) -> Option<String> {
@@ -323,5 +335,35 @@ impl Connection {
             keys.retain(|(_, key), _| !mine.contains(slot_of(key)));
             reply.ok();
         }
+    }
+}
+
+/// Runs a command on strings.
+fn run(args: &Args<'_>, database: u32, keys: &mut Keys, mut reply: Reply<'_>) {
+    let at = |index: usize| (database, args.at(index).to_vec());
+    match String::from_utf8_lossy(args.at(0)).to_ascii_uppercase().as_str() {
+        "GET" => reply.optional(keys.get(&at(1)).map(Vec::as_slice)),
+        "SET" => {
+            keys.insert(at(1), args.at(2).to_vec());
+            reply.ok();
+        }
+        "APPEND" => {
+            let value = keys.entry(at(1)).or_default();
+            value.extend_from_slice(args.at(2));
+            reply.len(value.len());
+        }
+        "MGET" => {
+            reply.array(args.len() - 1);
+            (1..args.len()).for_each(|index| reply.optional(keys.get(&at(index)).map(Vec::as_slice)));
+        }
+        "MSET" => {
+            for index in (1..args.len()).step_by(2) {
+                keys.insert(at(index), args.at(index + 1).to_vec());
+            }
+            reply.ok();
+        }
+        "DEL" => reply.len((1..args.len()).filter(|index| keys.remove(&at(*index)).is_some()).count()),
+        "PING" => reply.simple("PONG"),
+        _ => reply.raw(b"-ERR not played here\r\n"),
     }
 }
