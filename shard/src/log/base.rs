@@ -19,7 +19,7 @@ use slotway_common::slot::{SLOTS, Slot};
 use super::Log;
 use super::file::{self, Head};
 use super::manifest::Named;
-use super::writer::{Installed, Job, Shared};
+use super::shared::{Installed, Job, Shared};
 use crate::changes::{Changes, CopyId, Finished, frame};
 use crate::engine::{Engine, HandedOver};
 use crate::stream::{Digest, Kind};
