@@ -59,9 +59,6 @@ fn answer(command: &Command) -> Option<Answer> {
     if command.group == Group::Cluster {
         return Some(no_cluster);
     }
-    if alone::answers(command) {
-        return Some(answer_alone);
-    }
     if command.name == "command" || command.name.starts_with("command|") {
         return Some(describe);
     }
@@ -172,10 +169,6 @@ fn describe(call: &mut Call<'_>) -> Result<(), Error> {
 /// To its clients the proxy is one Redis that is no cluster.
 fn no_cluster(_: &mut Call<'_>) -> Result<(), Error> {
     Err(alone::no_cluster())
-}
-
-fn answer_alone(call: &mut Call<'_>) -> Result<(), Error> {
-    alone::answer(call.command, &call.args, &mut call.reply).map(|_| ())
 }
 
 #[cfg(test)]
