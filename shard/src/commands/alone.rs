@@ -39,8 +39,8 @@ fn wait(call: &mut NodeCall<'_>) -> Result<(), Error> {
         call.reply.int(0);
         return Ok(());
     }
-    let deadline = ends_after(call.now(), wait.milliseconds);
-    call.wait(Want { awaited: Awaited::Replicas, keys: Vec::new(), deadline, args: None });
+    let deadline = ends_after(call.engine.now(), wait.milliseconds);
+    call.session.wants = Some(Want { awaited: Awaited::Replicas, keys: Vec::new(), deadline, args: None });
     Ok(())
 }
 

@@ -67,7 +67,7 @@ fn block_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     };
     let Some(mut want) = want else { return Ok(()) };
     if let Some(left @ 1..) = left {
-        want.deadline = Some(call.now().saturating_add(left));
+        want.deadline = Some(call.engine.now().saturating_add(left));
     }
     // Where a `$` was put in ids the proxy must know them, should it have to ask another shard.
     let told = match &want.args {
