@@ -7,36 +7,26 @@ use crate::number::parse_i64;
 use crate::resp::{Args, Reply};
 use crate::timeout;
 
-/// Answers a command of those that have nothing to do here; false for any other.
+/// ROLE: a primary without replicas.
+pub fn role(reply: &mut Reply<'_>) {
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.int(0);
+    reply.array(0);
+}
+
+/// MODULE LIST: none.
+pub fn modules(reply: &mut Reply<'_>) {
+    reply.array(0);
+}
+
+/// REPLICAOF and SLAVEOF: nobody can be followed.
 ///
 /// # Errors
-/// Redis's texts. REPLICAOF refuses to make the server a replica of another one.
-pub fn answer(command: &Command, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<bool, Error> {
-    match command.name {
-        "role" => {
-            reply.array(3);
-            reply.bulk(b"master");
-            reply.int(0);
-            reply.array(0);
-        }
-        "module|list" => reply.array(0),
-        "replicaof" | "slaveof" => {
-            follow_nobody(command, args)?;
-            reply.ok();
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-/// Whether [`answer`] answers a command.
-#[must_use]
-pub fn answers(command: &Command) -> bool {
-    matches!(command.name, "role" | "module|list" | "replicaof" | "slaveof")
-}
-
-fn follow_nobody(command: &Command, args: &Args<'_>) -> Result<(), Error> {
+/// Redis's texts, and that the server does not become a replica of another one.
+pub fn follow(command: &Command, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
     if args.is(1, "NO") && args.is(2, "ONE") {
+        reply.ok();
         return Ok(());
     }
     match parse_i64(args.at(2)) {
@@ -93,7 +83,7 @@ mod tests {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, Protocol::Resp2);
         let command = command::find(&args).unwrap();
-        if let Err(error) = answer(command, &args, &mut reply) {
+        if let Err(error) = follow(command, &args, &mut reply) {
             reply.error(&error);
         }
         String::from_utf8(out).unwrap()
@@ -101,10 +91,8 @@ mod tests {
 
     #[test]
     fn a_server_without_replicas_stays_what_it_is() {
-        assert_eq!(answered("role"), "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
         assert_eq!(answered("replicaof no ONE"), "+OK\r\n");
         assert_eq!(answered("slaveof no x"), "-ERR Invalid master port\r\n");
         assert!(answered("replicaof a 1").starts_with("-ERR REPLICAOF to another server is not supported"));
-        assert_eq!(answered("module list"), "*0\r\n");
     }
 }

@@ -1,7 +1,7 @@
 //! The command table: one row for every command and subcommand of Redis 7.0, and everything that follows from it.
 //!
 //! A row says the arity, the flags, the ACL categories, where the keys are, how the proxy routes the command and merges
-//! the replies, whether it is supported, and its documentation. Arity errors, COMMAND and its subcommands, routing,
+//! the replies, what it blocks on, how MULTI treats it ([`Handling`]), whether it is supported, and its documentation. Arity errors, COMMAND and its subcommands, routing,
 //! metrics labels ([`Group::name`]), ACL and the support table in the README all derive from it; there is no second
 //! list. Adding a command is adding a row to its family's file.
 //!
@@ -16,6 +16,7 @@ mod dispatch;
 mod effects;
 mod flags;
 mod group;
+mod handling;
 mod index;
 mod key_spec;
 mod keys;
@@ -53,6 +54,7 @@ pub use dispatch::{
 pub use effects::Effects;
 pub use flags::Flags;
 pub use group::Group;
+pub use handling::{Blocks, Handling};
 pub use index::lookup;
 pub use key_spec::{Begin, Find, KeyFlags, KeySpec};
 pub use keys::{KeyRange, Keys, UnclearKeys, channels, keys};

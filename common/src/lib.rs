@@ -20,6 +20,7 @@ pub mod internal;
 pub mod latency;
 pub mod logs;
 pub mod metrics;
+pub mod monitor;
 pub mod number;
 pub mod platform;
 pub mod pubsub;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::command::Command;
+use crate::command::{Command, Handling};
 use crate::error::Error;
 use crate::glob;
 use crate::resp::{Protocol, Reply};
@@ -82,7 +82,7 @@ pub fn subscription(command: &Command) -> Option<(Kind, bool)> {
 /// # Errors
 /// Redis's text.
 pub fn check_allowed(command: &Command) -> Result<(), Error> {
-    if subscription(command).is_some() || matches!(command.name, "ping" | "quit" | "reset") {
+    if command.handling.contains(Handling::WHILE_SUBSCRIBED) {
         return Ok(());
     }
     Err(Error::err(format!(

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use slotway_common::alone;
-use slotway_common::command::{self, COUNT, Command, Group, TABLE};
+use slotway_common::command::{self, Blocks, COUNT, Command, Group, Route, TABLE};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub::subscription;
@@ -40,10 +40,11 @@ static HANDLERS: LazyLock<Vec<Handler>> = LazyLock::new(|| {
     let handler = |command: &Command| match command.name {
         "exec" => Handler::Sent(Core::exec),
         "watch" => Handler::Sent(Core::watch),
-        "xread" | "xreadgroup" => Handler::Sent(read_stream),
         "reset" => Handler::Sent(reset),
-        "publish" | "spublish" => Handler::Sent(Core::publish_message),
+        _ if command.blocks == Some(Blocks::Streams) => Handler::Sent(read_stream),
+        _ if command.publishes() => Handler::Sent(Core::publish_message),
         _ if subscription(command).is_some() => Handler::Sent(Core::subscribe),
+        _ if command.route != Route::Proxy => Handler::Job,
         _ => answer(command).map_or(Handler::Job, Handler::AtOnce),
     };
     let handlers: Vec<Handler> = TABLE.iter().map(handler).collect();
@@ -57,9 +58,6 @@ fn answer(command: &Command) -> Option<Answer> {
     }
     if command.group == Group::Cluster {
         return Some(no_cluster);
-    }
-    if alone::answers(command) {
-        return Some(answer_alone);
     }
     if command.name == "command" || command.name.starts_with("command|") {
         return Some(describe);
@@ -173,6 +171,16 @@ fn no_cluster(_: &mut Call<'_>) -> Result<(), Error> {
     Err(alone::no_cluster())
 }
 
-fn answer_alone(call: &mut Call<'_>) -> Result<(), Error> {
-    alone::answer(call.command, &call.args, &mut call.reply).map(|_| ())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_proxy_answers_itself_has_an_answer() {
+        // A container by itself is refused before.
+        for row in TABLE.iter().filter(|row| row.route == Route::Proxy && !row.is_container()) {
+            let is_job = matches!(HANDLERS[usize::from(row.id)], Handler::Job);
+            assert!(!is_job, "{}", row.name);
+        }
+    }
 }

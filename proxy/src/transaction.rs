@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 
-use slotway_common::command::{self, Command, Effects, Flags, Route};
+use slotway_common::command::{self, Command, Effects, Flags, Handling, Route};
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Args, Limits, Parser, request};
+use slotway_common::script::{Source, source};
 use slotway_common::slot::slot_of;
 
 use crate::owned::OwnedArgs;
@@ -226,7 +227,7 @@ impl Transaction {
             };
             let (shard, splits) = (shard_of(batch), is_apart(batch));
             batch.each(|command, args| {
-                if splits && is_publish(command) && owner(slot_of(args.at(1))) != shard {
+                if splits && command.publishes() && owner(slot_of(args.at(1))) != shard {
                     apart.push_own(command, args);
                 } else {
                     apart.push_to_batch(command, args, databases);
@@ -245,24 +246,19 @@ impl Transaction {
     }
 }
 
-pub(crate) fn is_publish(command: &Command) -> bool {
-    matches!(command.name, "publish" | "spublish")
-}
-
 /// Whether a shard answers a command as the proxy would, so that it can be part of a batch.
 fn runs_on_one_shard(command: &Command) -> bool {
     matches!(command.route, Route::Slot | Route::Split)
         || command.flags.contains(Flags::BLOCKING)
-        || is_publish(command)
-        || matches!(command.name, "select" | "ping" | "echo" | "time" | "lolwut")
+        || command.handling.contains(Handling::ON_ANY_SHARD)
 }
 
 impl Batch {
     pub(crate) fn push(&mut self, command: &Command, args: &Args<'_>) {
         args.encode(&mut self.frames);
         self.count += 1;
-        self.calls_digests |= command.name.starts_with("evalsha");
-        if is_publish(command) {
+        self.calls_digests |= matches!(source(command, args), Some(Source::Digest(_)));
+        if command.publishes() {
             add_slot(&mut self.channels, args.at(1));
         }
         if let Ok(keys) = command::keys(command, args) {

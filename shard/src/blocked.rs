@@ -14,7 +14,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
-use slotway_common::command::Command;
+use slotway_common::command::{Blocks, Command};
 use slotway_common::error::Error;
 use slotway_common::fault;
 use slotway_common::resp::{Protocol, Reply};
@@ -337,22 +337,22 @@ impl Waiter {
     pub fn words_for(&self, key: &[u8]) -> Vec<Vec<u8>> {
         let name = self.args.first().cloned().unwrap_or_default();
         let arg = |index: usize| self.args.get(index).cloned().unwrap_or_default();
-        match self.command.name {
-            "blpop" | "brpop" | "bzpopmin" | "bzpopmax" => vec![name, key.to_vec(), b"0".to_vec()],
-            "blmpop" | "bzmpop" => {
+        match self.command.blocks {
+            Some(Blocks::FirstOfKeys) => vec![name, key.to_vec(), b"0".to_vec()],
+            Some(Blocks::FirstOfCounted) => {
                 let after = self.keys.last().map_or(0, |last| last + 1);
                 let mut words = vec![name, b"0".to_vec(), b"1".to_vec(), key.to_vec()];
                 words.extend(self.args.get(after..).unwrap_or_default().iter().cloned());
                 words
             }
-            "xread" | "xreadgroup" => {
+            Some(Blocks::Streams) => {
                 let first = self.keys.first().copied().unwrap_or(0);
                 let at = self.keys.iter().copied().find(|index| arg(*index) == key).unwrap_or(first);
                 let mut words = self.args.get(..first).unwrap_or_default().to_vec();
                 words.extend([key.to_vec(), arg(at + self.keys.len())]);
                 words
             }
-            _ => self.args.clone(),
+            Some(Blocks::Source | Blocks::Replicas) | None => self.args.clone(),
         }
     }
 

@@ -6,6 +6,8 @@
 
 pub mod want;
 
+use std::ops::Deref;
+
 use slotway_common::command::{self, COUNT, Command};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
@@ -17,16 +19,57 @@ use want::Want;
 /// Runs a command. An error is written as the reply; whatever was written before it is taken back.
 pub type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
 
+/// The arguments of a command in progress.
+#[derive(Clone, Copy)]
+pub struct Arguments<'a> {
+    args: Args<'a>,
+    /// The first key and its position, as the dispatcher found it.
+    first_key: Option<(usize, Key<'a>)>,
+}
+
+impl<'a> Arguments<'a> {
+    #[must_use]
+    #[inline]
+    pub fn new(args: Args<'a>, first_key: Option<(usize, Key<'a>)>) -> Self {
+        Self { args, first_key }
+    }
+
+    /// Argument `index` as a key.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        match self.first_key {
+            Some((position, key)) if position == index => key,
+            _ => Key::new(self.args.at(index)),
+        }
+    }
+
+    /// Argument `index` as an integer.
+    ///
+    /// # Errors
+    /// `ERR value is not an integer or out of range`
+    pub fn integer(&self, index: usize) -> Result<i64, Error> {
+        slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
+    }
+}
+
+impl<'a> Deref for Arguments<'a> {
+    type Target = Args<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Args<'a> {
+        &self.args
+    }
+}
+
 /// One command on data in progress.
 pub struct Call<'a> {
     pub engine: &'a mut Engine,
     /// The database that the command works on.
     pub db: DbIndex,
-    pub args: Args<'a>,
+    pub args: Arguments<'a>,
     pub reply: Reply<'a>,
     pub command: &'static Command,
-    /// The first key and its position, as the dispatcher found it.
-    pub first_key: Option<(usize, Key<'a>)>,
     /// It is called by a script.
     pub in_script: bool,
     /// It may wait for data that is not there.
@@ -48,23 +91,12 @@ impl<'a> Call<'a> {
         Self {
             engine,
             db,
-            args,
+            args: Arguments::new(args, None),
             reply,
             command,
-            first_key: None,
             in_script: false,
             may_wait: false,
             wants: None,
-        }
-    }
-
-    /// Argument `index` as a key.
-    #[must_use]
-    #[inline]
-    pub fn key(&self, index: usize) -> Key<'a> {
-        match self.first_key {
-            Some((position, key)) if position == index => key,
-            _ => Key::new(self.args.at(index)),
         }
     }
 
@@ -89,13 +121,15 @@ impl<'a> Call<'a> {
             self.reply.null_array();
         }
     }
+}
 
-    /// Argument `index` as an integer.
-    ///
-    /// # Errors
-    /// `ERR value is not an integer or out of range`
-    pub fn integer(&self, index: usize) -> Result<i64, Error> {
-        slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
+/// Its arguments can be asked for as keys and numbers.
+impl<'a> Deref for Call<'a> {
+    type Target = Arguments<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Arguments<'a> {
+        &self.args
     }
 }
 

@@ -26,7 +26,6 @@ use crate::call::FirstKey;
 use crate::engine::Engine;
 use crate::node::{Node, Shard};
 use crate::session::Session;
-use crate::transaction;
 
 pub use accounting::{account, account_exec, account_served, count, write_error};
 pub use effects::effects;
@@ -112,7 +111,7 @@ pub fn execute_on(
         end_reply(session, mode, out, start);
         return started;
     }
-    if session.transaction.is_some() && transaction::is_queued(command) {
+    if session.transaction.is_some() && command.is_queued() {
         queue(engine, node, session, command, prepared.first_key, args, out);
         end_reply(session, mode, out, start);
         return started;

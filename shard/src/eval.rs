@@ -165,8 +165,8 @@ fn check(
         return Err(no_cluster());
     }
     check_script(node, session, command, args)?;
-    // The last three do not change data but are passed on to replicas.
-    if run.read_only && (command.is_write() || matches!(command.name, "pfcount" | "publish" | "spublish")) {
+    // What is passed on to replicas, though it changes no data, counts as a write.
+    if run.read_only && (command.is_write() || command.may_replicate) {
         return Err(Error::err("Write commands are not allowed from read-only scripts."));
     }
     if engine.memory.limit > 0 && !run.allow_oom && !run.wrote && command.flags.contains(Flags::DENYOOM) {
@@ -184,8 +184,7 @@ fn check(
             }
         }
     }
-    let is_publish = matches!(command.name, "publish" | "spublish");
-    if is_publish && !is_here(slot_of(args.at(1))) {
+    if command.publishes() && !is_here(slot_of(args.at(1))) {
         return Err(Error::err(NOT_HERE));
     }
     run.wrote |= command.is_write();

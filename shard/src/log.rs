@@ -13,8 +13,11 @@ mod directory;
 mod file;
 mod format;
 mod group;
+mod increment;
+mod live_files;
 pub mod load;
 mod manifest;
+mod shared;
 mod status;
 mod syncer;
 #[cfg(test)]
@@ -24,8 +27,8 @@ mod writer;
 pub use base::{Copying, Progress};
 pub use directory::{Lock, Opened, open};
 pub use format::OpenError;
+pub use shared::Fsync;
 pub use status::Status;
-pub use writer::Fsync;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +43,8 @@ use crate::changes::Changes;
 use crate::engine::Engine;
 use format::VERSION;
 use manifest::Manifest;
-use writer::{Job, Place, Shared, Writer};
+use shared::{Job, Shared};
+use writer::{Place, Writer};
 
 /// Bytes that may wait to be written before no more commands are run.
 const BACKLOG: usize = 64 * 1024 * 1024;

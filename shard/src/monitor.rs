@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use slotway_common::acl::is_secret;
 use slotway_common::command::Command;
+use slotway_common::monitor;
 use slotway_common::resp::Args;
 
 use crate::client::Client;
@@ -75,41 +75,7 @@ impl Line {
     fn new(at_us: i64, db: usize, command: &Command, args: &Args<'_>) -> Self {
         let before_address = format!("+{}.{:06} [{db} ", at_us / 1_000_000, at_us % 1_000_000);
         let mut after_address = vec![b']'];
-        for (index, arg) in args.iter().enumerate() {
-            after_address.push(b' ');
-            quote(if is_secret(command, args, index) { b"(redacted)" } else { arg }, &mut after_address);
-        }
-        after_address.extend_from_slice(b"\r\n");
+        monitor::end_line(command, args, &mut after_address);
         Self { before_address, after_address }
-    }
-}
-
-/// Appends `text` in double quotes, with the escapes that redis-cli reads.
-fn quote(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for &byte in text {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            7 => out.extend_from_slice(b"\\a"),
-            8 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    out.push(b'"');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_so_that_a_line_stays_a_line() {
-        let mut out = Vec::new();
-        quote(b"a\"\\\n\x00\xff ", &mut out);
-        assert_eq!(out, b"\"a\\\"\\\\\\n\\x00\\xff \"");
     }
 }

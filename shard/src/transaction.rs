@@ -129,18 +129,6 @@ impl Queued {
     }
 }
 
-/// Whether a command is queued while its client is in a transaction. The others run at once.
-#[must_use]
-pub fn is_queued(command: &Command) -> bool {
-    !matches!(command.name, "multi" | "watch") && !ends(command)
-}
-
-/// Whether a command ends a transaction, one way or the other.
-#[must_use]
-pub fn ends(command: &Command) -> bool {
-    matches!(command.name, "exec" | "discard" | "quit" | "reset")
-}
-
 /// Commands that run as one, as requests that lie one after the other.
 #[derive(Clone, Copy)]
 pub struct Batch<'a> {

@@ -3,6 +3,7 @@
 use super::categories::Categories;
 use super::flags::Flags;
 use super::group::Group;
+use super::handling::Blocks;
 use super::key_spec::uses::{
     OW_INSERT, OW_UPDATE, RM_DELETE, RO, RO_ACCESS, RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_INCOMPLETE,
     RW_UPDATE,
@@ -83,5 +84,5 @@ rows! { Generic:
     "unlink", -2, [WRITE FAST], "4.0.0", "O(N), N keys", "key#0*",
         "Deletes keys, and gives their memory back in the background."; keys(&[keys(1, -1, 1, RM_DELETE)]) tips(&["request_policy:multi_shard", "response_policy:agg_sum"]) split(Merge::Sum);
     "wait", 3, [NOSCRIPT], "3.0.0", "O(1)", "numreplicas:int timeout:int",
-        "Waits until replicas have this connection's writes."; acl(Categories::CONNECTION) tips(&["request_policy:all_shards", "response_policy:agg_min"]) proxy();
+        "Waits until replicas have this connection's writes."; acl(Categories::CONNECTION) tips(&["request_policy:all_shards", "response_policy:agg_min"]) blocks(Blocks::Replicas);
 }

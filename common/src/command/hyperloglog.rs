@@ -17,5 +17,5 @@ rows! { HyperLogLog:
     "pfmerge", -2, [WRITE DENYOOM], "2.8.9", "O(N), N keys", "destkey#0 sourcekey#1*",
         "Merges HyperLogLogs into one."; keys(&[key(1, RW_ACCESS_INSERT), keys(2, -1, 1, RO_ACCESS)]) finder(KeyFinder::Merge);
     "pfselftest", 1, [ADMIN], "2.8.9", "Long", "",
-        "Checks the server's HyperLogLog code."; system() proxy();
+        "Checks the server's HyperLogLog code."; system() job();
 }

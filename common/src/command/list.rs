@@ -2,6 +2,7 @@
 
 use super::flags::Flags;
 use super::group::Group;
+use super::handling::Blocks;
 use super::key_spec::uses::{RO, RO_ACCESS, RW_ACCESS_DELETE, RW_DELETE, RW_INSERT, RW_UPDATE};
 use super::key_spec::{counted, key, keys};
 use super::row::Command;
@@ -10,16 +11,16 @@ use super::table::rows;
 rows! { List:
     "blmove", 6, [WRITE DENYOOM NOSCRIPT BLOCKING], "6.2.0", "O(1)",
         "source#0 destination#1 wherefrom(LEFT|RIGHT) whereto(LEFT|RIGHT) timeout:double",
-        "Moves an element from one end of a list to an end of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) proxy();
+        "Moves an element from one end of a list to an end of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) blocks(Blocks::Source);
     "blmpop", -5, [WRITE BLOCKING MOVABLEKEYS], "7.0.0", "O(N+M), N keys, M elements popped",
         "timeout:double numkeys:int key#0* where(LEFT|RIGHT) [COUNT=count:int]",
-        "Pops elements of the first list that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) proxy();
+        "Pops elements of the first list that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) blocks(Blocks::FirstOfCounted);
     "blpop", -3, [WRITE NOSCRIPT BLOCKING], "2.0.0", "O(N), N keys", "key#0* timeout:double",
-        "Pops the first element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
+        "Pops the first element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) blocks(Blocks::FirstOfKeys);
     "brpop", -3, [WRITE NOSCRIPT BLOCKING], "2.0.0", "O(N), N keys", "key#0* timeout:double",
-        "Pops the last element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
+        "Pops the last element of the first list that has any, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) blocks(Blocks::FirstOfKeys);
     "brpoplpush", 4, [WRITE DENYOOM NOSCRIPT BLOCKING], "2.2.0", "O(1)", "source#0 destination#1 timeout:double",
-        "Moves the last element of a list to the front of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) deprecated("6.2.0", "`BLMOVE` with `RIGHT` and `LEFT`") proxy();
+        "Moves the last element of a list to the front of another, and waits for one."; keys(&[key(1, RW_ACCESS_DELETE), key(2, RW_INSERT)]) deprecated("6.2.0", "`BLMOVE` with `RIGHT` and `LEFT`") blocks(Blocks::Source);
     "lindex", 3, [READONLY], "1.0.0", "O(N), N elements passed", "key#0 index:int",
         "Returns the element at an index."; keys(&[key(1, RO_ACCESS)]);
     "linsert", 5, [WRITE DENYOOM], "2.2.0", "O(N), N elements passed", "key#0 where(BEFORE|AFTER) pivot element",

@@ -11,8 +11,11 @@ pub enum Route {
     Split,
     /// To every slot exactly once, over `SLOTWAY ON`. The replies merge as [`Merge`] says.
     FanOut,
-    /// Answered by the proxy itself; what it then asks the shards is its own affair.
+    /// Answered by the proxy itself, at once or in a request of another form that it sends to a shard.
     Proxy,
+    /// Answered by the proxy itself, which asks shards for that, or other workers: its client waits meanwhile. What is a job in a
+    /// transaction only, or for some arguments, is one too.
+    Job,
     /// Only between Slotway's processes; to a client it is an unknown command.
     Internal,
     /// Not served yet: the client gets [`super::unsupported`].

@@ -3,6 +3,7 @@
 use super::categories::Categories;
 use super::flags::Flags;
 use super::group::Group;
+use super::handling::{Blocks, Handling};
 use super::key_spec::{Begin, Find, KeyFlags, KeySpec};
 use super::route::{Merge, Route, Support};
 
@@ -40,6 +41,9 @@ pub struct Command {
     pub support: Support,
     /// It may tell others of something though it changes no data, so that CLIENT PAUSE with WRITE holds it back.
     pub may_replicate: bool,
+    pub handling: Handling,
+    /// What it waits for, if it may block.
+    pub blocks: Option<Blocks>,
     /// Not in Redis 7.0 and therefore not told in COMMAND.
     pub hidden: bool,
     /// The row of the command that this is a subcommand of.
@@ -105,6 +109,27 @@ impl Command {
         self.flags.contains(Flags::WRITE)
     }
 
+    /// Whether it ends a transaction, one way or the other.
+    #[must_use]
+    #[inline]
+    pub const fn ends_transaction(&self) -> bool {
+        self.handling.contains(Handling::ENDS_TRANSACTION)
+    }
+
+    /// Whether it is queued while its client is in a transaction. The others run at once.
+    #[must_use]
+    #[inline]
+    pub const fn is_queued(&self) -> bool {
+        !self.handling.intersects(Handling::AT_ONCE.with(Handling::ENDS_TRANSACTION))
+    }
+
+    /// Whether it sends a message to a channel.
+    #[must_use]
+    #[inline]
+    pub const fn publishes(&self) -> bool {
+        self.handling.contains(Handling::PUBLISHES)
+    }
+
     /// First key, last key (negative: from the end) and step, as clients used them before there were key
     /// specs; zeros when the keys do not form one range.
     #[must_use]
@@ -166,6 +191,8 @@ impl Command {
             merge: Merge::Pass,
             support: Support::Full,
             may_replicate: false,
+            handling: Handling::NONE,
+            blocks: None,
             hidden: false,
             container: None,
             subcommand_rows: (0, 0),
@@ -211,6 +238,23 @@ impl Command {
 
     pub(super) const fn proxy(mut self) -> Self {
         self.route = Route::Proxy;
+        self
+    }
+
+    /// Run by the proxy as a job.
+    pub(super) const fn job(mut self) -> Self {
+        self.route = Route::Job;
+        self
+    }
+
+    /// A job that may wait.
+    pub(super) const fn blocks(mut self, blocks: Blocks) -> Self {
+        self.blocks = Some(blocks);
+        self.job()
+    }
+
+    pub(super) const fn handling(mut self, handling: Handling) -> Self {
+        self.handling = handling;
         self
     }
 

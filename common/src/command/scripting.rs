@@ -29,33 +29,33 @@ rows! { Scripting:
     "function", -2, [], "7.0.0", "Depends on the subcommand", "",
         "Holds the commands about functions."; proxy();
     "function|delete", 3, [WRITE NOSCRIPT], "7.0.0", "O(1)", "library-name",
-        "Deletes a library with its functions."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) proxy();
+        "Deletes a library with its functions."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) job();
     "function|dump", 2, [NOSCRIPT], "7.0.0", "O(N), N functions", "",
-        "Returns all libraries in a form that can be restored."; proxy();
+        "Returns all libraries in a form that can be restored."; job();
     "function|flush", -2, [WRITE NOSCRIPT], "7.0.0", "O(N), N functions", "[async(ASYNC|SYNC)]",
-        "Deletes all libraries."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) proxy();
+        "Deletes all libraries."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) job();
     "function|help", 2, [LOADING STALE], "7.0.0", "O(1)", "", "Lists the subcommands."; proxy();
     "function|kill", 2, [NOSCRIPT ALLOW_BUSY], "7.0.0", "O(1)", "",
-        "Stops the function that is running."; tips(&["request_policy:all_shards", "response_policy:one_succeeded"]) proxy();
+        "Stops the function that is running."; tips(&["request_policy:all_shards", "response_policy:one_succeeded"]) job();
     "function|list", -2, [NOSCRIPT], "7.0.0", "O(N), N functions", "[LIBRARYNAME=library-name-pattern] [WITHCODE]",
-        "Describes the libraries."; tips(&["nondeterministic_output_order"]) proxy();
+        "Describes the libraries."; tips(&["nondeterministic_output_order"]) job();
     "function|load", -3, [WRITE DENYOOM NOSCRIPT], "7.0.0", "O(1)", "[REPLACE] function-code",
-        "Makes a library from its source."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) proxy();
+        "Makes a library from its source."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) job();
     "function|restore", -3, [WRITE DENYOOM NOSCRIPT], "7.0.0", "O(N), N functions",
         "serialized-value [policy(FLUSH|APPEND|REPLACE)]",
-        "Restores dumped libraries."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) proxy();
+        "Restores dumped libraries."; tips(&["request_policy:all_shards", "response_policy:all_succeeded"]) job();
     "function|stats", 2, [NOSCRIPT ALLOW_BUSY], "7.0.0", "O(1)", "",
-        "Describes the running function and the engines."; tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]) proxy();
+        "Describes the running function and the engines."; tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]) job();
     "script", -2, [], "2.6.0", "Depends on the subcommand", "", "Holds the commands about scripts."; proxy();
     "script|debug", 3, [NOSCRIPT], "3.2.0", "O(1)", "mode(YES|SYNC|NO)",
-        "Chooses how the next scripts are debugged."; proxy();
+        "Chooses how the next scripts are debugged."; job();
     "script|exists", -3, [NOSCRIPT], "2.6.0", "O(N), N digests", "sha1*",
-        "Tells which scripts are loaded."; tips(&["request_policy:all_shards", "response_policy:agg_logical_and"]) proxy();
+        "Tells which scripts are loaded."; tips(&["request_policy:all_shards", "response_policy:agg_logical_and"]) job();
     "script|flush", -2, [NOSCRIPT], "2.6.0", "O(N), N scripts", "[async(ASYNC|SYNC)^6.2.0]",
-        "Forgets all loaded scripts."; tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]) proxy();
+        "Forgets all loaded scripts."; tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]) job();
     "script|help", 2, [LOADING STALE], "5.0.0", "O(1)", "", "Lists the subcommands."; proxy();
     "script|kill", 2, [NOSCRIPT ALLOW_BUSY], "2.6.0", "O(1)", "",
-        "Stops the script that is running."; tips(&["request_policy:all_shards", "response_policy:one_succeeded"]) proxy();
+        "Stops the script that is running."; tips(&["request_policy:all_shards", "response_policy:one_succeeded"]) job();
     "script|load", 3, [NOSCRIPT STALE], "2.6.0", "O(N), N bytes", "script",
-        "Loads a script without running it."; tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]) proxy();
+        "Loads a script without running it."; tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]) job();
 }

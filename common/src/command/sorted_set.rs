@@ -2,6 +2,7 @@
 
 use super::flags::Flags;
 use super::group::Group;
+use super::handling::Blocks;
 use super::key_spec::uses::{
     OW_UPDATE, RO, RO_ACCESS, RW_ACCESS_DELETE, RW_ACCESS_UPDATE, RW_DELETE, RW_UPDATE,
 };
@@ -12,11 +13,11 @@ use super::table::rows;
 rows! { SortedSet:
     "bzmpop", -5, [WRITE BLOCKING MOVABLEKEYS], "7.0.0", "O(K)+O(M*log(N)), K keys, M elements popped",
         "timeout:double numkeys:int key#0* where(MIN|MAX) [COUNT=count:int]",
-        "Pops elements of the first sorted set that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) proxy();
+        "Pops elements of the first sorted set that has any, and waits for one."; keys(&[counted(2, RW_ACCESS_DELETE)]) blocks(Blocks::FirstOfCounted);
     "bzpopmax", -3, [WRITE NOSCRIPT BLOCKING FAST], "5.0.0", "O(log(N))", "key#0* timeout:double",
-        "Pops the element with the highest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
+        "Pops the element with the highest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) blocks(Blocks::FirstOfKeys);
     "bzpopmin", -3, [WRITE NOSCRIPT BLOCKING FAST], "5.0.0", "O(log(N))", "key#0* timeout:double",
-        "Pops the element with the lowest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) proxy();
+        "Pops the element with the lowest score of one of several sorted sets, and waits for one."; keys(&[keys(1, -2, 1, RW_ACCESS_DELETE)]) blocks(Blocks::FirstOfKeys);
     "zadd", -4, [WRITE DENYOOM FAST], "1.2.0", "O(log(N)) an element",
         "key#0 [condition(NX|XX)^3.0.2] [comparison(GT|LT)^6.2.0] [CH=change:token^3.0.2] [INCR=increment:token^3.0.2] score_member{score:double member}*",
         "Adds elements to a sorted set or changes their scores."; keys(&[key(1, RW_UPDATE)]);

@@ -2,6 +2,7 @@
 
 use super::flags::Flags;
 use super::group::Group;
+use super::handling::Blocks;
 use super::key_spec::uses::{RO, RO_ACCESS, RW_DELETE, RW_INSERT, RW_UPDATE};
 use super::key_spec::{all_after, key};
 use super::row::Command;
@@ -54,10 +55,10 @@ rows! { Stream:
         "Returns the entries between two ids."; keys(&[key(1, RO_ACCESS)]);
     "xread", -4, [READONLY BLOCKING MOVABLEKEYS], "5.0.0", "O(N), N entries returned",
         "[COUNT=count:int] [BLOCK=milliseconds:int] STREAMS=streams{key#0* id*}",
-        "Returns the entries after given ids of several streams, and waits for some if wanted."; keys(&[all_after("STREAMS", 1, 2, RO_ACCESS)]) proxy();
+        "Returns the entries after given ids of several streams, and waits for some if wanted."; keys(&[all_after("STREAMS", 1, 2, RO_ACCESS)]) blocks(Blocks::Streams);
     "xreadgroup", -7, [WRITE BLOCKING MOVABLEKEYS], "5.0.0", "O(N), N entries returned",
         "GROUP=group_consumer{group consumer} [COUNT=count:int] [BLOCK=milliseconds:int] [NOACK] STREAMS=streams{key#0* id*}",
-        "Reads several streams as a consumer of a group, and waits for entries if wanted."; keys(&[all_after("STREAMS", 4, 2, RO_ACCESS)]) proxy();
+        "Reads several streams as a consumer of a group, and waits for entries if wanted."; keys(&[all_after("STREAMS", 4, 2, RO_ACCESS)]) blocks(Blocks::Streams);
     "xrevrange", -4, [READONLY], "5.0.0", "O(N), N entries returned", "key#0 end start [COUNT=count:int]",
         "Returns the entries between two ids, latest first."; keys(&[key(1, RO_ACCESS)]);
     "xsetid", -3, [WRITE DENYOOM FAST], "5.0.0", "O(1)",

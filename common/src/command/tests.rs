@@ -90,11 +90,8 @@ fn every_row_has_a_route_that_its_keys_allow() {
         match row.route {
             Route::Slot | Route::Split => assert!(row.has_keys(), "{}", row.name),
             Route::FanOut => assert!(!row.has_keys(), "{}", row.name),
-            Route::Proxy => assert!(
-                !row.has_keys() || row.name == "watch" || row.flags.contains(Flags::BLOCKING),
-                "{}",
-                row.name
-            ),
+            Route::Proxy => assert!(!row.has_keys() || row.name == "watch", "{}", row.name),
+            Route::Job => assert!(!row.has_keys() || row.blocks.is_some(), "{}", row.name),
             Route::Internal => {}
             Route::Unsupported => assert!(matches!(row.support, Support::Later(_)), "{}", row.name),
         }
@@ -112,6 +109,15 @@ fn every_row_has_a_route_that_its_keys_allow() {
             row.name
         );
         assert!(row.summary.ends_with('.') && !row.summary.contains('\n'), "{}", row.name);
+    }
+}
+
+#[test]
+fn a_row_that_blocks_says_what_it_waits_for() {
+    for row in &TABLE {
+        // Redis does not say it of WAIT.
+        let blocks = row.blocks.filter(|blocks| *blocks != Blocks::Replicas);
+        assert_eq!(row.flags.contains(Flags::BLOCKING), blocks.is_some(), "{}", row.name);
     }
 }
 

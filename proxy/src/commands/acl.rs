@@ -8,8 +8,7 @@ use slotway_common::{acl, command};
 use super::call::{Answer, Call};
 
 pub(super) fn answer(name: &str) -> Option<Answer> {
-    let is_job = matches!(name, "acl|setuser" | "acl|deluser" | "acl|log");
-    (name.starts_with("acl|") && !is_job).then_some(look)
+    name.starts_with("acl|").then_some(look)
 }
 
 fn look(call: &mut Call<'_>) -> Result<(), Error> {

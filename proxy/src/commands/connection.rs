@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use slotway_common::acl::{Login, Reason};
+use slotway_common::alone;
 use slotway_common::command::wrong_arity;
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
@@ -28,6 +29,8 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
         "time" => time,
         "lolwut" => lolwut,
         "role" => role,
+        "module|list" => modules,
+        "replicaof" | "slaveof" => follow,
         "client|id" => client_id,
         "client|info" => client_info,
         "client|setinfo" => client_setinfo,
@@ -210,11 +213,17 @@ fn lolwut(call: &mut Call<'_>) -> Result<(), Error> {
 
 /// The proxy is the one primary that its clients know, without replicas and without a replication stream.
 fn role(call: &mut Call<'_>) -> Result<(), Error> {
-    call.reply.array(3);
-    call.reply.bulk(b"master");
-    call.reply.int(0);
-    call.reply.array(0);
+    alone::role(&mut call.reply);
     Ok(())
+}
+
+fn modules(call: &mut Call<'_>) -> Result<(), Error> {
+    alone::modules(&mut call.reply);
+    Ok(())
+}
+
+fn follow(call: &mut Call<'_>) -> Result<(), Error> {
+    alone::follow(call.command, &call.args, &mut call.reply)
 }
 
 fn client_id(call: &mut Call<'_>) -> Result<(), Error> {

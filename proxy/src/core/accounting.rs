@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::errors::error_line;
 use super::ticket::Ticket;
-use super::{Action, Core, Flow, Request, SessionId, UpstreamId, transaction};
+use super::{Action, Core, Flow, Request, SessionId, UpstreamId};
 use crate::kept::Kept;
 use crate::monitor_line;
 use crate::owned::OwnedArgs;
@@ -206,7 +206,7 @@ impl Core {
             }
             session.details.shows_later = false;
         }
-        let is_queued = session.transaction.is_some() && transaction::is_queued(command);
+        let is_queued = session.transaction.is_some() && command.is_queued();
         let hides = !shows(command) || is_queued;
         if command.name == "exec" {
             session.details.exec = Some(OwnedArgs::new(&request.args));

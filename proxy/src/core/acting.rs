@@ -14,7 +14,7 @@ use slotway_common::pubsub::Kind;
 use slotway_common::resp::Args;
 
 use super::on_behalf::Name;
-use super::{Core, Flow, Request, SessionId, transaction};
+use super::{Core, Flow, Request, SessionId};
 use crate::client_line::describe;
 use crate::session::Session;
 
@@ -66,7 +66,7 @@ impl Core {
         if session.login.is_required(&self.users) && !command.flags.contains(Flags::NO_AUTH) {
             return Err(Error::NoAuth);
         }
-        let is_queued = session.transaction.is_some() && transaction::is_queued(command);
+        let is_queued = session.transaction.is_some() && command.is_queued();
         if command.route == Route::Internal || is_queued && command.flags.contains(Flags::NO_MULTI) {
             return Ok(());
         }

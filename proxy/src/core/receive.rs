@@ -1,6 +1,6 @@
 //! From a client's bytes to requests, and from a request to who answers it.
 
-use slotway_common::command::{self, Command, Effects, Flags, Route, TABLE};
+use slotway_common::command::{self, Command, Effects, Flags, Handling, Route, TABLE};
 use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::pubsub;
@@ -8,7 +8,7 @@ use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Args, Parser};
 
 use super::acting::runs_script;
-use super::{Action, Core, Flow, Request, SessionId, Work, transaction};
+use super::{Action, Core, Flow, Request, SessionId, Work};
 use crate::counters::Source;
 use crate::session::{Closing, Partial, Session, Stall};
 
@@ -234,10 +234,10 @@ impl Core {
             return Flow::Next;
         }
         if session.transaction.is_some() {
-            if self.may_be_full() && !transaction::ends(command) {
+            if self.may_be_full() && !command.ends_transaction() {
                 return self.begin_job(id, command, request, Work::Queue);
             }
-            if transaction::is_queued(command) {
+            if command.is_queued() {
                 return self.queue(id, command, request);
             }
         }
@@ -261,7 +261,7 @@ impl Core {
             }
             Route::Slot => self.forward(id, command, request),
             Route::Split => self.split(id, command, request),
-            Route::Proxy | Route::FanOut => (self.begin)(self, id, command, request),
+            Route::Proxy | Route::Job | Route::FanOut => (self.begin)(self, id, command, request),
             Route::Unsupported => {
                 self.refuse(id, &command::unsupported(command));
                 Flow::Next
@@ -282,7 +282,7 @@ impl Core {
     /// What most requests need not be asked: whether their user may, CLIENT PAUSE, MONITOR. `None` lets the request go on.
     #[cold]
     fn inspect(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Option<Flow> {
-        if !self.serving && !matches!(command.name, "quit" | "ping" | "echo" | "reset") {
+        if !self.serving && !command.handling.contains(Handling::WITHOUT_SHARDS) {
             self.counters.error(Source::Internal);
             let error =
                 Error::ClusterDown("no shard has told this proxy the topology and the settings yet".into());

@@ -20,16 +20,6 @@ use crate::tracking::Mark;
 use crate::transaction::{ABORTED, Batch, How, NESTED, WATCH_INSIDE, Watch};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
-/// Whether a command is queued while its client is in a transaction. The others run at once.
-pub(super) fn is_queued(command: &Command) -> bool {
-    !matches!(command.name, "multi" | "watch") && !ends(command)
-}
-
-/// Whether a command ends a transaction, one way or the other.
-pub(super) fn ends(command: &Command) -> bool {
-    matches!(command.name, "exec" | "discard" | "quit" | "reset")
-}
-
 /// The row of what only Slotway's processes say to each other.
 fn internal(name: &str) -> u16 {
     find_by_full_name(name.as_bytes()).map_or(u16::MAX, |row| row.id)

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use slotway_common::alone::Wait;
-use slotway_common::command::{self, Command};
+use slotway_common::command::{self, Blocks, Command};
 use slotway_common::error::Error;
 use slotway_common::fault;
 use slotway_common::platform::clock;
@@ -42,14 +42,14 @@ impl Patience {
 
 /// How the timeout of a command is to be read.
 fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
-    let milliseconds = match command.name {
-        "wait" => Wait::parse(args)?.milliseconds,
-        "xread" | "xreadgroup" => {
+    let milliseconds = match command.blocks {
+        Some(Blocks::Replicas) => Wait::parse(args)?.milliseconds,
+        Some(Blocks::Streams) => {
             let block = (1..args.len()).find(|index| args.is(*index, "BLOCK")).unwrap_or(0);
             timeout::from_milliseconds(args.at(block + 1))?
         }
-        "blmpop" | "bzmpop" => timeout::from_seconds(args.at(1))?,
-        _ => timeout::from_seconds(args.last())?,
+        Some(Blocks::FirstOfCounted) => timeout::from_seconds(args.at(1))?,
+        Some(Blocks::FirstOfKeys | Blocks::Source) | None => timeout::from_seconds(args.last())?,
     };
     // What is too far away to be told is never.
     let ends = Instant::now().checked_add(Duration::from_millis(milliseconds));
@@ -67,7 +67,7 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
     if owners.iter().all(|owner| Some(owner) == owners.first()) {
         return on_one_shard(worker, job, &positions, reply).await;
     }
-    if !matches!(job.command.name, "blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmpop" | "bzmpop") {
+    if !job.command.blocks.is_some_and(Blocks::pops_first) {
         return Err(syntax_or_crossslot(worker, job).await);
     }
     let mut took = Duration::ZERO;
@@ -109,7 +109,7 @@ fn has_moved(reply: &[u8]) -> bool {
 
 /// What a client gets when its time is up.
 fn nothing(job: &Job, reply: &mut Reply<'_>) {
-    if job.command.name == "wait" {
+    if job.command.blocks == Some(Blocks::Replicas) {
         reply.int(0);
     } else {
         reply.null_array();
@@ -246,8 +246,8 @@ async fn on_several_shards(
 fn words_on(job: &Job, positions: &[usize], keys: &[usize]) -> OwnedArgs {
     let args = job.args.args();
     let keys = keys.iter().map(|position| args.at(*position));
-    match job.command.name {
-        "blmpop" | "bzmpop" => {
+    match job.command.blocks {
+        Some(Blocks::FirstOfCounted) => {
             let count = keys.len().to_string();
             let after = positions.last().map_or(args.len(), |last| last + 1);
             let head = [args.at(0), b"0", count.as_bytes()];

@@ -16,8 +16,7 @@ use crate::worker::Worker;
 
 pub(super) async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     match job.command.name {
-        "blpop" | "brpop" | "blmove" | "brpoplpush" | "blmpop" | "bzpopmin" | "bzpopmax" | "bzmpop"
-        | "xread" | "xreadgroup" | "wait" => blocking::run(worker, job, reply).await,
+        _ if job.command.blocks.is_some() => blocking::run(worker, job, reply).await,
         "watch" => watch::watch(worker, job, reply).await,
         "client|unblock" => clients::unblock(worker, job, reply).await,
         "mset" => mset::mset(worker, job, reply).await,
@@ -62,7 +61,7 @@ pub(super) async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_
         "pubsub|channels" | "pubsub|shardchannels" => pubsub::channels(worker, job, reply).await,
         "pubsub|numsub" | "pubsub|shardnumsub" => pubsub::numsub(worker, job, reply).await,
         "pubsub|numpat" => pubsub::numpat(worker, reply).await,
-        "publish" | "spublish" => pubsub::publish(worker, job, reply).await,
+        _ if job.command.publishes() => pubsub::publish(worker, job, reply).await,
         _ if subscription(job.command).is_some() => pubsub::subscribe(worker, job, reply).await,
         "monitor" => server::monitor(worker, job, reply).await,
         "pfselftest" => server::selftest(worker, reply).await,

@@ -9,17 +9,27 @@ use crate::node::{NodeCall, NodeHandler};
 
 pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
     ("wait", wait),
-    ("role", answer),
-    ("module|list", answer),
-    ("replicaof", answer),
-    ("slaveof", answer),
+    ("role", role),
+    ("module|list", modules),
+    ("replicaof", follow),
+    ("slaveof", follow),
     ("readonly", cluster_client),
     ("readwrite", cluster_client),
     ("asking", cluster_client),
 ];
 
-fn answer(call: &mut NodeCall<'_>) -> Result<(), Error> {
-    alone::answer(call.command, &call.args, &mut call.reply).map(|_| ())
+fn role(call: &mut NodeCall<'_>) -> Result<(), Error> {
+    alone::role(&mut call.reply);
+    Ok(())
+}
+
+fn modules(call: &mut NodeCall<'_>) -> Result<(), Error> {
+    alone::modules(&mut call.reply);
+    Ok(())
+}
+
+fn follow(call: &mut NodeCall<'_>) -> Result<(), Error> {
+    alone::follow(call.command, &call.args, &mut call.reply)
 }
 
 /// WAIT: there are no replicas, so their number is 0 at once, or when the time is up.
@@ -29,8 +39,8 @@ fn wait(call: &mut NodeCall<'_>) -> Result<(), Error> {
         call.reply.int(0);
         return Ok(());
     }
-    let deadline = ends_after(call.now(), wait.milliseconds);
-    call.wait(Want { awaited: Awaited::Replicas, keys: Vec::new(), deadline, args: None });
+    let deadline = ends_after(call.engine.now(), wait.milliseconds);
+    call.session.wants = Some(Want { awaited: Awaited::Replicas, keys: Vec::new(), deadline, args: None });
     Ok(())
 }
 

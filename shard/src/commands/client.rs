@@ -43,7 +43,7 @@ fn id(call: &mut NodeCall<'_>) -> Result<(), Error> {
 
 fn info(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let mut text = Vec::new();
-    call.session.client.describe(call.now(), argument_bytes(&call.args), &mut text);
+    call.session.client.describe(call.engine.now(), argument_bytes(&call.args), &mut text);
     call.reply.verbatim("txt", &text);
     Ok(())
 }
@@ -84,7 +84,7 @@ fn class(name: &[u8]) -> Result<Class, Error> {
 }
 
 fn list(call: &mut NodeCall<'_>) -> Result<(), Error> {
-    let (args, now, me) = (call.args, call.now(), call.session.client.id);
+    let (args, now, me) = (call.args, call.engine.now(), call.session.client.id);
     let asks = |client: &Client| if client.id == me { argument_bytes(&args) } else { 0 };
     let mut text = Vec::new();
     if args.len() == 4 && args.is(2, "TYPE") {
@@ -246,7 +246,7 @@ fn pause(call: &mut NodeCall<'_>) -> Result<(), Error> {
         return Err(Error::err("timeout is negative"));
     }
     // As in Redis, a pause beyond the end of time ended long ago.
-    let until = call.now().wrapping_add(timeout);
+    let until = call.engine.now().wrapping_add(timeout);
     // A pause never makes one that is in force weaker or shorter.
     let before = call.node.pause.filter(|pause| pause.until > call.engine.now());
     call.node.pause = Some(match before {

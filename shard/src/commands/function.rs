@@ -32,7 +32,7 @@ fn fcall(call: &mut NodeCall<'_>) -> Result<(), Error> {
     refuse_over_limit(rights, call)?;
     let arguments = arguments(call, Error::err("Bad number of keys provided"))?;
     check_rights(rights, call)?;
-    let run = call.node.scripts.begin_function(&called, rights, arguments, call.now())?;
+    let run = call.node.scripts.begin_function(&called, rights, arguments, call.engine.now())?;
     follow(call, run)
 }
 
@@ -80,7 +80,7 @@ fn restored(args: Args<'_>) -> Result<FunctionChange<'_>, Error> {
 
 /// For this process, until it ends or the cluster's libraries change. What is loaded through a proxy comes with the cluster's state.
 fn change(call: &mut NodeCall<'_>) -> Result<(), Error> {
-    let change = wanted(call, call.args)?;
+    let change = wanted(call, *call.args)?;
     let name = call.node.scripts.libraries.change(&change)?;
     match change {
         FunctionChange::Load { .. } => call.reply.bulk(&name),

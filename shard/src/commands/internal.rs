@@ -11,6 +11,7 @@ use slotway_common::pubsub::Kind;
 use slotway_common::resp::Protocol;
 use slotway_common::topology::SlotRanges;
 
+use crate::call::Arguments;
 use crate::dispatch;
 use crate::engine::DATABASES;
 use crate::node::{Function, NodeCall, NodeHandler};
@@ -147,7 +148,7 @@ fn on(call: &mut NodeCall<'_>) -> Result<(), Error> {
     call.reply.bulk(SlotRanges::from_slots(others).to_string().as_bytes());
     call.session.only = Some(SlotRanges::from_slots(mine));
     let (outer_args, outer_command) = (call.args, call.command);
-    (call.args, call.command) = (args, row);
+    (call.args, call.command) = (Arguments::new(args, None), row);
     let result = handler(call);
     (call.args, call.command) = (outer_args, outer_command);
     call.session.only = None;

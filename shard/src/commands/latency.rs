@@ -61,7 +61,7 @@ fn graph(call: &mut NodeCall<'_>) -> Result<(), Error> {
         text.push(b'\'');
         return Err(Error::Bytes(text));
     };
-    let text = drawing(name, event, call.now() / 1000);
+    let text = drawing(name, event, call.engine.now() / 1000);
     call.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }

@@ -91,7 +91,7 @@ fn rights(call: &NodeCall<'_>, flags: Option<ScriptFlags>) -> Rights {
 fn run(call: &mut NodeCall<'_>, script: &Rc<Script>, arguments: Arguments<'_>) -> Result<(), Error> {
     let rights = rights(call, script.flags);
     check_rights(rights, call)?;
-    let run = call.node.scripts.begin(script, rights, arguments, call.now())?;
+    let run = call.node.scripts.begin(script, rights, arguments, call.engine.now())?;
     follow(call, run)
 }
 

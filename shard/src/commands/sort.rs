@@ -269,13 +269,13 @@ fn store(call: &mut NodeCall<'_>, index: usize, results: Vec<Option<Vec<u8>>>) {
         // What BY and GET read is not told in the command's keys, so who repeats it may not have it.
         call.engine.repeat_as(key.slot, || repeated(Some(&object)));
         call.engine.set(db, &key, object);
-        call.notify(EventClass::LIST, "sortstore", &key);
+        call.engine.notify(EventClass::LIST, "sortstore", db, key.bytes);
         call.engine.dirty(count as u64);
     } else {
         call.engine.repeat_as(key.slot, || repeated(None));
         let removed = call.engine.remove(db, &key);
         if removed {
-            call.notify(EventClass::GENERIC, "del", &key);
+            call.engine.notify(EventClass::GENERIC, "del", db, key.bytes);
         }
         call.engine.dirty(u64::from(removed));
     }

@@ -7,7 +7,7 @@ use slotway_common::command::{self, Command, Group};
 use slotway_common::error::Error;
 use slotway_common::resp::{Args, Reply};
 
-use crate::call::Call;
+use crate::call::{Arguments, Call};
 use crate::engine::{Engine, LazyFree};
 use crate::node::{Function, NodeCall};
 
@@ -24,7 +24,7 @@ fn what_is_wrong(call: &mut NodeCall<'_>, row: &'static Command, args: Args<'_>)
     let function = call.node.handlers.get(row).filter(|_| row.group != Group::Scripting)?;
     let kept = call.node.empty_engine.take();
     let mut empty = kept.unwrap_or_else(|| Box::new(Engine::new(LazyFree::default())));
-    empty.set_now(call.now());
+    empty.set_now(call.engine.now());
     let changes = empty.changes();
     let mut out = Vec::new();
     let reply = Reply::new(&mut out, call.reply.protocol);
@@ -33,8 +33,8 @@ fn what_is_wrong(call: &mut NodeCall<'_>, row: &'static Command, args: Args<'_>)
         Function::Node(handler) => {
             let (engine, node, session) = (&mut *empty, &mut *call.node, &mut *call.session);
             let may_wait = std::mem::take(&mut session.may_wait);
-            let result =
-                handler(&mut NodeCall { engine, node, session, args, reply, command: row, first_key: None });
+            let args = Arguments::new(args, None);
+            let result = handler(&mut NodeCall { engine, node, session, args, reply, command: row });
             call.session.may_wait = may_wait;
             result
         }

@@ -1,6 +1,6 @@
 //! Waits of a proxy's clients, and CLIENT UNBLOCK.
 
-use slotway_common::command::{self, Command};
+use slotway_common::command::{self, Blocks, Command, Group};
 use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::platform::clock;
@@ -67,7 +67,7 @@ fn block_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     };
     let Some(mut want) = want else { return Ok(()) };
     if let Some(left @ 1..) = left {
-        want.deadline = Some(call.now().saturating_add(left));
+        want.deadline = Some(call.engine.now().saturating_add(left));
     }
     // Where a `$` was put in ids the proxy must know them, should it have to ask another shard.
     let told = match &want.args {
@@ -91,11 +91,10 @@ fn look(
     command: &'static Command,
     words: &[Vec<u8>],
 ) -> Result<Option<Want>, Error> {
-    let awaited = match command.name {
-        "blpop" | "brpop" | "blmpop" => Awaited::List,
-        "bzpopmin" | "bzpopmax" | "bzmpop" => Awaited::SortedSet,
-        _ => return Err(Error::Syntax),
-    };
+    if !command.blocks.is_some_and(Blocks::pops_first) {
+        return Err(Error::Syntax);
+    }
+    let awaited = if command.group == Group::List { Awaited::List } else { Awaited::SortedSet };
     let args = OwnedWords::new(words);
     let keys: Vec<usize> =
         command::keys(command, &args.args()).map_err(|_| Error::Syntax)?.positions().collect();

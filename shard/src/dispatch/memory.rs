@@ -9,7 +9,6 @@ use super::effects::effects;
 use crate::engine::Engine;
 use crate::node::Node;
 use crate::session::Session;
-use crate::transaction;
 
 /// Evicts until memory is under its limit.
 ///
@@ -50,7 +49,7 @@ pub fn make_room_for(
         return Ok(());
     }
     // A queue takes memory itself, whatever is queued.
-    let queues = session.transaction.is_some() && !transaction::ends(command);
+    let queues = session.transaction.is_some() && !command.ends_transaction();
     let needs_memory = queues || effects(node, command, args).needs_memory;
     make_room(engine, node, needs_memory)
 }

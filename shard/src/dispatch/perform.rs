@@ -11,7 +11,7 @@ use super::accounting::{account, fail, is_refusal, refuse, show};
 use super::slots::{check_all_slots, check_other_slots, check_slot};
 use super::tracked::{note_script, remember, settle_touched};
 use super::users::check_user;
-use crate::call::{Call, FirstKey};
+use crate::call::{Arguments, Call, FirstKey};
 use crate::changes::Executed;
 use crate::engine::{Engine, Key};
 use crate::node::{Function, Node, NodeCall};
@@ -288,11 +288,11 @@ fn invoke(
         show_script(node, session, command, &args);
     }
     let reply = Reply::new(out, session.protocol).with_budget(node.hot.reply_budget());
+    let args = Arguments::new(args, first_key);
     let is_exceeded = match function {
         Function::Data(handler) => {
             let (db, in_script, may_wait) = (session.db, session.in_script, session.may_wait);
-            let mut call =
-                Call { engine, db, args, reply, command, first_key, in_script, may_wait, wants: None };
+            let mut call = Call { engine, db, args, reply, command, in_script, may_wait, wants: None };
             handler(&mut call)?;
             if call.wants.is_some() {
                 session.wants = call.wants;
@@ -300,7 +300,7 @@ fn invoke(
             call.reply.is_exceeded()
         }
         Function::Node(handler) => {
-            let mut call = NodeCall { engine, node, session, args, reply, command, first_key };
+            let mut call = NodeCall { engine, node, session, args, reply, command };
             handler(&mut call)?;
             call.reply.is_exceeded()
         }

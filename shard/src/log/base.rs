@@ -19,7 +19,7 @@ use slotway_common::slot::{SLOTS, Slot};
 use super::Log;
 use super::file::{self, Head};
 use super::manifest::Named;
-use super::writer::{Installed, Job, Shared};
+use super::shared::{Installed, Job, Shared};
 use crate::across::{Outcome, Parts, Phase, put_outcome, put_prepared};
 use crate::changes::{Changes, CopyId, Finished, frame};
 use crate::engine::{Engine, HandedOver};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use slotway_common::platform::clock;
 
 use super::Log;
-use super::writer::Shared;
+use super::shared::Shared;
 use crate::changes::Changes;
 use crate::engine::Engine;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use slotway_common::fault;
 use slotway_common::platform::{clock, files, threads};
 
-use super::writer::{Job, Shared};
+use super::shared::{Job, Shared};
 
 /// A handle to it. Dropping it ends it.
 pub(super) struct Syncer {

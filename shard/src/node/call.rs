@@ -1,13 +1,14 @@
 //! One command in progress that needs more than the data: the node, or its client's session.
 
+use std::ops::Deref;
+
 use slotway_common::command::{COUNT, Command};
 use slotway_common::error::Error;
-use slotway_common::resp::{Args, Reply};
+use slotway_common::resp::Reply;
 
 use super::Node;
-use crate::call;
-use crate::call::want::Want;
-use crate::engine::{DbIndex, Engine, EventClass, Key};
+use crate::call::{self, Arguments};
+use crate::engine::Engine;
 use crate::session::Session;
 
 /// Runs a command. An error is written as the reply; whatever was written before it is taken back.
@@ -18,59 +19,18 @@ pub struct NodeCall<'a> {
     pub engine: &'a mut Engine,
     pub node: &'a mut Node,
     pub session: &'a mut Session,
-    pub args: Args<'a>,
+    pub args: Arguments<'a>,
     pub reply: Reply<'a>,
     pub command: &'static Command,
-    /// The first key and its position, as the dispatcher found it.
-    pub first_key: Option<(usize, Key<'a>)>,
 }
 
-impl<'a> NodeCall<'a> {
-    /// Argument `index` as a key.
-    #[must_use]
+/// Its arguments can be asked for as keys and numbers.
+impl<'a> Deref for NodeCall<'a> {
+    type Target = Arguments<'a>;
+
     #[inline]
-    pub fn key(&self, index: usize) -> Key<'a> {
-        match self.first_key {
-            Some((position, key)) if position == index => key,
-            _ => Key::new(self.args.at(index)),
-        }
-    }
-
-    /// The database that the command works on.
-    #[must_use]
-    #[inline]
-    pub fn db(&self) -> DbIndex {
-        self.session.db
-    }
-
-    /// Milliseconds since 1970, the same throughout a command.
-    #[must_use]
-    #[inline]
-    pub fn now(&self) -> i64 {
-        self.engine.now()
-    }
-
-    /// Something has happened to a key of the command's database: a keyspace event.
-    #[inline]
-    pub fn notify(&mut self, class: EventClass, event: &'static str, key: &Key<'_>) {
-        self.engine.notify(class, event, self.session.db, key.bytes);
-    }
-
-    /// Has the client wait for what was not found; one that may not is told that there is nothing.
-    pub fn wait(&mut self, want: Want) {
-        if self.session.may_wait {
-            self.session.wants = Some(want);
-        } else {
-            self.reply.null_array();
-        }
-    }
-
-    /// Argument `index` as an integer.
-    ///
-    /// # Errors
-    /// `ERR value is not an integer or out of range`
-    pub fn integer(&self, index: usize) -> Result<i64, Error> {
-        slotway_common::number::parse_i64(self.args.at(index)).ok_or(Error::NotInteger)
+    fn deref(&self) -> &Arguments<'a> {
+        &self.args
     }
 }
 
