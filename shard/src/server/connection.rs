@@ -52,8 +52,6 @@ pub(super) struct Connection {
     written: usize,
     /// What of `output` has to wait for the log.
     held: Held,
-    /// The frame of the log that the client was last put down for.
-    waits_for: u64,
     /// It has just waited for a slot for too long: its next request is refused.
     gave_up: Cell<bool>,
     /// Runs while CLIENT PAUSE holds the next command back.
@@ -83,7 +81,6 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             held: Held::default(),
-            waits_for: 0,
             gave_up: Cell::new(false),
             pause_ends: None,
             server,
