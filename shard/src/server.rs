@@ -78,7 +78,7 @@ pub async fn run_watched(
         scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
         ahead: RefCell::default(),
         control: Some(control.clone()),
-        waiting: RefCell::default(),
+        pending: RefCell::default(),
         log_news: tokio::sync::Notify::new(),
         background: Background::default(),
     });

@@ -53,7 +53,7 @@ impl Connection {
             Some(reason) => self.held.fail(&mut self.output, self.session.protocol, reason),
             None => {
                 if let Some(sequence) = self.held.release(node.log.released()) {
-                    server.waiting.borrow_mut().add(sequence, self.session.client.clone());
+                    server.pending.borrow_mut().add(sequence, self.session.client.clone());
                 }
             }
         }
