@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use slotway_common::admin::Health;
 use slotway_common::handshake::Identity;
-use slotway_common::platform::net::TcpListener;
+use slotway_common::platform::net::Listener;
 use slotway_common::platform::{clock, random, threads};
 use slotway_common::secret::Secret;
 use slotway_common::settings::Settings;
@@ -98,7 +98,7 @@ impl Server {
     }
 
     /// Accepts clients and follows the cluster until `stop` ends or a client sends SHUTDOWN; tells which.
-    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = String>) -> String {
+    pub async fn serve(&self, listener: Listener, stop: impl Future<Output = String>) -> String {
         let ready = |known: bool| {
             if known {
                 self.health.set_ready();

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use slotway_common::admin::Health;
 use slotway_common::platform::clock;
-use slotway_common::platform::net::TcpListener;
+use slotway_common::platform::net::Listener;
 use slotway_common::shutdown;
 use tokio::task::LocalSet;
 
@@ -50,7 +50,7 @@ const READ_SIZE: usize = 32 * 1024;
 /// When the listening socket breaks, or what the node has stored cannot be used, in one line.
 pub async fn run(
     shard: Shard,
-    listener: TcpListener,
+    listener: Listener,
     health: Arc<Health>,
     requests: shutdown::Requests,
     control: Control,
@@ -66,7 +66,7 @@ pub async fn run(
 #[allow(clippy::too_many_arguments, reason = "all that a server is made of")]
 pub async fn run_watched(
     shard: Shard,
-    listener: TcpListener,
+    listener: Listener,
     health: Arc<Health>,
     mut requests: shutdown::Requests,
     control: Control,

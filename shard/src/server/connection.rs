@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use slotway_common::platform::clock;
-use slotway_common::platform::net::TcpStream;
+use slotway_common::platform::net::Stream;
 use slotway_common::resp::{Limits, Parser};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
@@ -42,7 +42,7 @@ const LARGE: usize = 64 * 1024;
 /// A client and its socket.
 pub(super) struct Connection {
     pub(super) server: Rc<Server>,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) session: Session,
     parser: Parser,
     /// What was read and not run yet; empty between requests.
@@ -72,7 +72,7 @@ enum Stop {
 }
 
 impl Connection {
-    pub(super) fn new(server: Rc<Server>, stream: TcpStream, client: Rc<Client>) -> Self {
+    pub(super) fn new(server: Rc<Server>, stream: Stream, client: Rc<Client>) -> Self {
         Self {
             stream,
             session: Session { may_wait: true, ..Session::new(client) },
