@@ -100,7 +100,7 @@ impl Admin {
     }
 }
 
-async fn accept(listener: net::TcpListener, pages: Arc<Pages>) {
+async fn accept(listener: net::Listener, pages: Arc<Pages>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

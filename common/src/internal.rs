@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::handshake::{Client, HandshakeError, Identity, Mode};
-use crate::platform::net::{self, TcpStream};
+use crate::platform::net::{self, Stream};
 use crate::resp::{Value, request};
 use crate::secret::Secret;
 
@@ -18,7 +18,7 @@ const LONGEST_REPLY: usize = 64 << 20;
 
 /// An open, authenticated connection to a process of the cluster.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     received: Vec<u8>,
     patience: Duration,
     /// The id of the process at the other end.
@@ -82,7 +82,7 @@ impl Connection {
 
     /// The socket, and what was received beyond the last reply, for a connection that speaks something else from now on.
     #[must_use]
-    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+    pub fn into_parts(self) -> (Stream, Vec<u8>) {
         (self.stream, self.received)
     }
 

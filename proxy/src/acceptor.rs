@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotway_common::platform::net::{self, TcpListener};
+use slotway_common::platform::net::{self, Listener};
 use slotway_common::settings::Name;
 
 use crate::context::Context;
 
 /// Accepts clients until the task is dropped.
-pub async fn accept(listener: TcpListener, context: Arc<Context>) {
+pub async fn accept(listener: Listener, context: Arc<Context>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

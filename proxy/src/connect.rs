@@ -3,7 +3,7 @@
 use std::io;
 
 use slotway_common::handshake::{Client, HandshakeError, Identity, Mode};
-use slotway_common::platform::net::{self, TcpStream};
+use slotway_common::platform::net::{self, Stream};
 use slotway_common::resp::{Value, request};
 use slotway_common::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,7 +42,7 @@ pub async fn open(
     secret: &Secret,
     node: &str,
     mode: Mode,
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let mut stream = net::connect(address).await?;
     let client = Client::new(identity.clone(), secret.clone());
     let answer = exchange(&mut stream, &client.connect()).await?;
@@ -63,7 +63,7 @@ fn refusal(answer: &Value) -> ConnectError {
     }
 }
 
-async fn exchange(stream: &mut TcpStream, words: &[String]) -> Result<Value, ConnectError> {
+async fn exchange(stream: &mut Stream, words: &[String]) -> Result<Value, ConnectError> {
     let mut bytes = Vec::new();
     request::encode(words.iter().map(String::as_bytes), &mut bytes);
     let answer = ask(stream, &bytes).await?;
@@ -74,7 +74,7 @@ async fn exchange(stream: &mut TcpStream, words: &[String]) -> Result<Value, Con
 ///
 /// # Errors
 /// When the connection breaks, or the reply is none.
-pub async fn ask(stream: &mut TcpStream, request: &[u8]) -> Result<Vec<u8>, ConnectError> {
+pub async fn ask(stream: &mut Stream, request: &[u8]) -> Result<Vec<u8>, ConnectError> {
     stream.write_all(request).await?;
     let mut received = Vec::new();
     loop {

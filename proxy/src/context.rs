@@ -24,6 +24,8 @@ pub struct Context {
     pub identity: Identity,
     /// 40 hexadecimal digits, drawn at the start.
     pub run_id: String,
+    /// Names this process in the transactions that it leads, drawn at the start.
+    pub incarnation: u64,
     /// The number of the next transaction over several shards.
     pub transactions: AtomicU64,
     pub secret: Secret,

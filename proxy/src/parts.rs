@@ -15,7 +15,7 @@ use slotway_common::slot::slot_of;
 use crate::items::Items;
 use crate::merge::{Gather, Merging};
 use crate::owned::OwnedArgs;
-use crate::transaction::{Batch, How, ShardWatch, Watch, is_publish};
+use crate::transaction::{Batch, How, ShardWatch, Watch};
 
 /// The parts of a batch, in the order in which their shards are to lock: that of the shards' names.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Parts {
             self.parts.iter_mut().for_each(|part| part.batch.push(command, args));
             return Ok(Source::All);
         }
-        if is_publish(command) {
+        if command.publishes() {
             let part = self.position(slot_of(args.at(1)), owner)?;
             return Ok(self.push(part, command, args));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use slotway_common::admin::Health;
 use slotway_common::handshake::Identity;
-use slotway_common::platform::net::TcpListener;
+use slotway_common::platform::net::Listener;
 use slotway_common::platform::{clock, random, threads};
 use slotway_common::secret::Secret;
 use slotway_common::settings::Settings;
@@ -63,6 +63,7 @@ impl Server {
         let context = Arc::new(Context {
             identity: start.identity,
             run_id: random::hex_id::<20>(),
+            incarnation: u64::from_le_bytes(random::secret_bytes()),
             transactions: AtomicU64::default(),
             listen: start.listen,
             secret: start.secret,
@@ -100,7 +101,7 @@ impl Server {
     }
 
     /// Accepts clients and follows the cluster until `stop` ends or a client sends SHUTDOWN; tells which.
-    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = String>) -> String {
+    pub async fn serve(&self, listener: Listener, stop: impl Future<Output = String>) -> String {
         let ready = |known: bool| {
             if known {
                 self.health.set_ready();

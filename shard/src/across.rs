@@ -11,9 +11,9 @@
 
 pub mod borrow;
 mod parts;
-pub mod values;
 #[cfg(test)]
 mod tests;
+pub mod values;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -49,6 +49,7 @@ pub struct Request {
     pub work: Work,
     /// Ascending.
     pub slots: Vec<Slot>,
+    pub quiet: bool,
     /// Nothing runs if a script is called that is not here.
     pub known: bool,
 }
@@ -69,7 +70,7 @@ pub fn take(
     if node.parts.outcome(id).is_some() || node.parts.get(id).is_some() {
         return Err(Error::Line(format!("GIVENUP transaction {id} has ended here already").into()));
     }
-    let Request { decider, watch, values, work, slots, known } = request;
+    let Request { decider, watch, values, work, slots, quiet, known } = request;
     check_slots(node, &slots)?;
     let batch = Batch { frames: &work.frames, count: work.count, needs_memory: false };
     if known {
@@ -78,14 +79,23 @@ pub fn take(
             return Err(Error::Line(format!("NOSCRIPT {}", unknown.join(" ")).into()));
         }
     }
-    if let Some(token) = watch {
-        session.tokens.remove(&token);
-    }
     let now = clock::monotonic();
     let connection = session.client.id;
     let phase = Phase::Waiting(0);
-    let part =
-        Part { decider, slots, work, watch, values, phase, since: now, heard: Some(now), connection, waits: None };
+    let heard = Some(now);
+    let part = Part {
+        decider,
+        slots,
+        work,
+        watch,
+        values,
+        quiet,
+        phase,
+        since: now,
+        heard,
+        connection,
+        waits: None,
+    };
     node.parts.insert(id, part);
     if advance(engine, node, id, now) {
         return finish(engine, node, session, id, out);
@@ -141,13 +151,15 @@ fn finish(
     let Some(part) = node.parts.get(id) else { return Ok(()) };
     let (watch, slots) = (part.watch, part.slots.clone());
     let checked = check_slots(node, &slots).and_then(|()| check_room(engine, node, id));
-    let is_whole = watch.is_none_or(|token| engine.end_watch(WatchId::Token(token)) == WatchState::Whole);
+    let state = watch.map_or(WatchState::Whole, |token| engine.watch_state(WatchId::Token(token)));
+    let is_whole = state == WatchState::Whole;
     if checked.is_err() || !is_whole {
         if let Some(part) = node.parts.remove(id) {
             let_go(engine, node, id, &part);
             node.parts.counts.aborted += 1;
         }
         checked?;
+        end_watch(engine, session, watch);
         Reply::new(out, session.protocol).null_array();
         return Ok(());
     }
@@ -164,8 +176,8 @@ fn finish(
                 return Err(error);
             }
         };
+        // It goes on watching: the whole may begin again.
         part.phase = Phase::Prepared;
-        part.watch = None;
         node.changes.prepared(slots.first().copied().unwrap_or(0), |out| put_prepared(id, part, out));
         fault::point("part-prepared");
         let mut reply = Reply::new(out, session.protocol);
@@ -224,6 +236,13 @@ fn run_borrowed(
     run(engine, node, session, id, &own, &mut Vec::new())
 }
 
+fn end_watch(engine: &mut Engine, session: &mut Session, watch: Option<u64>) {
+    if let Some(token) = watch {
+        session.tokens.remove(&token);
+        engine.end_watch(WatchId::Token(token));
+    }
+}
+
 /// Refuses what needs memory that there is not.
 fn check_room(engine: &mut Engine, node: &mut Node, id: TransactionId) -> Result<(), Error> {
     let Some(part) = node.parts.get(id).filter(|_| engine.memory.is_over()) else { return Ok(()) };
@@ -246,6 +265,7 @@ fn run(
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let Some(part) = node.parts.remove(id) else { return Ok(()) };
+    end_watch(engine, session, part.watch);
     if engine.has_notes() {
         node.note_changes(engine, None);
     }
@@ -262,10 +282,15 @@ fn run(
     }
     let Work { database, frames, count } = &part.work;
     let batch = Batch { frames, count: *count, needs_memory: false };
+    // What the connection was refused for is other clients'.
+    let refused = std::mem::take(&mut session.refused);
+    let quiet = std::mem::replace(&mut session.quiet, part.quiet);
     if let Err(error) = exec::run(engine, node, session, batch, Some(*database), false, out) {
         // There is nothing left that could refuse it.
         Reply::new(out, session.protocol).error(&error);
     }
+    session.quiet = quiet;
+    session.refused = refused;
     if node.scripts.suspended.is_any() {
         return Ok(());
     }
@@ -305,9 +330,6 @@ pub fn commit(
 /// Ends a part that is not to be committed, in whatever phase it is.
 pub fn abort(engine: &mut Engine, node: &mut Node, id: TransactionId) {
     let Some(part) = node.parts.remove(id) else { return };
-    if let Some(token) = part.watch {
-        engine.end_watch(WatchId::Token(token));
-    }
     let_go(engine, node, id, &part);
     node.parts.counts.aborted += 1;
     if part.phase == Phase::Prepared {

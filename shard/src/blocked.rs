@@ -22,7 +22,7 @@ use slotway_common::slot::{Slot, slot_of};
 use tokio::sync::Notify;
 
 use crate::call::want::{Awaited, Want};
-use crate::client::Client;
+use crate::client::{Client, Waits};
 use crate::engine::{DbIndex, Engine, Record};
 use crate::session::Session;
 
@@ -201,7 +201,7 @@ impl Blocked {
             self.changed.notify_one();
         }
         if route == Route::Direct {
-            session.client.blocked.set(true);
+            session.client.waits.set(Waits::Data);
         }
         let waiter = Waiter {
             client: session.client.clone(),
@@ -378,7 +378,7 @@ impl Waiter {
     pub fn tell(&self, reply: &[u8]) {
         match self.route {
             Route::Direct => {
-                self.client.blocked.set(false);
+                self.client.waits.set(Waits::Nothing);
                 if self.muted {
                     self.client.wake();
                 } else {

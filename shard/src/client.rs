@@ -1,5 +1,7 @@
 //! What others may ask of a connection, or change of it.
 
+mod waits;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,6 +13,8 @@ use slotway_common::command::Command;
 use slotway_common::pubsub::{Kind, Subscriptions};
 use slotway_common::resp::Protocol;
 use slotway_common::tracking::Tracking;
+
+pub use waits::Waits;
 
 /// What CLIENT LIST tells of a connection, and how other connections reach it.
 pub struct Client {
@@ -29,9 +33,7 @@ pub struct Client {
     pub login: RefCell<Login>,
     /// It may do all.
     pub free: Cell<bool>,
-    /// It waits for a change of the users.
-    pub awaits_users: Cell<bool>,
-    /// What that came to.
+    /// What the change of the users came to that it waits for.
     pub users_reply: RefCell<Option<Vec<u8>>>,
     /// Its user is gone: it is closed when it is answered.
     pub is_leaving: Cell<bool>,
@@ -47,12 +49,10 @@ pub struct Client {
     pub monitor: Cell<bool>,
     /// The node of an internal connection.
     pub internal: RefCell<Option<Rc<str>>>,
-    /// It waits for data: nothing more of it runs until then.
-    pub blocked: Cell<bool>,
+    /// What its next request has to wait for.
+    pub waits: Cell<Waits>,
     /// It has waited for a slot for too long: its next request is refused.
     pub gave_up: Cell<bool>,
-    /// CLIENT PAUSE holds its next command back.
-    pub paused: Cell<bool>,
     /// It wants no replies now (CLIENT REPLY), and no lines of MONITOR.
     pub muted: Cell<bool>,
     /// The channels and patterns that it, or a proxy for its clients, listens to.
@@ -90,7 +90,6 @@ impl Client {
             library_version: RefCell::default(),
             login: RefCell::new(Login::internal()),
             free: Cell::new(true),
-            awaits_users: Cell::new(false),
             users_reply: RefCell::default(),
             is_leaving: Cell::new(false),
             db: Cell::new(0),
@@ -101,9 +100,8 @@ impl Client {
             no_evict: Cell::new(false),
             monitor: Cell::new(false),
             internal: RefCell::default(),
-            blocked: Cell::new(false),
+            waits: Cell::default(),
             gave_up: Cell::new(false),
-            paused: Cell::new(false),
             muted: Cell::new(false),
             subscriptions: RefCell::default(),
             listens: Cell::new(false),
@@ -142,14 +140,14 @@ impl Client {
         if stays && (Arc::ptr_eq(&before, login.user()) || listens(login.user())) {
             return;
         }
-        if self.awaits_users.get() {
+        if self.waits.get() == Waits::Users {
             self.is_leaving.set(true);
         } else {
             self.kill();
         }
     }
 
-    /// Lets the connection's task look at `killed`, `pushed` and the pause again.
+    /// Lets the connection's task look at `killed`, `pushed` and `waits` again.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -160,12 +158,6 @@ impl Client {
     pub fn kill(&self) {
         self.killed.set(true);
         self.wake();
-    }
-
-    /// It waits for data, or for the end of a pause.
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        self.blocked.get() || self.paused.get()
     }
 
     /// A client that has subscriptions, and may in RESP2 do little else; proxies are none.
@@ -188,7 +180,7 @@ impl Client {
         flags.extend(self.monitor.get().then_some('O'));
         flags.extend(self.is_subscriber().then_some('P'));
         flags.extend((self.multi.get() >= 0).then_some('x'));
-        flags.extend(self.waits().then_some('b'));
+        flags.extend(self.waits.get().is_blocked().then_some('b'));
         let tracking = self.tracking.borrow();
         flags.push_str(tracking.as_ref().map_or("", |tracking| tracking.letters()));
         let redirect = tracking.as_ref().map_or(-1, |tracking| tracking.told_redirect());

@@ -33,7 +33,7 @@ use slotway_common::topology::{SlotMap, Topology};
 use crate::across::Parts;
 use crate::blocked::Blocked;
 use crate::changes::{Changes, Executed};
-use crate::client::{Client, Clients};
+use crate::client::{Client, Clients, Waits};
 use crate::engine::Engine;
 use crate::locks::Locks;
 use crate::log::load::Loaded;
@@ -324,6 +324,7 @@ impl Node {
     /// Clients that wait for data, or for the end of a pause.
     #[must_use]
     pub fn waiting_clients(&self) -> usize {
-        self.blocked.len() + self.clients.iter().filter(|client| client.paused.get()).count()
+        let paused = self.clients.iter().filter(|client| client.waits.get() == Waits::Pause);
+        self.blocked.len() + paused.count()
     }
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use slotway_common::admin::Health;
 use slotway_common::platform::clock;
-use slotway_common::platform::net::TcpListener;
+use slotway_common::platform::net::Listener;
 use slotway_common::shutdown;
 use tokio::task::LocalSet;
 
@@ -51,7 +51,7 @@ const READ_SIZE: usize = 32 * 1024;
 /// When the listening socket breaks, or what the node has stored cannot be used, in one line.
 pub async fn run(
     shard: Shard,
-    listener: TcpListener,
+    listener: Listener,
     health: Arc<Health>,
     requests: shutdown::Requests,
     control: Control,
@@ -67,7 +67,7 @@ pub async fn run(
 #[allow(clippy::too_many_arguments, reason = "all that a server is made of")]
 pub async fn run_watched(
     shard: Shard,
-    listener: TcpListener,
+    listener: Listener,
     health: Arc<Health>,
     mut requests: shutdown::Requests,
     control: Control,
@@ -79,7 +79,7 @@ pub async fn run_watched(
         scratch: RefCell::new(vec![0; READ_SIZE].into_boxed_slice()),
         ahead: RefCell::default(),
         control: Some(control.clone()),
-        waiting: RefCell::default(),
+        pending: RefCell::default(),
         log_news: tokio::sync::Notify::new(),
         background: Background::default(),
     });

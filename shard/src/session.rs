@@ -15,7 +15,7 @@ use slotway_common::topology::SlotRanges;
 
 use crate::call::FirstKey;
 use crate::call::want::Want;
-use crate::client::Client;
+use crate::client::{Client, Waits};
 use crate::engine::{Engine, WatchId};
 use crate::tracking::Mark;
 use crate::transaction::Transaction;
@@ -66,7 +66,7 @@ pub struct Session {
     pub in_script: bool,
     /// What runs is part of another command, which cannot wait.
     pub nested: bool,
-    /// It waits for a script of its own that is slow.
+    /// Its script is slow: what runs for it belongs to that.
     pub scripting: bool,
     /// It writes to slots that are being moved, faster than they can be copied.
     pub slowed: bool,
@@ -74,14 +74,10 @@ pub struct Session {
     pub tells_of: u64,
     /// The connection becomes the stream of a move with this id when the replies so far are written.
     pub import: Option<String>,
-    /// It waits until so many bases of the log have ended.
-    pub saving: Option<u64>,
     /// What runs does so on copies of some keys.
     pub borrowed: Option<Box<Borrowed>>,
     /// The number under which the reply comes later of what runs now.
     pub later: u64,
-    /// No more of its requests run: one of those before.
-    pub suspended: bool,
     /// Closed when the replies so far are written.
     pub closing: bool,
 }
@@ -118,10 +114,8 @@ impl Session {
             slowed: false,
             tells_of: 0,
             import: None,
-            saving: None,
             borrowed: None,
             later: 0,
-            suspended: false,
             closing: false,
         }
     }
@@ -131,7 +125,7 @@ impl Session {
     /// The connection becomes the stream of a move.
     pub fn become_stream(&mut self, id: String) {
         self.import = Some(id);
-        self.suspended = true;
+        self.client.waits.set(Waits::Stream);
     }
 
     /// MULTI.
@@ -233,23 +227,26 @@ impl Session {
     /// Nothing more is run, and this request not answered, until the cluster has changed its users.
     pub fn wait_for_users(&mut self, words: Vec<Vec<u8>>) {
         self.changes_users = Some(words);
-        self.client.awaits_users.set(true);
-        self.suspended = true;
+        self.client.waits.set(Waits::Users);
     }
 
-    /// Nothing more is run, and this request not answered, until its script has ended.
-    pub fn wait_for_script(&mut self) {
-        (self.scripting, self.suspended) = (true, true);
+    /// What a slow script goes on with, while the connection waits for it with what is left.
+    #[must_use]
+    pub fn lend(&mut self) -> Self {
+        let mut waiting = Self::new(self.client.clone());
+        (waiting.internal, waiting.protocol) = (self.internal.clone(), self.protocol);
+        self.client.waits.set(Waits::Script);
+        std::mem::replace(self, waiting)
     }
 
     /// What a slow script of a proxy's client goes on with, while this connection goes on with other requests, in the database
     /// that it was in before.
     #[must_use]
     pub fn set_apart(&mut self, database: usize, number: u64) -> Self {
-        (self.scripting, self.suspended) = (false, false);
+        self.scripting = false;
         let mut apart = self.apart(number);
         self.db = database;
-        apart.wait_for_script();
+        apart.scripting = true;
         apart
     }
 
@@ -275,8 +272,7 @@ impl Session {
 
     /// Nothing more is run, and this request not answered, until so many bases of the log have ended.
     pub fn wait_for_save(&mut self, bases: u64) {
-        self.saving = Some(bases);
-        self.suspended = true;
+        self.client.waits.set(Waits::Save { bases });
     }
 }
 

@@ -1,29 +1,27 @@
 //! Sockets.
 
+mod listener;
+mod stream;
+
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-#[cfg(not(feature = "simulation"))]
-pub use tokio::net::{
-    TcpListener, TcpStream,
-    tcp::{OwnedReadHalf, OwnedWriteHalf},
-};
-
-#[cfg(feature = "simulation")]
-pub use super::simulation::net::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream};
 
 use crate::fault;
+
+pub use listener::Listener;
+pub use stream::{ReadHalf, Stream, WriteHalf};
 
 /// Binds a listening socket; must run inside a tokio runtime.
 ///
 /// # Errors
 /// When the name does not resolve or the address is taken.
-pub fn listen(address: &str, backlog: i32) -> io::Result<TcpListener> {
+pub fn listen(address: &str, backlog: i32) -> io::Result<Listener> {
     #[cfg(feature = "simulation")]
     if super::simulation::is_active() {
-        return TcpListener::simulated(address);
+        return Listener::simulated(address);
     }
     let address = resolve(address)?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -31,7 +29,7 @@ pub fn listen(address: &str, backlog: i32) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into()).map_err(|error| with_hint(error, address.port()))?;
     socket.listen(backlog)?;
-    TcpListener::from_std(socket.into())
+    Listener::from_std(socket.into())
 }
 
 /// Says of a port that is taken that it may be so by a connection, where it may.
@@ -88,9 +86,14 @@ pub fn resolve(address: &str) -> io::Result<SocketAddr> {
 ///
 /// # Errors
 /// When the name does not resolve or nobody answers.
-pub async fn connect(address: &str) -> io::Result<TcpStream> {
+pub async fn connect(address: &str) -> io::Result<Stream> {
     let detour = fault::detour(address);
-    let stream = TcpStream::connect(detour.as_deref().unwrap_or(address)).await?;
+    let address = detour.as_deref().unwrap_or(address);
+    #[cfg(feature = "simulation")]
+    if super::simulation::is_active() {
+        return super::simulation::net::Stream::connect(address).await.map(Stream::simulated);
+    }
+    let stream = tokio::net::TcpStream::connect(address).await.map(Stream::plain)?;
     tune(&stream, None)?;
     Ok(stream)
 }
@@ -99,26 +102,14 @@ pub async fn connect(address: &str) -> io::Result<TcpStream> {
 ///
 /// # Errors
 /// When the socket is closed already.
-pub fn tune(stream: &TcpStream, keepalive: Option<std::time::Duration>) -> io::Result<()> {
-    #[cfg(feature = "simulation")]
-    let Some(stream) = stream.system() else { return Ok(()) };
+pub fn tune(stream: &Stream, keepalive: Option<std::time::Duration>) -> io::Result<()> {
+    let Some(stream) = stream.socket() else { return Ok(()) };
     stream.set_nodelay(true)?;
     if let Some(interval) = keepalive {
         let probes = TcpKeepalive::new().with_time(interval).with_interval(interval / 3).with_retries(3);
         socket2::SockRef::from(stream).set_tcp_keepalive(&probes)?;
     }
     Ok(())
-}
-
-/// The system's own socket, for what cannot do without: the proxy's event loop.
-///
-/// # Errors
-/// Where the network is simulated, there is none.
-pub fn system(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
-    #[cfg(feature = "simulation")]
-    return stream.into_system();
-    #[cfg(not(feature = "simulation"))]
-    Ok(stream)
 }
 
 #[cfg(test)]

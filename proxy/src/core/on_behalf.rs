@@ -3,7 +3,6 @@
 use slotway_common::resp::{Protocol, request};
 
 use crate::ids::SessionId;
-use crate::parts::Part;
 use crate::tracking::Mark;
 
 /// For whom the parts of a transaction run, also when that client has gone meanwhile.
@@ -18,9 +17,10 @@ pub(crate) struct OnBehalf {
 impl OnBehalf {
     /// A request that has a shard run commands of a part: in the client's name where its user may not do all, and marked where
     /// the client is tracked.
-    pub(crate) fn wrap(&self, part: &Part, frame: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn wrap(&self, frame: Vec<u8>) -> Vec<u8> {
         let frame = match &self.name {
-            Some(name) => name.wrap(&frame, &part.slots()),
+            // No keys: the part holds their slots itself.
+            Some(name) => name.wrap(&frame, &[]),
             None => frame,
         };
         match self.mark {

@@ -7,9 +7,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use slotway_common::platform::net::{ReadHalf, Stream};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::spawn_local;
 
 use super::sockets::Driver;
@@ -19,7 +18,7 @@ use crate::core::SessionId;
 const READS: usize = 8;
 
 /// Takes in an accepted client.
-pub(super) fn open(driver: &Rc<Driver>, stream: TcpStream, peer: SocketAddr, client: u64) {
+pub(super) fn open(driver: &Rc<Driver>, stream: Stream, peer: SocketAddr, client: u64) {
     let local = stream.local_addr().unwrap_or(peer);
     let descriptor = stream.as_raw_fd();
     let (reader, writer) = stream.into_split();
@@ -34,13 +33,13 @@ pub(super) fn open(driver: &Rc<Driver>, stream: TcpStream, peer: SocketAddr, cli
     spawn_local(read(Rc::clone(driver), id, reader));
 }
 
-async fn read(driver: Rc<Driver>, id: SessionId, mut reader: OwnedReadHalf) {
+async fn read(driver: Rc<Driver>, id: SessionId, mut reader: ReadHalf) {
     poll_fn(|cx| poll_read(&driver, id, &mut reader, cx)).await;
     driver.worker.with(|core| core.input_ended(id));
 }
 
 /// Reads and handles what there is. Ready at the end of the stream.
-fn poll_read(driver: &Driver, id: SessionId, reader: &mut OwnedReadHalf, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_read(driver: &Driver, id: SessionId, reader: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<()> {
     let worker = &driver.worker;
     let mut core = worker.core.borrow_mut();
     let mut scratch = driver.scratch.borrow_mut();

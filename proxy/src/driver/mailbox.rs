@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use slotway_common::platform::net::Stream;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::client;
@@ -40,7 +41,7 @@ pub(super) async fn serve(driver: &Rc<Driver>, mut mailbox: Mailbox) {
 }
 
 fn take_in(driver: &Rc<Driver>, stream: std::net::TcpStream, peer: SocketAddr, number: u64) {
-    match tokio::net::TcpStream::from_std(stream) {
+    match Stream::from_std(stream) {
         Ok(stream) => client::open(driver, stream, peer, number),
         Err(error) => {
             tracing::warn!(%error, "client not taken in");

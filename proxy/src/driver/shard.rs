@@ -8,10 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rand::Rng;
-use slotway_common::platform::net::{self, TcpStream};
+use slotway_common::platform::net::{self, ReadHalf, Stream};
 use slotway_common::platform::{clock, random};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{sleep, timeout};
 
 use super::sockets::Driver;
@@ -70,26 +69,18 @@ pub(super) async fn run(driver: Rc<Driver>, id: UpstreamId) {
 }
 
 /// Uses an open connection until it breaks; tells why it did.
-async fn serve(driver: &Driver, id: UpstreamId, stream: TcpStream) -> String {
+async fn serve(driver: &Driver, id: UpstreamId, stream: Stream) -> String {
     if let Err(error) = net::tune(&stream, Some(KEEPALIVE)) {
         return error.to_string();
     }
-    let (mut reader, writer) = match net::system(stream) {
-        Ok(stream) => stream.into_split(),
-        Err(error) => return error.to_string(),
-    };
+    let (mut reader, writer) = stream.into_split();
     driver.shards.borrow_mut().insert(id, Rc::new(writer));
     driver.worker.with(|core| core.upstream_opened(id));
     poll_fn(|cx| poll_read(driver, id, &mut reader, cx)).await
 }
 
 /// Reads and handles what there is. Ready when the connection cannot be used any more.
-fn poll_read(
-    driver: &Driver,
-    id: UpstreamId,
-    reader: &mut OwnedReadHalf,
-    cx: &mut Context<'_>,
-) -> Poll<String> {
+fn poll_read(driver: &Driver, id: UpstreamId, reader: &mut ReadHalf, cx: &mut Context<'_>) -> Poll<String> {
     let worker = &driver.worker;
     let mut core = worker.core.borrow_mut();
     let mut scratch = driver.scratch.borrow_mut();

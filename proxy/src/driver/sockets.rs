@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::Waker;
 
-use tokio::net::tcp::OwnedWriteHalf;
+use slotway_common::platform::net::WriteHalf;
 
 use super::attempts::Attempts;
 use crate::core::{SessionId, UpstreamId};
@@ -18,8 +18,8 @@ const SCRATCH: usize = 64 * 1024;
 /// A worker with its sockets. Everything in it belongs to its thread.
 pub(super) struct Driver {
     pub(super) worker: Rc<Worker>,
-    pub(super) clients: RefCell<Beside<Rc<OwnedWriteHalf>>>,
-    pub(super) shards: RefCell<Beside<Rc<OwnedWriteHalf>>>,
+    pub(super) clients: RefCell<Beside<Rc<WriteHalf>>>,
+    pub(super) shards: RefCell<Beside<Rc<WriteHalf>>>,
     /// Clients whose tasks wait until their input is wanted again.
     pub(super) unread: RefCell<HashMap<SessionId, Waker>>,
     pub(super) scratch: RefCell<Box<[u8]>>,
@@ -38,11 +38,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn client_writer(&self, id: SessionId) -> Option<Rc<OwnedWriteHalf>> {
+    pub(super) fn client_writer(&self, id: SessionId) -> Option<Rc<WriteHalf>> {
         self.clients.borrow().get(id).map(Rc::clone)
     }
 
-    pub(super) fn shard_writer(&self, id: UpstreamId) -> Option<Rc<OwnedWriteHalf>> {
+    pub(super) fn shard_writer(&self, id: UpstreamId) -> Option<Rc<WriteHalf>> {
         self.shards.borrow().get(id).map(Rc::clone)
     }
 }

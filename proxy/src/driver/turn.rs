@@ -2,12 +2,10 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::task::spawn_local;
 
 use super::shard;
@@ -132,15 +130,13 @@ fn perform(driver: &Rc<Driver>, core: &mut Core, action: Action) {
         }
         Action::Disconnect(id) => {
             if let Some(writer) = driver.shards.borrow_mut().remove(id) {
-                let _ =
-                    SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*writer)).shutdown(Shutdown::Both);
+                writer.close();
             }
         }
         Action::Close(id) => {
             if let Some(writer) = driver.clients.borrow_mut().remove(id) {
                 // The reading task sees the end of the stream and ends.
-                let _ =
-                    SockRef::from(AsRef::<tokio::net::TcpStream>::as_ref(&*writer)).shutdown(Shutdown::Both);
+                writer.close();
             }
             if let Some(waker) = driver.unread.borrow_mut().remove(&id) {
                 waker.wake();

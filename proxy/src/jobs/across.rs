@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use slotway_common::error::Error;
+use slotway_common::transaction_id::TransactionId;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::asking::name;
@@ -44,7 +45,7 @@ pub(super) async fn attempt(
     searched: &[usize],
 ) -> Result<Attempt, Error> {
     let number = worker.context.transactions.fetch_add(1, Ordering::Relaxed);
-    let id = format!("{}-{number}", worker.context.run_id);
+    let id = TransactionId { proxy: worker.context.incarnation, number }.to_string();
     let shard = |participant: usize| parts.parts.get(participant).map_or(usize::MAX, |part| part.shard);
     match coordinate(worker, whose, parts, how, searched, &id).await {
         Outcome::Committed(answers) => {
@@ -101,8 +102,8 @@ async fn coordinate(
                 let known = !searched.contains(&part.shard);
                 let frame = match message {
                     Message::Prepare => part.prepare(id, parts.decider(), how, known),
-                    Message::Decide => whose.wrap(part, part.decide(id, &parts.others(), how, known)),
-                    Message::Commit => whose.wrap(part, about("SLOTWAY-COMMIT", id)),
+                    Message::Decide => whose.wrap(part.decide(id, &parts.others(), how, known)),
+                    Message::Commit => whose.wrap(about("SLOTWAY-COMMIT", id)),
                     Message::Abort => about("SLOTWAY-ABORT", id),
                     Message::Alive => about("SLOTWAY-ALIVE", id),
                     Message::Forget => about("SLOTWAY-FORGET", id),

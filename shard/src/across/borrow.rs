@@ -70,7 +70,7 @@ pub(super) fn run(
     std::mem::swap(&mut changes, &mut node.changes);
     let borrowed = session.borrowed.take().unwrap_or_default();
     let is_slow = node.scripts.suspended.give_up();
-    (session.scripting, session.suspended) = (false, false);
+    session.scripting = false;
     if !borrowed.needs.is_empty() {
         let mut list = Vec::new();
         borrowed.needs.iter().for_each(|(db, key)| values::put_key(*db, key, &mut list));

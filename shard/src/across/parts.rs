@@ -66,6 +66,8 @@ pub struct Part {
     pub watch: Option<u64>,
     /// What it lends or borrows, where its commands are on keys of several shards.
     pub values: Values,
+    /// Nothing of it counts, or is shown: its proxy sees to that.
+    pub quiet: bool,
     pub phase: Phase,
     /// When it came, and when its proxy was last heard of. `None`: its connection has broken, or it was read from the log.
     pub since: Instant,
@@ -210,6 +212,7 @@ pub fn read_prepared(payload: &[u8], now: Instant) -> Option<(TransactionId, Par
         work: Work { database, frames, count },
         watch: None,
         values: Values::Own,
+        quiet: false,
         phase: Phase::Prepared,
         since: now,
         heard: None,

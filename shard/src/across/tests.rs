@@ -269,26 +269,16 @@ impl Pair {
         let mut frames = Vec::new();
         encode(command.iter().map(|word| word.as_bytes()), &mut frames);
         let list = keys(theirs);
-        let head: [&[u8]; 8] = [b"slotway-prepare", id.as_bytes(), b"z", b"", b"0", &list, b"0", b"part lend"];
+        let head: [&[u8]; 8] =
+            [b"slotway-prepare", id.as_bytes(), b"z", b"", b"0", &list, b"0", b"part lend"];
         let words: Vec<&[u8]> = head.into_iter().chain(theirs.iter().map(|key| key.as_bytes())).collect();
         let lent = self.lender.send_bytes(0, &words);
         let Value::Bulk(lent) = Value::parse(&lent).unwrap().unwrap().0 else {
             panic!("{}", String::from_utf8_lossy(&lent))
         };
         let own_list = keys(own);
-        let head: [&[u8]; 11] = [
-            b"slotway-run",
-            id.as_bytes(),
-            b"",
-            b"0",
-            &frames,
-            b"1",
-            b"part",
-            &own_list,
-            b"1",
-            b"y",
-            &lent,
-        ];
+        let head: [&[u8]; 11] =
+            [b"slotway-run", id.as_bytes(), b"", b"0", &frames, b"1", b"part", &own_list, b"1", b"y", &lent];
         let words: Vec<&[u8]> = head.into_iter().chain(own.iter().map(|key| key.as_bytes())).collect();
         let reply = self.runner.send_bytes(0, &words);
         let value = Value::parse(&reply).unwrap().unwrap().0;

@@ -60,7 +60,8 @@ fn take(call: &mut NodeCall<'_>, decider: Decider) -> Result<(), Error> {
     let has = |wanted: &[u8]| args.at(7).split(|byte| *byte == b' ').any(|word| word == wanted);
     let values = if has(b"lend") { Values::Lends(args.at(5).to_vec()) } else { Values::Own };
     let work = if has(b"lend") { Work { frames: Vec::new(), count: 0, ..work } } else { work };
-    let request = Request { decider, watch, values, work, slots: slots(args.rest(8)), known: has(b"known") };
+    let (quiet, known) = (has(b"quiet"), has(b"known"));
+    let request = Request { decider, watch, values, work, slots: slots(args.rest(8)), quiet, known };
     across::take(call.engine, call.node, call.session, id, request, call.reply.buffer())
 }
 
@@ -85,7 +86,8 @@ fn run(call: &mut NodeCall<'_>) -> Result<(), Error> {
     };
     let work =
         Work { database: database.ok_or(Error::Syntax)?, frames: args.at(4).to_vec(), count: number(5)? };
-    let known = args.at(6).split(|byte| *byte == b' ').any(|word| word == b"known");
+    let has = |wanted: &[u8]| args.at(6).split(|byte| *byte == b' ').any(|word| word == wanted);
+    let (quiet, known) = (has(b"quiet"), has(b"known"));
     let lenders = number(8)?;
     if args.len() < lenders.saturating_mul(2).saturating_add(9) {
         return Err(Error::Syntax);
@@ -98,7 +100,7 @@ fn run(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let others = lent.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
     let values = Values::Borrows { own: args.at(7).to_vec(), lent };
     let slots = slots(args.rest(9 + 2 * lenders));
-    let request = Request { decider: Decider::Here(others), watch, values, work, slots, known };
+    let request = Request { decider: Decider::Here(others), watch, values, work, slots, quiet, known };
     across::take(call.engine, call.node, call.session, id, request, call.reply.buffer())
 }
 

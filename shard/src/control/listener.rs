@@ -21,7 +21,7 @@ use slotway_common::cluster_state::Proposal;
 use slotway_common::error::Error;
 use slotway_common::handshake::Server;
 use slotway_common::number::parse_i64;
-use slotway_common::platform::net::{self, TcpListener, TcpStream};
+use slotway_common::platform::net::{self, Listener, Stream};
 use slotway_common::resp::request::Parsed;
 use slotway_common::resp::{Limits, Parser, Protocol, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,7 +41,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Accepts connections for as long as the node runs.
-pub async fn accept(listener: TcpListener, group: Arc<Group>) {
+pub async fn accept(listener: Listener, group: Arc<Group>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -63,7 +63,7 @@ pub async fn accept(listener: TcpListener, group: Arc<Group>) {
 
 /// A connection and what has been read of it.
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     input: Vec<u8>,
     parser: Parser,
 }
@@ -101,7 +101,7 @@ impl Connection {
     }
 }
 
-async fn serve(stream: TcpStream, group: &Group) -> io::Result<()> {
+async fn serve(stream: Stream, group: &Group) -> io::Result<()> {
     net::tune(&stream, Some(KEEPALIVE))?;
     let mut connection = Connection { stream, input: Vec::new(), parser: Parser::new() };
     timeout(HANDSHAKE, shake_hands(&mut connection, group)).await??;

@@ -10,7 +10,7 @@ use slotway_common::cluster_file::ClusterFile;
 use slotway_common::cluster_state::{Change, ClusterState, Outcome, Proposal};
 use slotway_common::fault;
 use slotway_common::handshake::Identity;
-use slotway_common::platform::net::{self, TcpListener};
+use slotway_common::platform::net::{self, Listener};
 use slotway_common::platform::{random, threads};
 use slotway_common::secret::Secret;
 use tokio::sync::{mpsc, oneshot};
@@ -136,7 +136,7 @@ async fn raft(start: &Start, peers: &Peers) -> Result<Raft, String> {
 async fn run(
     mut start: Start,
     group: Arc<Group>,
-    listener: TcpListener,
+    listener: Listener,
     mut requests: mpsc::UnboundedReceiver<Request>,
     stopped: oneshot::Receiver<()>,
 ) {

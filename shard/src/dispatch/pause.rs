@@ -64,6 +64,8 @@ fn each_carried(command: &Command, args: &Args<'_>, show: &mut dyn FnMut(&Comman
     }
     let frames = match command.name {
         "slotway-exec" => args.at(3),
+        "slotway-prepare" | "slotway-decide" => args.at(5),
+        "slotway-run" => args.at(4),
         "slotway-as" => args.at(4),
         "slotway-block" => args.at(2),
         "slotway-track" => return resolve_and_show(args.rest(3), show),

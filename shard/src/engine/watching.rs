@@ -39,22 +39,28 @@ impl Engine {
         expires.is_some_and(|at| at <= self.expired_by)
     }
 
+    /// What has become of a watch so far.
+    #[must_use]
+    pub fn watch_state(&self, id: WatchId) -> WatchState {
+        let Some(watch) = self.watches.watches.get(&id) else { return WatchState::Unknown };
+        let has_expired = |watched: &super::watches::Watched| {
+            !watched.expired && self.has_expired(watched.db, &Key::new(&watched.key))
+        };
+        if watch.broken || watch.keys.iter().any(has_expired) {
+            WatchState::Broken
+        } else {
+            WatchState::Whole
+        }
+    }
+
     /// Ends a watch, and tells what has become of it.
     pub fn end_watch(&mut self, id: WatchId) -> WatchState {
-        let expired = self.watches.watches.get(&id).is_some_and(|watch| {
-            watch
-                .keys
-                .iter()
-                .any(|watched| !watched.expired && self.has_expired(watched.db, &Key::new(&watched.key)))
-        });
+        let state = self.watch_state(id);
         for slot in self.watches.clear(id) {
             self.drop_interest(slot);
         }
-        match self.watches.watches.remove(&id) {
-            None => WatchState::Unknown,
-            Some(watch) if watch.broken || expired => WatchState::Broken,
-            Some(_) => WatchState::Whole,
-        }
+        self.watches.watches.remove(&id);
+        state
     }
 
     /// Takes note of what a command has written in slots with watched keys. A command that counted no change since

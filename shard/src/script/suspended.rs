@@ -92,7 +92,7 @@ impl Suspended {
             number: None,
             killed: false,
         });
-        session.wait_for_script();
+        session.scripting = true;
     }
 
     /// What is to run when the script has ended that was just taken over.
@@ -122,10 +122,7 @@ impl Suspended {
             self.news.notify_one();
             return;
         }
-        let mut waiting = Session::new(session.client.clone());
-        (waiting.internal, waiting.protocol) = (session.internal.clone(), session.protocol);
-        waiting.wait_for_script();
-        slow.session = Some(std::mem::replace(session, waiting));
+        slow.session = Some(session.lend());
         self.news.notify_one();
     }
 
@@ -142,7 +139,7 @@ impl Suspended {
 
     /// As [`Suspended::lend`], of a request whose reply has its number already; it is told `own` behind that.
     pub fn lend_apart(&mut self, mut session: Box<Session>, number: u64, own: Vec<u8>) {
-        session.wait_for_script();
+        session.scripting = true;
         if let Some(slow) = self.slow.as_mut().filter(|slow| slow.session.is_none()) {
             slow.own.extend_from_slice(&own);
             (slow.number, slow.session) = (Some(number), Some(*session));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use slotway_common::acl::Login;
 use slotway_common::platform::clock;
-use slotway_common::platform::net::{self, TcpListener, TcpStream};
+use slotway_common::platform::net::{self, Listener, Stream};
 
 use super::connection::Connection;
 use super::import;
@@ -15,7 +15,7 @@ use super::state::Server;
 use crate::client::Client;
 
 /// Runs until the listening socket breaks.
-pub(super) async fn run(server: &Rc<Server>, listener: &TcpListener) -> io::Result<()> {
+pub(super) async fn run(server: &Rc<Server>, listener: &Listener) -> io::Result<()> {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -45,7 +45,7 @@ pub(super) async fn run(server: &Rc<Server>, listener: &TcpListener) -> io::Resu
 }
 
 /// Serves a connection until it ends.
-async fn serve(server: Rc<Server>, stream: TcpStream, client: Rc<Client>) {
+async fn serve(server: Rc<Server>, stream: Stream, client: Rc<Client>) {
     let mut connection = Connection::new(server, stream, client);
     poll_fn(|context| connection.poll(context)).await;
     if let Some(id) = connection.session.import.take() {

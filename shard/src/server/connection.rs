@@ -4,6 +4,7 @@
 //! Memory is bounded: while replies wait to be written nothing is read, a read takes what one
 //! buffer holds, and a request or a reply beyond its budget closes the connection.
 
+mod wait;
 mod write;
 
 use std::cell::Cell;
@@ -12,11 +13,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use slotway_common::command::{Command, Route};
-use slotway_common::error::Error;
 use slotway_common::platform::clock;
-use slotway_common::platform::net::TcpStream;
-use slotway_common::resp::{Args, Limits, Parser, Reply};
+use slotway_common::platform::net::Stream;
+use slotway_common::resp::{Limits, Parser};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
@@ -24,7 +23,7 @@ use super::ahead::End;
 use super::held::Held;
 use super::state::Server;
 use crate::across;
-use crate::client::Client;
+use crate::client::{Client, Waits};
 use crate::dispatch::{self, Prepared};
 use crate::node::Shard;
 use crate::session::Session;
@@ -44,7 +43,7 @@ const LARGE: usize = 64 * 1024;
 /// A client and its socket.
 pub(super) struct Connection {
     pub(super) server: Rc<Server>,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) session: Session,
     parser: Parser,
     /// What was read and not run yet; empty between requests.
@@ -54,12 +53,10 @@ pub(super) struct Connection {
     written: usize,
     /// What of `output` has to wait for the log.
     held: Held,
-    /// The frame of the log that the client was last put down for.
-    waits_for: u64,
     /// It has just waited for a slot for too long: its next request is refused.
     gave_up: Cell<bool>,
     /// Runs while CLIENT PAUSE holds the next command back.
-    paused: Option<Pin<Box<Sleep>>>,
+    pause_ends: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why requests are no longer run.
@@ -69,16 +66,14 @@ enum Stop {
     Starved,
     /// Replies must be written first.
     Full,
-    /// CLIENT PAUSE.
-    Paused,
-    /// The next command touches a slot that is about to change hands, or the client writes faster than slots can be moved.
-    Held,
+    /// The next one has to wait: `Client::waits` says for what.
+    Waits,
     /// The connection is to be closed, or is no client's any more.
     Closing,
 }
 
 impl Connection {
-    pub(super) fn new(server: Rc<Server>, stream: TcpStream, client: Rc<Client>) -> Self {
+    pub(super) fn new(server: Rc<Server>, stream: Stream, client: Rc<Client>) -> Self {
         Self {
             stream,
             session: Session { may_wait: true, ..Session::new(client) },
@@ -87,9 +82,8 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             held: Held::default(),
-            waits_for: 0,
             gave_up: Cell::new(false),
-            paused: None,
+            pause_ends: None,
             server,
         }
     }
@@ -102,17 +96,8 @@ impl Connection {
                 return Poll::Ready(());
             }
             self.take_pushed();
-            if self.session.scripting && !self.has_run() {
-                return self.poll_held(context);
-            }
-            if self.session.saving.is_some() && !self.has_saved() {
-                return self.poll_held(context);
-            }
-            if self.session.client.awaits_users.get() && !self.has_changed_users() {
-                return self.poll_held(context);
-            }
-            if self.session.client.blocked.get() {
-                return self.poll_blocked(context);
+            if !self.session.client.waits.get().is_nothing() && self.still_waits() {
+                return self.poll_waiting(context);
             }
             match self.poll_write(context) {
                 Poll::Ready(Ok(())) => {}
@@ -129,21 +114,15 @@ impl Connection {
                 return Poll::Ready(());
             }
             if !self.input.is_empty() && self.parser.needed() <= self.input.len() {
-                self.session.client.paused.set(false);
+                self.session.client.waits.set(Waits::Nothing);
                 let input = std::mem::take(&mut self.input);
                 let (used, stop) = self.run(&input);
                 self.put_back(input, used);
                 match stop {
                     Stop::Starved => {}
                     Stop::Full | Stop::Closing => continue,
-                    Stop::Held => return self.poll_held(context),
-                    Stop::Paused => {
-                        if self.poll_pause(context).is_pending() {
-                            self.session.client.paused.set(true);
-                            return self.poll_blocked(context);
-                        }
-                        continue;
-                    }
+                    Stop::Waits if self.is_held_back(context) => return self.poll_waiting(context),
+                    Stop::Waits => continue,
                 }
                 if self.output.len() > self.written && self.held.is_empty() {
                     continue;
@@ -192,68 +171,6 @@ impl Connection {
             // It may tell of anything that was done.
             self.hold(from, shard.node.changes.visible(), shard.node.log.released());
         }
-    }
-
-    /// Takes the reply of a slow script when that has ended.
-    #[cold]
-    fn has_run(&mut self) -> bool {
-        let server = self.server.clone();
-        let shard = &mut *server.shard.borrow_mut();
-        let Some(ended) = shard.node.scripts.suspended.take_ended(self.session.client.id) else {
-            return false;
-        };
-        self.session = ended.session;
-        self.session.acting = None;
-        (self.session.scripting, self.session.suspended) = (false, false);
-        let from = self.output.len();
-        if !self.session.muted {
-            self.output.extend_from_slice(&ended.reply);
-        }
-        self.hold(from, shard.node.changes.visible(), shard.node.log.released());
-        true
-    }
-
-    /// Has the cluster change its users, and takes the reply when it has.
-    #[cold]
-    fn has_changed_users(&mut self) -> bool {
-        let client = self.session.client.clone();
-        if let Some(words) = self.session.changes_users.take() {
-            let change = super::users::change(self.server.clone(), client, self.session.protocol, words);
-            tokio::task::spawn_local(change);
-            return false;
-        }
-        let Some(reply) = client.users_reply.borrow_mut().take() else { return false };
-        client.awaits_users.set(false);
-        self.session.suspended = false;
-        self.session.closing |= client.is_leaving.get();
-        if !self.session.muted {
-            self.output.extend_from_slice(&reply);
-        }
-        true
-    }
-
-    /// Answers SAVE when the base that it waits for has ended.
-    #[cold]
-    fn has_saved(&mut self) -> bool {
-        let server = self.server.clone();
-        let node = &server.shard.borrow().node;
-        let is_over = node.log.failure().is_some() || !node.log.is_on();
-        if self.session.saving.is_some_and(|wanted| node.log.bases_ended() < wanted) && !is_over {
-            return false;
-        }
-        (self.session.saving, self.session.suspended) = (None, false);
-        if self.session.muted {
-            return true;
-        }
-        let mut reply = Reply::new(&mut self.output, self.session.protocol);
-        match node.log.last_save_error() {
-            None if !is_over => reply.ok(),
-            reason => {
-                let reason = reason.unwrap_or_else(|| "the log has ended".to_owned());
-                reply.error(&Error::err(format!("nothing was saved: {reason}")));
-            }
-        }
-        true
     }
 
     /// Whether so much is held that nothing more is run. While the connection is to close, everything must go first.
@@ -350,12 +267,8 @@ impl Connection {
         shard.engine.set_now(now);
         self.session.client.last_used_at.set(now);
         self.gave_up.set(self.session.client.gave_up.take());
-        if self.session.slowed {
-            if shard.node.moves.is_congested(&shard.node.changes) {
-                shard.node.moves.wait_for_targets(self.session.client.clone());
-                return (0, Stop::Held);
-            }
-            self.session.slowed = false;
+        if self.session.slowed && self.is_slowed(shard) {
+            return (0, Stop::Waits);
         }
         let mut time = clock::monotonic();
         let released = shard.node.log.released();
@@ -373,11 +286,8 @@ impl Connection {
             }
             let batch = &input[used..];
             for (frame, args) in ahead.frames(batch) {
-                if shard.node.pause.is_some() && self.is_paused(shard, &frame.prepared, &args) {
-                    return self.stop(used, Stop::Paused);
-                }
-                if shard.node.locks.is_any_held() && self.is_held(shard, frame.prepared.command(), &args) {
-                    return self.stop(used, Stop::Held);
+                if self.must_wait(shard, &frame.prepared, &args) {
+                    return self.stop(used, Stop::Waits);
                 }
                 let from = self.output.len();
                 self.session.tells_of = 0;
@@ -394,8 +304,8 @@ impl Connection {
                 if self.session.scripting {
                     shard.node.scripts.suspended.lend(&mut self.session, &mut self.output);
                 }
-                if self.session.suspended || self.session.client.blocked.get() {
-                    return self.stop(used, Stop::Closing);
+                if !self.session.client.waits.get().is_nothing() {
+                    return self.stop(used, Stop::Waits);
                 }
                 if self.session.closing {
                     return self.stop(input.len(), Stop::Closing);
@@ -411,11 +321,8 @@ impl Connection {
                     let args = self.parser.args(&input[used..]);
                     if !args.is_empty() {
                         let prepared = Prepared::new(&args, self.session.internal.is_some());
-                        if shard.node.pause.is_some() && self.is_paused(shard, &prepared, &args) {
-                            return self.stop(used, Stop::Paused);
-                        }
-                        if shard.node.locks.is_any_held() && self.is_held(shard, prepared.command(), &args) {
-                            return self.stop(used, Stop::Held);
+                        if self.must_wait(shard, &prepared, &args) {
+                            return self.stop(used, Stop::Waits);
                         }
                         let from = self.output.len();
                         self.session.tells_of = 0;
@@ -433,8 +340,8 @@ impl Connection {
                     if self.session.scripting {
                         shard.node.scripts.suspended.lend(&mut self.session, &mut self.output);
                     }
-                    if self.session.suspended || self.session.client.blocked.get() {
-                        return self.stop(used, Stop::Closing);
+                    if !self.session.client.waits.get().is_nothing() {
+                        return self.stop(used, Stop::Waits);
                     }
                     if self.session.closing {
                         return self.stop(input.len(), Stop::Closing);
@@ -449,62 +356,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    /// True when CLIENT PAUSE holds a request back.
-    #[cold]
-    fn is_paused(&self, shard: &Shard, prepared: &Prepared, args: &Args<'_>) -> bool {
-        let is_paused = dispatch::is_paused(&shard.node, &self.session, prepared, args);
-        if is_paused && prepared.command().is_some_and(|command| command.route != Route::Internal) {
-            self.session.client.last_command.set(prepared.command());
-        }
-        is_paused
-    }
-
-    /// True when the client has to wait for a slot that is held; it is woken when that is released, or when it has waited for too
-    /// long: then its request is refused. Proxies are told instead, so
-    /// that their other clients need not wait.
-    #[cold]
-    fn is_held(&self, shard: &mut Shard, command: Option<&'static Command>, args: &Args<'_>) -> bool {
-        if self.session.internal.is_some() || self.gave_up.take() {
-            return false;
-        }
-        let locks = &mut shard.node.locks;
-        let held = match &self.session.transaction {
-            Some(transaction) if command.is_some_and(|command| command.name == "exec") => {
-                locks.held_among(transaction.queued.slots())
-            }
-            _ => locks.held_of(command, args),
-        };
-        if let Some(slot) = held {
-            locks.wait(slot, &self.session.client, clock::monotonic());
-        }
-        held.is_some()
-    }
-
-    /// Nothing is read until the client is woken; what was answered is written.
-    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match self.poll_write(context) {
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// The client waits for data, or for the end of a pause. What it sends meanwhile is only kept, but its going must be noticed.
-    #[cold]
-    fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Poll::Ready(Err(_)) = self.poll_write(context) {
-            return Poll::Ready(());
-        }
-        while self.input.len() < LARGE {
-            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input);
-            match read {
-                Poll::Ready(Ok(count)) if self.note_read(count) => {}
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        Poll::Pending
     }
 
     /// Stops before everything that was read ahead has run: it is read again later.
@@ -525,20 +376,6 @@ impl Connection {
         let address = &self.session.client.address;
         tracing::warn!("client {address} closed: its replies are over client-output-buffer-limit");
         self.stop(all, Stop::Closing)
-    }
-
-    /// Waits until the pause ends; UNPAUSE wakes the task earlier.
-    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let pause = self.server.shard.borrow().node.pause;
-        let left = pause.map_or(0, |pause| pause.until - clock::now_ms());
-        let Ok(left @ 1..) = u64::try_from(left) else {
-            self.paused = None;
-            return Poll::Ready(());
-        };
-        let mut sleep = Box::pin(tokio::time::sleep(std::time::Duration::from_millis(left)));
-        let ended = sleep.as_mut().poll(context);
-        self.paused = Some(sleep);
-        ended
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) async fn follow(server: Rc<Server>, health: Arc<Health>) {
                 None => (watched, shard.node.log.released()),
             }
         };
-        server.waiting.borrow_mut().wake(released);
+        server.pending.borrow_mut().wake(released);
         server.log_news.notify_waiters();
         match watched {
             Some(watched) => tokio::select! {

@@ -7,9 +7,9 @@ use crate::client::Client;
 
 /// Clients whose replies are held, by the change that they wait for.
 #[derive(Default)]
-pub(super) struct Waiting(BTreeMap<u64, Vec<Rc<Client>>>);
+pub(super) struct Pending(BTreeMap<u64, Vec<Rc<Client>>>);
 
-impl Waiting {
+impl Pending {
     pub(super) fn add(&mut self, sequence: u64, client: Rc<Client>) {
         self.0.entry(sequence).or_default().push(client);
     }

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::ahead::Ahead;
 use super::background::Background;
-use super::pending::Waiting;
+use super::pending::Pending;
 use crate::control::Control;
 use crate::node::Shard;
 
@@ -20,7 +20,7 @@ pub(super) struct Server {
     /// The cluster's committed state, if this process follows one.
     pub(super) control: Option<Control>,
     /// Clients whose replies are held until the log has what they tell of.
-    pub(super) waiting: RefCell<Waiting>,
+    pub(super) pending: RefCell<Pending>,
     /// The log has got further, or has failed.
     pub(super) log_news: Notify,
     pub(super) background: Background,

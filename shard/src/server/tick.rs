@@ -71,7 +71,11 @@ impl Server {
             for client in shard.node.clients.iter() {
                 let idle = now - client.last_used_at.get();
                 let is_listener = client.monitor.get() || client.listens.get();
-                if idle > timeout && !is_listener && !client.waits() && client.internal.borrow().is_none() {
+                if idle > timeout
+                    && !is_listener
+                    && !client.waits.get().is_blocked()
+                    && client.internal.borrow().is_none()
+                {
                     client.kill();
                 }
             }

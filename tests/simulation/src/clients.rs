@@ -207,7 +207,7 @@ async fn work_directly(common: Common, client: u32) {
 }
 
 /// Sends a command and waits for its reply; `None` when the connection has broken.
-async fn exchange(stream: &mut net::TcpStream, words: &[String]) -> Option<Value> {
+async fn exchange(stream: &mut net::Stream, words: &[String]) -> Option<Value> {
     let mut bytes = Vec::new();
     request::encode(words.iter().map(String::as_bytes), &mut bytes);
     stream.write_all(&bytes).await.ok()?;

@@ -10,7 +10,7 @@ use rand::Rng;
 use slotway_common::cluster_state::{ClusterState, Update};
 use slotway_common::handshake::{Identity, Mode};
 use slotway_common::internal::{CallError, Connection};
-use slotway_common::platform::net::{OwnedReadHalf, OwnedWriteHalf};
+use slotway_common::platform::net::{ReadHalf, WriteHalf};
 use slotway_common::platform::random;
 use slotway_common::resp::{Value, request};
 use slotway_common::topology::Topology;
@@ -201,7 +201,7 @@ impl Proxy {
         }
     }
 
-    async fn read(self: &Rc<Self>, id: UpstreamId, mut reader: OwnedReadHalf) -> String {
+    async fn read(self: &Rc<Self>, id: UpstreamId, mut reader: ReadHalf) -> String {
         let mut buffer = Vec::new();
         loop {
             buffer.clear();
@@ -258,7 +258,7 @@ impl Proxy {
     }
 }
 
-async fn write(mut to_send: mpsc::UnboundedReceiver<Vec<u8>>, mut writer: OwnedWriteHalf) -> String {
+async fn write(mut to_send: mpsc::UnboundedReceiver<Vec<u8>>, mut writer: WriteHalf) -> String {
     while let Some(bytes) = to_send.recv().await {
         if let Err(error) = writer.write_all(&bytes).await {
             return error.to_string();

@@ -1,12 +1,12 @@
-//! Sockets that are the system's or, within a simulation, turmoil's.
+//! Sockets of turmoil's simulated network.
 //!
 //! A simulated connection can be [broken](break_connections) while both hosts live. Names of hosts are addresses of the
 //! simulated network; what a host listens on is every address that it has.
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,67 +14,41 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub type OwnedReadHalf = tokio::io::ReadHalf<TcpStream>;
-pub type OwnedWriteHalf = tokio::io::WriteHalf<TcpStream>;
-
 /// A listening socket.
-pub enum TcpListener {
-    System(tokio::net::TcpListener),
-    Simulated(turmoil::net::TcpListener),
-}
+pub(in crate::platform) struct Listener(turmoil::net::TcpListener);
 
-impl TcpListener {
-    pub(in crate::platform) fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        tokio::net::TcpListener::from_std(listener).map(Self::System)
-    }
-
-    pub(in crate::platform) fn simulated(address: &str) -> io::Result<Self> {
+impl Listener {
+    pub(in crate::platform) fn bind(address: &str) -> io::Result<Self> {
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         let port = port.ok_or(io::ErrorKind::InvalidInput)?;
         let bound = pin!(turmoil::net::TcpListener::bind((IpAddr::from([0, 0, 0, 0]), port)));
         match bound.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(bound) => bound.map(Self::Simulated),
+            Poll::Ready(bound) => bound.map(Self),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
-    /// As tokio's.
-    ///
-    /// # Errors
-    /// As tokio's.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        match self {
-            Self::System(listener) => {
-                listener.accept().await.map(|(stream, peer)| (TcpStream::System(stream), peer))
-            }
-            Self::Simulated(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((TcpStream::simulated(stream), peer))
-            }
-        }
+    pub(in crate::platform) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        self.0.accept().await.map(|(stream, peer)| (Stream::new(stream), peer))
     }
 
-    /// As tokio's.
-    ///
-    /// # Errors
-    /// As tokio's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::System(listener) => listener.local_addr(),
-            Self::Simulated(listener) => listener.local_addr(),
-        }
+    pub(in crate::platform) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }
 
 /// A connection.
-pub enum TcpStream {
-    System(tokio::net::TcpStream),
-    Simulated { stream: turmoil::net::TcpStream, fate: Arc<Fate> },
+pub(in crate::platform) struct Stream {
+    stream: turmoil::net::TcpStream,
+    fate: Arc<Fate>,
 }
+
+/// A direction of a connection that is used by itself.
+pub(in crate::platform) struct Half(Arc<Mutex<Stream>>);
 
 /// What becomes of a simulated connection.
 #[derive(Default)]
-pub struct Fate {
+struct Fate {
     broken: AtomicBool,
     wakers: Mutex<[Option<Waker>; 2]>,
 }
@@ -98,15 +72,17 @@ pub fn break_connections(mut chosen: impl FnMut(IpAddr, IpAddr) -> bool) -> usiz
         let met = ends.iter().filter(|end| chosen(end.local, end.remote));
         met.filter_map(|end| end.fate.upgrade()).collect()
     });
-    for fate in &broken {
-        fate.broken.store(true, Ordering::Relaxed);
-        let wakers = std::mem::take(&mut *fate.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().flatten().for_each(Waker::wake);
-    }
+    broken.iter().for_each(|fate| fate.break_now());
     broken.len()
 }
 
 impl Fate {
+    fn break_now(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
     /// Whether the connection is broken; wakes who asks when it breaks.
     fn is_broken(&self, direction: usize, context: &Context<'_>) -> bool {
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,8 +96,8 @@ impl Fate {
 const READING: usize = 0;
 const WRITING: usize = 1;
 
-impl TcpStream {
-    fn simulated(stream: turmoil::net::TcpStream) -> Self {
+impl Stream {
+    fn new(stream: turmoil::net::TcpStream) -> Self {
         let fate = Arc::<Fate>::default();
         if let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) {
             let end = End { local: local.ip(), remote: remote.ip(), fate: Arc::downgrade(&fate) };
@@ -132,111 +108,110 @@ impl TcpStream {
                 ends.push(end);
             });
         }
-        Self::Simulated { stream, fate }
+        Self { stream, fate }
     }
 
     pub(in crate::platform) async fn connect(address: &str) -> io::Result<Self> {
-        if !super::is_active() {
-            return tokio::net::TcpStream::connect(address).await.map(Self::System);
+        turmoil::net::TcpStream::connect(address).await.map(Self::new)
+    }
+
+    pub(in crate::platform) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    pub(in crate::platform) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.fate.broken.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::BrokenPipe.into());
         }
-        turmoil::net::TcpStream::connect(address).await.map(Self::simulated)
+        self.stream.try_write(bytes)
     }
 
-    pub(in crate::platform) fn system(&self) -> Option<&tokio::net::TcpStream> {
-        match self {
-            Self::System(stream) => Some(stream),
-            Self::Simulated { .. } => None,
-        }
-    }
-
-    pub(in crate::platform) fn into_system(self) -> io::Result<tokio::net::TcpStream> {
-        match self {
-            Self::System(stream) => Ok(stream),
-            Self::Simulated { .. } => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// As tokio's.
-    ///
-    /// # Errors
-    /// As tokio's.
-    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.into_system()?.into_std()
-    }
-
-    /// As tokio's.
-    ///
-    /// # Errors
-    /// As tokio's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::System(stream) => stream.local_addr(),
-            Self::Simulated { stream, .. } => stream.local_addr(),
-        }
-    }
-
-    /// As tokio's.
-    ///
-    /// # Errors
-    /// As tokio's.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::System(stream) => stream.try_write(bytes),
-            Self::Simulated { stream, .. } => stream.try_write(bytes),
-        }
-    }
-
-    /// The two directions.
-    #[must_use]
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        tokio::io::split(self)
+    pub(in crate::platform) fn into_split(self) -> (Half, Half) {
+        let shared = Arc::new(Mutex::new(self));
+        (Half(Arc::clone(&shared)), Half(shared))
     }
 }
 
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.system().map_or(-1, AsRawFd::as_raw_fd)
+impl Half {
+    fn with<R>(&self, run: impl FnOnce(&mut Stream) -> R) -> R {
+        run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(in crate::platform) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|stream| stream.try_write(bytes))
+    }
+
+    pub(in crate::platform) async fn writable(&self) -> io::Result<()> {
+        poll_fn(|context| {
+            self.with(|stream| {
+                if stream.fate.is_broken(WRITING, context) {
+                    return Poll::Ready(Ok(()));
+                }
+                pin!(stream.stream.writable()).poll(context)
+            })
+        })
+        .await
+    }
+
+    pub(in crate::platform) fn close(&self) {
+        self.with(|stream| stream.fate.break_now());
     }
 }
 
-impl AsyncRead for TcpStream {
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.fate.is_broken(READING, context) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.fate.is_broken(WRITING, context) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for Half {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::System(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Simulated { fate, .. } if fate.is_broken(READING, context) => {
-                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
-            }
-            Self::Simulated { stream, .. } => Pin::new(stream).poll_read(context, buffer),
-        }
+        self.with(|stream| Pin::new(stream).poll_read(context, buffer))
     }
 }
 
-impl AsyncWrite for TcpStream {
+impl AsyncWrite for Half {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::System(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Simulated { fate, .. } if fate.is_broken(WRITING, context) => {
-                Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
-            }
-            Self::Simulated { stream, .. } => Pin::new(stream).poll_write(context, bytes),
-        }
+        self.with(|stream| Pin::new(stream).poll_write(context, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::System(stream) => Pin::new(stream).poll_flush(context),
-            Self::Simulated { stream, .. } => Pin::new(stream).poll_flush(context),
-        }
+        self.with(|stream| Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::System(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Simulated { stream, .. } => Pin::new(stream).poll_shutdown(context),
-        }
+        self.with(|stream| Pin::new(stream).poll_shutdown(context))
     }
 }

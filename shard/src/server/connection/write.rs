@@ -52,11 +52,8 @@ impl Connection {
         match node.log.failure() {
             Some(reason) => self.held.fail(&mut self.output, self.session.protocol, reason),
             None => {
-                if let Some(sequence) = self.held.release(node.log.released())
-                    && self.waits_for != sequence
-                {
-                    self.waits_for = sequence;
-                    server.waiting.borrow_mut().add(sequence, self.session.client.clone());
+                if let Some(sequence) = self.held.release(node.log.released()) {
+                    server.pending.borrow_mut().add(sequence, self.session.client.clone());
                 }
             }
         }

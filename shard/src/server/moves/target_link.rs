@@ -7,7 +7,7 @@ use std::time::Duration;
 use slotway_common::cluster_state::{AbortKind, AbortReason, ClusterState, Migration};
 use slotway_common::handshake::Identity;
 use slotway_common::internal::{CallError, Connection, REFUSAL};
-use slotway_common::platform::net::{self, OwnedReadHalf, OwnedWriteHalf};
+use slotway_common::platform::net::{self, ReadHalf, WriteHalf};
 use slotway_common::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -37,7 +37,7 @@ pub(super) struct Heard {
 
 /// An open slot stream.
 pub(super) struct Link {
-    writer: OwnedWriteHalf,
+    writer: WriteHalf,
     pub(super) heard: Rc<Heard>,
     listener: JoinHandle<()>,
 }
@@ -106,7 +106,7 @@ fn told(payload: &[u8]) -> AbortReason {
     AbortReason::new(kind.unwrap_or(AbortKind::Failed), String::from_utf8_lossy(text))
 }
 
-async fn listen(mut reader: OwnedReadHalf, received: Vec<u8>, heard: Rc<Heard>) {
+async fn listen(mut reader: ReadHalf, received: Vec<u8>, heard: Rc<Heard>) {
     let mut frames = Frames::new();
     frames.buffer().extend_from_slice(&received);
     let reason = loop {
