@@ -13,6 +13,7 @@ pub mod cross_protocol;
 pub mod cursor;
 pub mod error;
 pub mod fault;
+pub mod fields;
 pub mod glob;
 pub mod handshake;
 pub mod info;

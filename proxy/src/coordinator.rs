@@ -5,9 +5,14 @@
 //! its part at once. What it says is the outcome. As long as it was not asked, or has refused, nothing was applied, and who has
 //! prepared is told to abort. Once it has committed, the others run their parts, all at the same time. If its answer is lost the
 //! outcome is not known here: then nobody is told to abort, since participants that hear no more ask the decider themselves.
+//!
+//! In a loan the commands have keys on several shards: then the others lend the values of their keys when they prepare, the decider
+//! runs all commands and answers what those keys have become, or which other keys it needs, and COMMIT takes that back.
 
 #[cfg(test)]
 mod tests;
+
+use slotway_common::resp::frame::{Elements, string};
 
 use crate::core::AskError;
 
@@ -56,6 +61,8 @@ pub(crate) enum Outcome {
     Unreachable(usize, AskError),
     /// A slot belongs to somebody else: to be begun again.
     Moved { slot: u16, address: String },
+    /// Its commands need these keys beside, as a list: to be begun again with them.
+    Needs(Vec<u8>),
     /// A participant does not know these scripts: to be begun again when it has been given them.
     UnknownScripts { participant: usize, digests: Vec<Vec<u8>> },
     /// The decider's answer is lost: applied as a whole, or not at all.
@@ -89,12 +96,17 @@ pub(crate) struct Coordinator {
     open: Vec<usize>,
     /// Each participant is known to know the outcome.
     all_know: bool,
+    /// The decider runs all commands.
+    is_loan: bool,
+    /// What each has lent, and then what that has become.
+    values: Vec<Vec<u8>>,
 }
 
 /// What an answer to PREPARE or DECIDE says.
 #[derive(Debug)]
 enum Vote {
-    Prepared,
+    /// With what it lends.
+    Prepared(Vec<u8>),
     /// DECIDE: the replies.
     Committed,
     Against(Outcome),
@@ -110,7 +122,19 @@ impl Coordinator {
             replies: vec![None; participants],
             open: Vec::new(),
             all_know: true,
+            is_loan: false,
+            values: vec![Vec::new(); participants],
         }
+    }
+
+    /// A transaction whose last participant borrows the keys of the others.
+    pub(crate) fn of_loan(participants: usize) -> Self {
+        Self { is_loan: true, ..Self::new(participants) }
+    }
+
+    /// What a participant has lent; after the decision, what that has become.
+    pub(crate) fn values(&self, participant: usize) -> &[u8] {
+        self.values.get(participant).map_or(&[], Vec::as_slice)
     }
 
     fn decider(&self) -> usize {
@@ -161,7 +185,10 @@ impl Coordinator {
             }
         };
         match vote(participant, &answer) {
-            Vote::Prepared => self.ask(participant + 1),
+            Vote::Prepared(lent) => {
+                self.values[participant] = lent;
+                self.ask(participant + 1)
+            }
             Vote::Against(outcome) => self.abort(participant, outcome),
             Vote::Committed | Vote::Strange => self.abort(participant + 1, Outcome::Refused(strange())),
         }
@@ -179,7 +206,12 @@ impl Coordinator {
         };
         match vote(decider, &answer) {
             Vote::Committed => {
-                self.replies[decider] = Some(answer);
+                let replies = if self.is_loan { self.take_back(&answer) } else { Ok(answer) };
+                match replies {
+                    Ok(replies) => self.replies[decider] = Some(replies),
+                    Err(outcome @ Outcome::Unknown) => return self.end(outcome),
+                    Err(outcome) => return self.abort(decider, outcome),
+                }
                 self.open = (0..decider).collect();
                 if self.open.is_empty() {
                     return self.confirm();
@@ -188,8 +220,23 @@ impl Coordinator {
                 self.tell_before(decider, Message::Commit)
             }
             Vote::Against(outcome) => self.abort(decider, outcome),
-            Vote::Prepared | Vote::Strange => self.end(Outcome::Unknown),
+            Vote::Prepared(_) | Vote::Strange => self.end(Outcome::Unknown),
         }
+    }
+
+    /// Takes apart what the decider of a loan has answered; gives the array of replies.
+    fn take_back(&mut self, answer: &[u8]) -> Result<Vec<u8>, Outcome> {
+        let mut elements = Elements::open(answer).ok_or(Outcome::Unknown)?;
+        let replies = elements.next().ok_or(Outcome::Unknown)?;
+        let mut values = elements.map(|element| string(element).map(<[u8]>::to_vec));
+        if !replies.starts_with(b"*") || replies.starts_with(b"*-1") {
+            let needs = values.next().flatten().ok_or(Outcome::Unknown)?;
+            return Err(Outcome::Needs(needs));
+        }
+        for participant in 0..self.decider() {
+            self.values[participant] = values.next().flatten().ok_or(Outcome::Unknown)?;
+        }
+        Ok(replies.to_vec())
     }
 
     fn committed(&mut self, participant: usize, answer: Result<Vec<u8>, AskError>) -> Turn {
@@ -231,7 +278,10 @@ impl Coordinator {
 
 fn vote(participant: usize, answer: &[u8]) -> Vote {
     if answer.starts_with(b"+PREPARED") {
-        return Vote::Prepared;
+        return Vote::Prepared(Vec::new());
+    }
+    if answer.starts_with(b"$") {
+        return string(answer).map_or(Vote::Strange, |lent| Vote::Prepared(lent.to_vec()));
     }
     if answer.starts_with(b"*-1") || answer.starts_with(b"_") {
         return Vote::Against(Outcome::Broken);

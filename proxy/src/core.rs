@@ -10,6 +10,7 @@
 // What the core holds and speaks of: none of these files knows `Core`.
 mod action;
 mod awaited;
+mod borrowers;
 mod detention;
 mod errors;
 mod known_room;
@@ -50,7 +51,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -176,6 +177,8 @@ pub struct Core {
     pub(crate) mark: Option<Mark>,
     /// Requests whose replies come later.
     later: Laters,
+    /// Scripts that use keys of other shards.
+    borrowers: HashSet<u64>,
     /// Clients that wait for data, by the numbers that shards know them by.
     waits: Waits,
 }
@@ -229,6 +232,7 @@ impl Core {
             // From anywhere, so that the workers of all proxies give different ones.
             waits: Waits::new(),
             later: Laters::new(),
+            borrowers: HashSet::new(),
             tracked: HashMap::new(),
             mark: None,
             last_token: random::generator().random::<u64>() >> 1,

@@ -16,7 +16,7 @@ mod info;
 mod keyspace;
 mod latency;
 mod memory;
-mod mset;
+mod one;
 mod persistence;
 mod pubsub;
 mod room;
@@ -49,6 +49,7 @@ pub(crate) async fn run(worker: Rc<Worker>, job: Job) {
         Work::Run => dispatch::execute(&worker, &job, &mut reply).await,
         Work::Exec(..) => transaction::exec(&worker, &job, &mut reply).await,
         Work::Queue => transaction::queue(&worker, &job, &mut reply).await,
+        Work::Borrow => one::borrow(&worker, &job, &mut reply).await,
     };
     let failed = result.is_err();
     if let Err(error) = result {

@@ -56,7 +56,7 @@ enum Source {
 #[derive(Debug)]
 pub(crate) enum Inseparable {
     /// This command has keys on several shards.
-    Command(&'static Command),
+    Command,
     /// Nobody owns this slot.
     Unowned(u16),
 }
@@ -124,7 +124,7 @@ impl Parts {
             return Ok(self.push(first, command, args));
         }
         if command.route != Route::Split {
-            return Err(Inseparable::Command(command));
+            return Err(Inseparable::Command);
         }
         Ok(match Items::of(command, args) {
             Some(items) => self.split(command, args, items, &places),

@@ -317,6 +317,11 @@ impl Batch {
         request::encode(words.into_iter(), out);
     }
 
+    /// The commands, as requests that lie one after the other.
+    pub(crate) fn frames(&self) -> &[u8] {
+        &self.frames
+    }
+
     /// Whether some of the commands call scripts by their digests.
     pub(crate) fn calls_digests(&self) -> bool {
         self.calls_digests

@@ -9,8 +9,7 @@
 //! and hears no more from its proxy asks who decides. That shard answers from what it has noted; of a transaction that it does not
 //! know it notes first that it is given up, so that what comes later from the proxy is refused.
 
-pub mod borrow;
-mod parts;
+mod borrow;
 #[cfg(test)]
 mod tests;
 pub mod values;
@@ -30,10 +29,9 @@ use crate::engine::{Engine, WatchId, WatchState};
 use crate::exec;
 use crate::locks::{Holder, MAX_WAIT};
 use crate::node::Node;
+use crate::parts::{Decider, Outcome, Part, Phase, Values, Work, put_outcome, put_prepared};
 use crate::session::Session;
 use crate::transaction::Batch;
-
-pub use parts::{Decider, Others, Outcome, Part, Parts, Phase, Values, Work, put_outcome, put_prepared};
 
 /// The most that one part lends, in bytes: it is held in memory by two shards and a proxy while the transaction runs.
 const MOST_LENT: usize = 256 << 20;

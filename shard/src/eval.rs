@@ -150,9 +150,12 @@ fn check(
     run: &mut Run,
     engine: &mut Engine,
     node: &mut Node,
-    session: &Session,
+    session: &mut Session,
     args: &Args<'_>,
 ) -> Result<&'static command::Command, Error> {
+    if session.elsewhere {
+        return Err(Error::err(NOT_HERE));
+    }
     let command = command::find(args).filter(|command| command.route != command::Route::Internal);
     let command = command.ok_or(Error::err("Unknown Redis command called from script"))?;
     if !command.takes(args.len()) {
@@ -176,15 +179,14 @@ fn check(
         }
     }
     // What runs on copies of keys finds out which ones it needs.
-    let is_here = |slot| node.serves(slot) || session.borrowed.is_some();
-    if let Ok(keys) = command::keys(command, args) {
-        for position in keys.positions() {
-            if !is_here(slot_of(args.at(position))) {
-                return Err(Error::err(NOT_HERE));
-            }
-        }
-    }
-    if command.publishes() && !is_here(slot_of(args.at(1))) {
+    let borrows = session.borrowed.is_some();
+    let is_elsewhere = |slot| !borrows && !node.serves(slot);
+    let keys = command::keys(command, args).ok();
+    let mut positions = keys.iter().flat_map(command::Keys::positions);
+    if positions.any(|position| is_elsewhere(slot_of(args.at(position))))
+        || command.publishes() && is_elsewhere(slot_of(args.at(1)))
+    {
+        session.elsewhere = session.internal.is_some() && !run.wrote && !session.nested;
         return Err(Error::err(NOT_HERE));
     }
     run.wrote |= command.is_write();

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod migration;
 pub mod monitor;
 pub mod node;
+pub mod parts;
 pub mod pubsub;
 pub mod rdb;
 pub mod role;

@@ -30,7 +30,6 @@ use slotway_common::slot::Slot;
 use slotway_common::slow_log::SlowLog;
 use slotway_common::topology::{SlotMap, Topology};
 
-use crate::across::Parts;
 use crate::blocked::Blocked;
 use crate::changes::{Changes, Executed};
 use crate::client::{Client, Clients, Waits};
@@ -41,6 +40,7 @@ use crate::log::{Fsync, Log};
 use crate::metrics::{BusySlots, ShardCells};
 use crate::migration::Moves;
 use crate::monitor::Monitors;
+use crate::parts::Parts;
 use crate::pubsub::PubSub;
 use crate::role::{Durability, Standing};
 use crate::script::Scripts;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slotway_common::acl::User;
-use slotway_common::command::{Command, Effects};
+use slotway_common::command::{self, Command, Effects, Keys, Route};
+use slotway_common::error::Error;
 use slotway_common::handshake;
 use slotway_common::pubsub::Kind;
 use slotway_common::reply_mode::ReplyMode;
@@ -74,6 +75,8 @@ pub struct Session {
     pub tells_of: u64,
     /// The connection becomes the stream of a move with this id when the replies so far are written.
     pub import: Option<String>,
+    /// The script that runs uses keys of other shards, before it has written anything: its proxy has it run otherwise.
+    pub elsewhere: bool,
     /// What runs does so on copies of some keys.
     pub borrowed: Option<Box<Borrowed>>,
     /// The number under which the reply comes later of what runs now.
@@ -114,6 +117,7 @@ impl Session {
             slowed: false,
             tells_of: 0,
             import: None,
+            elsewhere: false,
             borrowed: None,
             later: 0,
             closing: false,
@@ -290,6 +294,24 @@ pub struct Borrowed {
 }
 
 impl Borrowed {
+    /// Whether a command may run on these keys; what it needs beside is noted, and it runs as if there was nothing.
+    ///
+    /// # Errors
+    /// It covers all keys.
+    pub fn admit(&mut self, command: &Command, args: &Args<'_>, db: usize) -> Result<(), Error> {
+        if command.route == Route::FanOut {
+            self.refused.get_or_insert(command.name);
+            let text =
+                format!("'{}' cannot be part of a transaction with keys on several shards", command.name);
+            return Err(Error::err(text));
+        }
+        let keys = command::keys(command, args).ok();
+        for position in keys.iter().flat_map(Keys::positions) {
+            self.need(db, args.at(position));
+        }
+        Ok(())
+    }
+
     /// Takes note of a key that is needed.
     pub fn need(&mut self, db: usize, key: &[u8]) {
         let key = (db, key.to_vec());

@@ -49,12 +49,11 @@ mod frame;
 mod sink;
 #[cfg(test)]
 mod tests;
-mod varint;
 
 pub use entry::{Entries, Entry, Head, put_effect, put_entry, put_part};
 pub use frame::{Digest, Frame, Frames, HEADER, Kind, LONGEST, MAGIC, put_frame};
 pub use sink::{Sink, SinkError};
-pub use varint::{Fields, put_bytes, put_number};
+pub use slotway_common::fields::{Fields, put_bytes, put_number};
 
 /// What is wrong with a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

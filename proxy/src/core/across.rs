@@ -14,7 +14,9 @@ use super::errors::{crossslot, unowned};
 use super::on_behalf::OnBehalf;
 use super::ticket::Ticket;
 use super::{AskError, Core, Job, Unsent};
+use crate::loan::{DbKey, Loan, NoLoan};
 use crate::parts::{Inseparable, Parts};
+use crate::plan::Plan;
 use crate::transaction::{Batch, Watch};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, PART_OF_TRANSACTION, State};
 
@@ -31,8 +33,15 @@ impl Core {
         })
     }
 
-    /// A batch, and what is watched for it, by shard.
-    pub(crate) fn parts(&self, batch: &Batch, watch: Option<&Watch>) -> Result<Parts, Unsent> {
+    /// How a batch, and what is watched for it, runs on several shards. `needs` are keys that it does not name; `borrows`: it
+    /// needs some, or will.
+    pub(crate) fn plan(
+        &self,
+        batch: &Batch,
+        watch: Option<&Watch>,
+        needs: &[DbKey],
+        borrows: bool,
+    ) -> Result<Plan, Unsent> {
         if watch.is_some_and(|watch| !self.is_whole(watch)) {
             return Err(Unsent::Broken);
         }
@@ -43,18 +52,33 @@ impl Core {
                 shards.push((owner, self.shard_name(owner)));
             }
         }
-        Parts::of(batch, watch, shards, |slot| self.view.owner(slot)).map_err(|why| {
+        if needs.is_empty() && !borrows {
+            match Parts::of(batch, watch, shards, |slot| self.view.owner(slot)) {
+                Ok(parts) => return Ok(Plan::Parts(parts)),
+                Err(Inseparable::Unowned(slot)) => return Err(Unsent::Refused(unowned(slot))),
+                Err(Inseparable::Command) => {}
+            }
+        }
+        let owner = |slot| self.view.owner(slot).map(|shard| (shard, self.shard_name(shard)));
+        let loan = Loan::of(batch, watch, needs, owner).map_err(|why| {
             Unsent::Refused(match why {
-                Inseparable::Command(command) => crossslot(command),
-                Inseparable::Unowned(slot) => unowned(slot),
+                NoLoan::Command(command) => crossslot(command),
+                NoLoan::Unowned(slot) => unowned(slot),
             })
-        })
+        });
+        let mut loan = loan?;
+        if loan.lenders.is_empty() {
+            let shard =
+                self.any_shard().ok_or(Unsent::Refused(Error::ClusterDown("there is no shard".into())))?;
+            loan.add(shard, self.shard_name(shard));
+        }
+        Ok(Plan::Loan(loan))
     }
 
     /// Checks that a batch can run as things are.
     pub(crate) fn check_batch(&self, batch: &Batch, watch: Option<&Watch>) -> Result<(), Unsent> {
         match self.owner_of_all(&batch.slots(watch.into_iter().flat_map(Watch::keys)), watch) {
-            Err(Unsent::Across) => self.parts(batch, watch).map(|_| ()),
+            Err(Unsent::Across) => self.plan(batch, watch, &[], false).map(|_| ()),
             checked => checked.map(|_| ()),
         }
     }

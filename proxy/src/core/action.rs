@@ -63,6 +63,8 @@ pub(crate) enum Work {
     Exec(Box<Transaction>, Option<Box<Watch>>),
     /// It is to be queued, if shards have memory left.
     Queue,
+    /// It is a script that uses keys of other shards than those that it names.
+    Borrow,
 }
 
 /// Scripts that are to be loaded on a shard for a call that waits.

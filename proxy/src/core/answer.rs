@@ -103,6 +103,9 @@ impl Core {
             self.unknown_script(id, reply);
             return;
         }
+        if reply.starts_with(b"-ELSEWHERE") && self.borrow_for(id) {
+            return;
+        }
         self.take_reply(id, reply);
     }
 

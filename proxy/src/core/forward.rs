@@ -2,11 +2,11 @@
 
 use slotway_common::command::{self, Command};
 use slotway_common::error::Error;
-use slotway_common::resp::{Args, request};
+use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
-use super::errors::{crossslot, unowned};
-use super::{Core, Flow, Request, SessionId, UpstreamId};
+use super::errors::unowned;
+use super::{Core, Flow, Request, SessionId, UpstreamId, Work};
 use crate::counters::Source;
 use crate::session::Stall;
 use crate::upstream::{Entry, Owner, State, Upstream};
@@ -25,6 +25,9 @@ impl Core {
         command: &'static Command,
         request: &Request<'_>,
     ) -> Flow {
+        if !self.borrowers.is_empty() && self.borrows(command, &request.args) {
+            return self.begin_job(id, command, request, Work::Borrow);
+        }
         match self.place_of(id, command, &request.args) {
             Ok((slot, owner)) => self.forward_to(id, command, request, slot, owner),
             Err(flow) => flow,
@@ -52,7 +55,8 @@ impl Core {
                         self.refuse(id, &command::wrong_arity(command));
                         return Err(Flow::Next);
                     }
-                    return Err(self.refuse_several_slots(id, command, args));
+                    let request = Request { args: *args, spans: &[], frame: None };
+                    return Err(self.begin_job(id, command, &request, Work::Run));
                 }
                 (slot, self.view.owner(slot))
             }
@@ -66,24 +70,6 @@ impl Core {
                 Err(Flow::Next)
             }
         }
-    }
-
-    /// Refuses a request on keys of several slots. What is wrong with it besides comes first, as it does on one Redis: a shard
-    /// finds that out, and answers with an error in any case.
-    #[cold]
-    fn refuse_several_slots(&mut self, id: SessionId, command: &'static Command, args: &Args<'_>) -> Flow {
-        let error = crossslot(command);
-        let (Some(row), Some(shard)) = (command::lookup(b"slotway"), self.any_shard()) else {
-            self.refuse(id, &error);
-            return Flow::Next;
-        };
-        let line = error.wire();
-        let words: Vec<&[u8]> = [&b"SLOTWAY"[..], b"SYNTAX", &line].into_iter().chain(args.iter()).collect();
-        let mut frame = Vec::new();
-        request::encode(words.into_iter(), &mut frame);
-        self.counters.error(Source::Client);
-        let request = Request { args: *args, spans: &[], frame: Some(&frame) };
-        self.forward_to(id, row, &request, 0, shard)
     }
 
     /// Sends a request to a shard as it came in.

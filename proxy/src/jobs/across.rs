@@ -11,10 +11,9 @@ use slotway_common::error::Error;
 use slotway_common::transaction_id::TransactionId;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::asking::name;
-use crate::coordinator::{Coordinator, Event, Message, Outcome};
+use crate::coordinator::{Event, Message, Outcome};
 use crate::core::{Answer, AskError, OnBehalf};
-use crate::parts::{Parts, about};
+use crate::plan::{Attempted, Plan};
 use crate::transaction::How;
 use crate::worker::Worker;
 
@@ -29,38 +28,39 @@ pub(super) enum Attempt {
     Broken,
     /// Nothing was applied, and it is to be begun again: a slot is elsewhere.
     Moved { slot: u16, address: String },
+    /// The same: it needs these keys beside.
+    Needs(Vec<u8>),
     /// The same: this shard does not know scripts.
     UnknownScripts { shard: usize, digests: Vec<Vec<u8>> },
 }
 
-/// Runs a batch in parts. Shards that are in `searched` are not asked whether they know its scripts.
+/// Runs a batch as planned. Shards that are in `searched` are not asked whether they know its scripts.
 ///
 /// # Errors
 /// Those that EXEC is answered with: nothing was applied, unless the error says that this is not known.
 pub(super) async fn attempt(
     worker: &Rc<Worker>,
     whose: &OnBehalf,
-    parts: &Parts,
+    plan: &Plan,
     how: How,
     searched: &[usize],
 ) -> Result<Attempt, Error> {
     let number = worker.context.transactions.fetch_add(1, Ordering::Relaxed);
     let id = TransactionId { proxy: worker.context.incarnation, number }.to_string();
-    let shard = |participant: usize| parts.parts.get(participant).map_or(usize::MAX, |part| part.shard);
-    match coordinate(worker, whose, parts, how, searched, &id).await {
+    let shard = |participant: usize| plan.shard(participant).0;
+    match coordinate(worker, whose, plan, &Attempted { id: &id, how, searched }).await {
         Outcome::Committed(answers) => {
             let answers: Vec<Result<Vec<u8>, Error>> = answers
                 .into_iter()
                 .enumerate()
-                .map(|(participant, replies)| {
-                    replies.ok_or_else(|| lost_replies(&name(worker, shard(participant))))
-                })
+                .map(|(participant, replies)| replies.ok_or_else(|| lost_replies(&plan.shard(participant).1)))
                 .collect();
             let mut out = Vec::new();
-            parts.join(&answers, &mut out);
+            plan.join(&answers, &mut out);
             Ok(Attempt::Committed(out))
         }
         Outcome::Broken => Ok(Attempt::Broken),
+        Outcome::Needs(list) => Ok(Attempt::Needs(list)),
         Outcome::Moved { slot, address } => Ok(Attempt::Moved { slot, address }),
         Outcome::UnknownScripts { participant, digests } => {
             Ok(Attempt::UnknownScripts { shard: shard(participant), digests })
@@ -71,7 +71,7 @@ pub(super) async fn attempt(
         }
         Outcome::Unknown => Err(Error::err(format!(
             "the answer of shard '{}', which decides, is missing: the transaction was applied as a whole or not at all",
-            parts.decider()
+            plan.decider()
         ))),
     }
 }
@@ -82,15 +82,8 @@ fn lost_replies(shard: &str) -> Error {
     ))
 }
 
-async fn coordinate(
-    worker: &Rc<Worker>,
-    whose: &OnBehalf,
-    parts: &Parts,
-    how: How,
-    searched: &[usize],
-    id: &str,
-) -> Outcome {
-    let mut coordinator = Coordinator::new(parts.parts.len());
+async fn coordinate(worker: &Rc<Worker>, whose: &OnBehalf, plan: &Plan, attempt: &Attempted<'_>) -> Outcome {
+    let mut coordinator = plan.coordinator();
     let mut seconds = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pending: Vec<(usize, Answer)> = Vec::new();
@@ -98,17 +91,10 @@ async fn coordinate(
     loop {
         worker.with(|core| {
             for (participant, message) in turn.messages {
-                let Some(part) = parts.parts.get(participant) else { continue };
-                let known = !searched.contains(&part.shard);
-                let frame = match message {
-                    Message::Prepare => part.prepare(id, parts.decider(), how, known),
-                    Message::Decide => whose.wrap(part.decide(id, &parts.others(), how, known)),
-                    Message::Commit => whose.wrap(about("SLOTWAY-COMMIT", id)),
-                    Message::Abort => about("SLOTWAY-ABORT", id),
-                    Message::Alive => about("SLOTWAY-ALIVE", id),
-                    Message::Forget => about("SLOTWAY-FORGET", id),
-                };
-                let answer = core.ask_participant(whose, part.shard, &frame);
+                let Some(frame) = plan.frame(participant, message, attempt, &coordinator) else { continue };
+                let runs = matches!(message, Message::Decide | Message::Commit);
+                let frame = if runs { whose.wrap(frame) } else { frame };
+                let answer = core.ask_participant(whose, plan.shard(participant).0, &frame);
                 if message.is_awaited() {
                     pending.push((participant, answer));
                 }

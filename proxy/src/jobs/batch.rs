@@ -10,11 +10,14 @@ use super::across::{self, Attempt};
 use super::asking::successful;
 use super::scripts;
 use crate::core::{AskError, Job, Unsent};
+use crate::loan;
 use crate::transaction::{Batch, How, Watch};
 use crate::worker::Worker;
 
 /// A transaction whose slots keep moving ends with an error after so long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+/// So often a transaction is begun again because a script in it needs keys that it does not name.
+const MOST_ROUNDS: usize = 200;
 /// The first pause before it is begun again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,7 +40,7 @@ pub(super) async fn run(
             let answer = answer.map_err(|error| worker.core.borrow().ask_error(shard, error))?;
             return Ok(replies_of(&successful(answer)?));
         }
-        Err(Unsent::Across) => run_across(worker, job, batch, watch, how).await,
+        Err(Unsent::Across) => run_across(worker, job, batch, watch, how, false).await,
         Err(Unsent::Refused(error)) => Err(error),
         Err(Unsent::Broken | Unsent::Wait(_)) => Ok(None),
     };
@@ -45,6 +48,19 @@ pub(super) async fn run(
         worker.with(|core| core.forget_watch(watch));
     }
     result
+}
+
+/// As [`run`], of a script that uses keys which it does not name.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn borrow(
+    worker: &Rc<Worker>,
+    job: &Job,
+    batch: &Batch,
+    how: How,
+) -> Result<Option<Vec<u8>>, Error> {
+    run_across(worker, job, batch, None, how, true).await
 }
 
 /// What an array of replies consists of.
@@ -62,6 +78,7 @@ async fn run_across(
     batch: &Batch,
     watch: Option<&Watch>,
     how: How,
+    borrows: bool,
 ) -> Result<Option<Vec<u8>>, Error> {
     worker.core.borrow().counters.split_requests.inc();
     let whose = worker.core.borrow().on_behalf_of(job);
@@ -69,14 +86,16 @@ async fn run_across(
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut searched = Vec::new();
+    let mut needs = Vec::new();
+    let mut rounds = 0;
     loop {
         // Slots may have come together since: then there is one part.
-        let parts = match worker.core.borrow().parts(batch, watch) {
-            Ok(parts) => parts,
+        let plan = match worker.core.borrow().plan(batch, watch, &needs, borrows) {
+            Ok(plan) => plan,
             Err(Unsent::Refused(error)) => return Err(error),
             Err(Unsent::Broken | Unsent::Wait(_) | Unsent::Across) => return Ok(None),
         };
-        match across::attempt(worker, &whose, &parts, how, &searched).await? {
+        match across::attempt(worker, &whose, &plan, how, &searched).await? {
             Attempt::Committed(replies) => return Ok(Some(replies)),
             Attempt::Broken => return Ok(None),
             Attempt::Moved { slot, address } => {
@@ -90,10 +109,14 @@ async fn run_across(
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 searched.clear();
             }
-            Attempt::UnknownScripts { shard, .. } if searched.contains(&shard) => {
-                return Err(Error::err(
-                    "a shard refuses scripts that it was not asked about (nothing was applied)",
-                ));
+            Attempt::Needs(list) => {
+                rounds += 1;
+                let more = loan::keys_of(&list).filter(|_| rounds <= MOST_ROUNDS);
+                needs.extend(more.ok_or_else(|| {
+                    Error::err(format!(
+                        "a script has used keys that it does not name in more than {MOST_ROUNDS} steps (nothing was applied)"
+                    ))
+                })?);
             }
             Attempt::UnknownScripts { shard, digests } => {
                 scripts::load_on(worker, shard, &digests).await;

@@ -22,6 +22,7 @@ use slotway_common::timeout;
 
 use super::asking::{successful, target};
 use super::functions::ask_any;
+use super::one;
 use crate::core::{AskError, Asked, Job, Unsent};
 use crate::owned::OwnedArgs;
 use crate::transaction::{Batch, How, add_slot};
@@ -67,11 +68,18 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
     if owners.iter().all(|owner| Some(owner) == owners.first()) {
         return on_one_shard(worker, job, &positions, reply).await;
     }
-    if !job.command.blocks.is_some_and(Blocks::pops_first) {
-        return Err(syntax_or_crossslot(worker, job).await);
-    }
     let mut took = Duration::ZERO;
-    let result = on_several_shards(worker, job, &positions, &mut took, reply).await;
+    let result = match job.command.blocks {
+        Some(Blocks::Source) => from_another_shard(worker, job, &positions, &mut took, reply).await,
+        Some(blocks) if blocks.pops_first() => {
+            on_several_shards(worker, job, &positions, &mut took, reply).await
+        }
+        // XREAD that does not wait.
+        _ if !args.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK")) => {
+            return one::run(worker, job, reply).await;
+        }
+        _ => return Err(syntax_or_crossslot(worker, job).await),
+    };
     if let Err(error) = &result {
         reply.truncate(0);
         reply.error(error);
@@ -242,6 +250,49 @@ async fn on_several_shards(
     }
 }
 
+/// BLMOVE and BRPOPLPUSH from one shard to another: a transaction, whenever there may be something.
+async fn from_another_shard(
+    worker: &Rc<Worker>,
+    job: &Job,
+    positions: &[usize],
+    took: &mut Duration,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    let args = job.args.args();
+    let Ok(wait_for) = patience(job.command, &args) else {
+        return Err(syntax_or_crossslot(worker, job).await);
+    };
+    let source = positions.first().copied().unwrap_or(1);
+    loop {
+        let started = clock::monotonic();
+        let mut moved = Vec::new();
+        let result = one::run(worker, job, &mut Reply::new(&mut moved, job.protocol)).await;
+        *took += clock::since(started);
+        result?;
+        if !is_nothing(&moved) {
+            reply.buffer().extend_from_slice(&moved);
+            return Ok(());
+        }
+        let Some(left) = wait_for.left() else {
+            nothing(job, reply);
+            return Ok(());
+        };
+        let slot = slot_of(args.at(source));
+        let owner = worker.core.borrow().view.owner(slot);
+        let owner = owner.ok_or_else(|| {
+            Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into())
+        })?;
+        if let Some(end) = signal(worker, job, positions, &[(owner, vec![source])], left).await? {
+            reply.buffer().extend_from_slice(&end);
+            return Ok(());
+        }
+    }
+}
+
+fn is_nothing(reply: &[u8]) -> bool {
+    reply.starts_with(b"*-1\r\n") || reply.starts_with(b"$-1\r\n") || reply.starts_with(b"_\r\n")
+}
+
 /// The command for some of its keys only.
 fn words_on(job: &Job, positions: &[usize], keys: &[usize]) -> OwnedArgs {
     let args = job.args.args();
@@ -252,6 +303,10 @@ fn words_on(job: &Job, positions: &[usize], keys: &[usize]) -> OwnedArgs {
             let after = positions.last().map_or(args.len(), |last| last + 1);
             let head = [args.at(0), b"0", count.as_bytes()];
             OwnedArgs::from_words(head.into_iter().chain(keys).chain(args.rest(after).iter()))
+        }
+        // Any command that waits for its source to have something.
+        Some(Blocks::Source) => {
+            OwnedArgs::from_words([&b"BLPOP"[..]].into_iter().chain(keys).chain([&b"0"[..]]))
         }
         _ => OwnedArgs::from_words([args.at(0)].into_iter().chain(keys).chain([&b"0"[..]])),
     }
@@ -267,8 +322,7 @@ async fn try_once(worker: &Rc<Worker>, job: &Job, words: &OwnedArgs) -> Result<O
     let answer = answer.map_err(|error| worker.core.borrow().ask_error(shard, error))?;
     let replies = successful(answer)?;
     let served = replies.strip_prefix(b"*1\r\n").unwrap_or(&replies);
-    let is_nothing = served.starts_with(b"*-1\r\n") || served.starts_with(b"_\r\n");
-    Ok((!is_nothing).then(|| served.to_vec()))
+    Ok((!is_nothing(served)).then(|| served.to_vec()))
 }
 
 /// Waits until some shard may have something. What the client is told if it is not to go on: that its time is up, or that

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use slotway_common::command;
+use slotway_common::command::{self, Route};
 use slotway_common::error::Error;
 use slotway_common::pubsub::subscription;
 use slotway_common::resp::Reply;
 
 use super::{
-    acl, blocking, clients, config, debug, flush, functions, info, keyspace, latency, memory, mset,
+    acl, blocking, clients, config, debug, flush, functions, info, keyspace, latency, memory, one,
     persistence, pubsub, scan, scripts, server, slowlog, tracking, watch,
 };
 use crate::core::Job;
@@ -19,7 +19,7 @@ pub(super) async fn execute(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_
         _ if job.command.blocks.is_some() => blocking::run(worker, job, reply).await,
         "watch" => watch::watch(worker, job, reply).await,
         "client|unblock" => clients::unblock(worker, job, reply).await,
-        "mset" => mset::mset(worker, job, reply).await,
+        _ if matches!(job.command.route, Route::Slot | Route::Split) => one::run(worker, job, reply).await,
         "keys" => keyspace::keys(worker, job, reply).await,
         "dbsize" => keyspace::dbsize(worker, job, reply).await,
         "randomkey" => keyspace::randomkey(worker, job, reply).await,

@@ -7,16 +7,14 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use slotway_common::command::{self, Command, Route};
 use slotway_common::error::Error;
-use slotway_common::resp::Args;
 
-use super::parts::{Others, Work};
 use super::values;
 use crate::changes::Changes;
 use crate::engine::{Engine, LazyFree};
 use crate::exec;
 use crate::node::Node;
+use crate::parts::{Others, Work};
 use crate::session::{Borrowed, Session};
 use crate::transaction::Batch;
 
@@ -105,21 +103,4 @@ pub(super) fn run(
         node.stats.messages += sent.clients;
     }
     Ok(Ran::Done(Done { replies, own, lent: became }))
-}
-
-/// Whether a command may run here on these keys; what it needs beside is noted, and it runs as if there was nothing.
-pub fn check(borrowed: &mut Borrowed, command: &Command, args: &Args<'_>, db: usize) -> Result<(), Error> {
-    if command.route == Route::FanOut {
-        return refuse(borrowed, command);
-    }
-    let Ok(keys) = command::keys(command, args) else { return Ok(()) };
-    for position in keys.positions() {
-        borrowed.need(db, args.at(position));
-    }
-    Ok(())
-}
-
-fn refuse(borrowed: &mut Borrowed, command: &Command) -> Result<(), Error> {
-    borrowed.refused.get_or_insert(command.name);
-    Err(Error::err(format!("'{}' cannot be part of a transaction with keys on several shards", command.name)))
 }

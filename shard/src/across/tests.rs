@@ -10,6 +10,7 @@ use super::*;
 use crate::dispatch::Prepared;
 use crate::engine::Key;
 use crate::node::Shard;
+use crate::parts::Parts;
 use crate::stream::Kind;
 
 /// Connections of a proxy to a shard that serves all slots.

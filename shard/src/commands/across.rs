@@ -9,9 +9,10 @@ use slotway_common::slot::{Slot, slot_of};
 use slotway_common::transaction_id::TransactionId;
 
 use super::transactions::token;
-use crate::across::{self, Decider, Request, Told, Values, Work};
+use crate::across::{self, Request, Told};
 use crate::engine::DATABASES;
 use crate::node::{NodeCall, NodeHandler};
+use crate::parts::{Decider, Values, Work};
 
 pub(super) const HANDLERS: &[(&str, NodeHandler)] = &[
     ("slotway-prepare", prepare),

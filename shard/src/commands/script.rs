@@ -102,7 +102,13 @@ pub(super) fn follow(call: &mut NodeCall<'_>, mut run: crate::script::Run) -> Re
     match eval::start(&mut run, call.engine, call.node, call.session, threshold) {
         Step::Ended(outcome) => {
             call.session.db = db;
-            eval::finish(run, outcome, call.node, &mut call.reply)
+            let result = eval::finish(run, outcome, call.node, &mut call.reply);
+            if std::mem::take(&mut call.session.elsewhere) {
+                return Err(Error::Line(
+                    "ELSEWHERE the script uses keys of other shards; it has done nothing".into(),
+                ));
+            }
+            result
         }
         Step::Slow => {
             call.node.log.hand_over_before_group(&mut call.node.changes);

@@ -168,10 +168,11 @@ fn tell(node: &mut Node, session: &Session, elements: usize, write: impl FnOnce(
 /// Whether a proxy acts on an error itself, so that no client is told.
 #[cold]
 pub(super) fn is_refusal(session: &Session, error: &Error) -> bool {
-    let unknown_script = matches!(error, Error::Line(line) if line.starts_with("NOSCRIPT"));
+    let is_about_script = |line: &str| line.starts_with("NOSCRIPT") || line.starts_with("ELSEWHERE");
+    let sends_again = matches!(error, Error::Line(line) if is_about_script(line));
     session.internal.is_some()
         && (matches!(error, Error::Moved { .. } | Error::Parked { .. } | Error::Later(_))
-            || unknown_script && !session.nested)
+            || sends_again && !session.nested)
 }
 
 /// A command was refused before it ran.

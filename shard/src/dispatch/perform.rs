@@ -341,7 +341,7 @@ pub(super) fn admit(
         if has_more {
             check_other_slots(engine, node, session, slot, command, args)?;
         }
-    } else if node.locks.is_any_held() {
+    } else if node.locks.is_any_held() || session.borrowed.is_some() {
         check_all_slots(node, session, command, args)?;
     }
     node.standing.admit(command)?;

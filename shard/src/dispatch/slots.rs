@@ -6,7 +6,6 @@ use slotway_common::fault;
 use slotway_common::resp::Args;
 use slotway_common::slot::{Slot, slot_of};
 
-use crate::across::borrow;
 use crate::engine::Engine;
 use crate::locks::{Holder, try_again};
 use crate::node::Node;
@@ -60,7 +59,7 @@ pub(super) fn check_all_slots(
     args: &Args<'_>,
 ) -> Result<(), Error> {
     if let Some(borrowed) = &mut session.borrowed {
-        return borrow::check(borrowed, command, args, session.db);
+        return borrowed.admit(command, args, session.db);
     }
     // A proxy names the slots that it means, and those that are held are left out.
     match node.locks.held_of(Some(command), args) {
@@ -78,7 +77,7 @@ fn redirect(
     args: &Args<'_>,
 ) -> Result<(), Error> {
     if let Some(borrowed) = &mut session.borrowed {
-        return borrow::check(borrowed, command, args, session.db);
+        return borrowed.admit(command, args, session.db);
     }
     node.check_serving(session.internal.is_some())?;
     let Some(address) = node.owner_address(slot).map(str::to_owned) else {

@@ -63,6 +63,7 @@ fn end(engine: &mut Engine, node: &mut Node, slow: Slow, outcome: Result<(), Fai
         return false;
     };
     session.db = database;
+    session.elsewhere = false;
     let took = clock::since(run.started);
     let mut out = rest.as_mut().map(|rest| std::mem::take(&mut rest.replies)).unwrap_or_default();
     let start = out.len();

@@ -20,9 +20,9 @@ use super::Log;
 use super::file::{self, Head};
 use super::manifest::Named;
 use super::shared::{Installed, Job, Shared};
-use crate::across::{Outcome, Parts, Phase, put_outcome, put_prepared};
 use crate::changes::{Changes, CopyId, Finished, frame};
 use crate::engine::{Engine, HandedOver};
+use crate::parts::{Outcome, Parts, Phase, put_outcome, put_prepared};
 use crate::stream::{Digest, Kind};
 
 /// Bytes that are copied into memory at once, and that may wait for the disk.

@@ -18,12 +18,12 @@ use super::directory::Opened;
 use super::file::{self, Ending, Next, Reader};
 use super::format::OpenError;
 use super::manifest::Named;
-use crate::across::Parts;
 use crate::call::Handlers;
 use crate::changes::Changes;
 use crate::changes::frame::{self, Frame};
 use crate::engine::{Engine, SlotSpace};
 use crate::migration::Target;
+use crate::parts::Parts;
 use crate::role::Loading;
 use crate::stream::{self, Digest, Fields, HEADER, Kind, Sink};
 

@@ -1,6 +1,7 @@
 //! Keys with their values in payloads.
 
-use super::varint::{Fields, put_bytes, put_number};
+use slotway_common::fields::{Fields, put_bytes, put_number};
+
 use crate::engine::Record;
 
 const EXPIRES: u8 = 1;

@@ -9,7 +9,7 @@ use slotway_common::slot::Slot;
 use slotway_common::transaction_id::TransactionId;
 
 use crate::session::Session;
-use crate::stream::{Fields, put_bytes, put_number};
+use crate::stream::{Fields, Kind, put_bytes, put_number};
 
 /// How long it is remembered that a transaction was given up: what its proxy has sent before is here long before that.
 pub const REMEMBERED: Duration = Duration::from_secs(600);
@@ -32,7 +32,7 @@ pub enum Decider {
     Here(Others),
 }
 
-/// What parts lend one another. All lists are in the form of [`super::values`].
+/// What parts lend one another. All lists are in the form of [`crate::across`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Values {
     /// Its commands are on its own keys.
@@ -263,8 +263,7 @@ impl Parts {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(&mut self, kind: crate::stream::Kind, payload: &[u8], now: Instant) -> Result<(), String> {
-        use crate::stream::Kind;
+    pub fn read(&mut self, kind: Kind, payload: &[u8], now: Instant) -> Result<(), String> {
         match kind {
             Kind::Prepared => {
                 let (id, part) =

@@ -1,4 +1,4 @@
-//! Fields of payloads.
+//! Fields of payloads: numbers in LEB128, and bytes with their length before them.
 
 /// Appends a number in LEB128.
 #[inline]

@@ -1,0 +1,76 @@
+//! Scripts that use keys of other shards than those that they name.
+//!
+//! Its shard finds that out before the script has written anything, and answers `ELSEWHERE`: nothing was done. Then it is run as a
+//! transaction of its own, in which it borrows what it needs. The next time it is not tried otherwise.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use slotway_common::command::{self, Command, TABLE};
+use slotway_common::resp::request::{Limits, Parsed};
+use slotway_common::resp::{Args, Parser};
+
+use super::acting::runs_script;
+use super::{Action, Core, Job, UpstreamId, Work};
+use crate::owned::OwnedArgs;
+use crate::tracking::unmarked;
+use crate::upstream::{Entry, Owner};
+
+/// So many scripts are remembered.
+const MOST: usize = 10_000;
+
+/// What a script is remembered by: its text, digest or name.
+fn name_of(args: &Args<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    args.at(1).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Core {
+    /// Whether a request calls a script that is known to use keys of other shards.
+    #[cold]
+    pub(super) fn borrows(&self, command: &Command, args: &Args<'_>) -> bool {
+        runs_script(command) && self.borrowers.contains(&name_of(args))
+    }
+
+    /// Runs the script of the oldest request of an upstream where it can borrow what it needs. False when that is no script of a
+    /// client.
+    #[cold]
+    pub(super) fn borrow_for(&mut self, id: UpstreamId) -> bool {
+        let Some(upstream) = self.upstreams.get_mut(id) else { return false };
+        let Some(Entry { owner: Owner::Client { session, seq }, .. }) = upstream.front().copied() else {
+            return false;
+        };
+        let frame = upstream.front_frame().to_vec();
+        let (protocol, database) = (upstream.protocol, upstream.database);
+        let mut mark = None;
+        let Some((command, args)) = call_of(&frame, &mut mark) else { return false };
+        upstream.take();
+        if self.borrowers.len() >= MOST {
+            self.borrowers.clear();
+        }
+        self.borrowers.insert(name_of(&args.args()));
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.busy = true;
+        }
+        let accounted = Rc::default();
+        let job =
+            Job { session, seq, command, args, protocol, database, mark, accounted, work: Work::Borrow };
+        self.act(Action::Run(job));
+        true
+    }
+}
+
+/// The call of a script that a request of a proxy is.
+fn call_of(frame: &[u8], mark: &mut Option<crate::tracking::Mark>) -> Option<(&'static Command, OwnedArgs)> {
+    let mut parser = Parser::new();
+    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    let Ok(Parsed::Frame(_)) = parser.parse(frame, &limits) else { return None };
+    let (args, found) = unmarked(parser.args(frame));
+    *mark = found.or(*mark);
+    if args.is(0, "slotway-as") {
+        return call_of(args.at(4), mark);
+    }
+    let command = command::resolve(&args, false).ok().filter(|command| runs_script(command))?;
+    TABLE.get(usize::from(command.id)).map(|command| (command, OwnedArgs::new(&args)))
+}
