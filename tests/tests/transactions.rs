@@ -83,20 +83,6 @@ fn a_transaction_on_several_shards_runs_as_a_whole() {
 }
 
 #[test]
-fn a_command_on_keys_of_several_shards_refuses_its_transaction_before_anything_runs() {
-    let cluster = Cluster::start_with(&Layout { shards: 3, ..Layout::default() }).unwrap();
-    let mut client = cluster.client().unwrap();
-    client.run("MULTI").unwrap();
-    for key in ["a", "b", "c", "d", "e"] {
-        assert_eq!(client.run(&format!("SET {key} 1")).unwrap().to_string(), "+QUEUED");
-    }
-    client.run("SINTER a b c d e").unwrap();
-    assert!(client.run("EXEC").unwrap().to_string().contains("CROSSSLOT"));
-    assert_eq!(client.run("DBSIZE").unwrap(), Value::Int(0));
-    assert_eq!(client.run("PING").unwrap().to_string(), "+PONG");
-}
-
-#[test]
 fn nobody_sees_half_of_a_transaction_while_its_slot_moves() {
     let mut site = Site::start(&Layout::default(), "");
     let slots = site.slots_of("a", 2);

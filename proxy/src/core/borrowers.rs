@@ -1,12 +1,12 @@
-//! Scripts that use keys of other shards than those that they name.
+//! Scripts, and SORT, that use keys of other shards than those that they name.
 //!
-//! Its shard finds that out before the script has written anything, and answers `ELSEWHERE`: nothing was done. Then it is run as a
+//! A shard finds that out before anything is written, and answers `ELSEWHERE`: nothing was done. Then it is run as a
 //! transaction of its own, in which it borrows what it needs. The next time it is not tried otherwise.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use slotway_common::command::{self, Command, TABLE};
+use slotway_common::command::{self, Command, Route};
 use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Args, Parser};
 
@@ -33,8 +33,7 @@ impl Core {
         runs_script(command) && self.borrowers.contains(&name_of(args))
     }
 
-    /// Runs the script of the oldest request of an upstream where it can borrow what it needs. False when that is no script of a
-    /// client.
+    /// Runs the oldest request of an upstream, a client's, where it can borrow what it needs. False for one that cannot.
     #[cold]
     pub(super) fn borrow_for(&mut self, id: UpstreamId) -> bool {
         let Some(upstream) = self.upstreams.get_mut(id) else { return false };
@@ -49,7 +48,9 @@ impl Core {
         if self.borrowers.len() >= MOST {
             self.borrowers.clear();
         }
-        self.borrowers.insert(name_of(&args.args()));
+        if runs_script(command) {
+            self.borrowers.insert(name_of(&args.args()));
+        }
         if let Some(session) = self.sessions.get_mut(session) {
             session.busy = true;
         }
@@ -61,7 +62,7 @@ impl Core {
     }
 }
 
-/// The call of a script that a request of a proxy is.
+/// The client's call that a request of a proxy is.
 fn call_of(frame: &[u8], mark: &mut Option<crate::tracking::Mark>) -> Option<(&'static Command, OwnedArgs)> {
     let mut parser = Parser::new();
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
@@ -71,6 +72,6 @@ fn call_of(frame: &[u8], mark: &mut Option<crate::tracking::Mark>) -> Option<(&'
     if args.is(0, "slotway-as") {
         return call_of(args.at(4), mark);
     }
-    let command = command::resolve(&args, false).ok().filter(|command| runs_script(command))?;
-    TABLE.get(usize::from(command.id)).map(|command| (command, OwnedArgs::new(&args)))
+    let command = command::resolve(&args, false).ok().filter(|command| command.route == Route::Slot)?;
+    Some((command, OwnedArgs::new(&args)))
 }

@@ -224,14 +224,18 @@ fn lookup(
     };
     let name = [prefix, element, suffix].concat();
     let key = Key::new(&name);
+    let db = call.session.db;
     let readable = key.slot == sorted.slot || call.session.internal.is_none() && call.node.serves(key.slot);
-    if !readable {
+    if let Some(borrowed) = &mut call.session.borrowed {
+        borrowed.need(db, &name);
+    } else if !readable && call.session.internal.is_some() && !call.session.nested {
+        return Err(Error::Line("ELSEWHERE BY or GET name keys of other slots; nothing was done".into()));
+    } else if !readable {
         let mut text = b"BY and GET can only name keys in the slot of the key that is sorted, not '".to_vec();
         text.extend_from_slice(&name);
         text.push(b'\'');
         return Err(Error::Bytes(text));
     }
-    let db = call.session.db;
     let Some(record) = call.engine.record(db, &key) else { return Ok(None) };
     Ok(match field {
         None => record.bytes().map(<[u8]>::to_vec),
