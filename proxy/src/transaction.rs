@@ -5,6 +5,7 @@
 //! batch.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use slotway_common::command::{self, Command, Effects, Flags, Handling, Route};
 use slotway_common::error::Error;
@@ -61,6 +62,10 @@ pub(crate) struct Batch {
     pub(crate) count: usize,
     /// Some of them call scripts by their digests.
     calls_digests: bool,
+    /// What the scripts that it calls are remembered by, where they use keys of other shards.
+    scripts: Vec<u64>,
+    /// Some of them use keys that they do not name.
+    uses_more: bool,
     /// A key of each slot.
     keys: Slots,
     /// The same of the channels that are published to.
@@ -258,6 +263,10 @@ impl Batch {
         args.encode(&mut self.frames);
         self.count += 1;
         self.calls_digests |= matches!(source(command, args), Some(Source::Digest(_)));
+        if command.runs_script() {
+            self.scripts.push(script_name(args));
+        }
+        self.uses_more |= reads_by_pattern(command, args);
         if command.publishes() {
             add_slot(&mut self.channels, args.at(1));
         }
@@ -320,6 +329,11 @@ impl Batch {
     /// The commands, as requests that lie one after the other.
     pub(crate) fn frames(&self) -> &[u8] {
         &self.frames
+    }
+
+    /// Whether commands use keys that they do not name: scripts among those that `borrows` knows, and SORT.
+    pub(crate) fn uses_more(&self, borrows: impl Fn(u64) -> bool) -> bool {
+        self.uses_more || self.scripts.iter().any(|script| borrows(*script))
     }
 
     /// Whether some of the commands call scripts by their digests.
@@ -394,6 +408,20 @@ pub(crate) fn with_unknown_scripts(frame: &[u8]) -> Vec<u8> {
 
 fn without_known(word: &[u8]) -> &[u8] {
     word.strip_prefix(b"known").unwrap_or(word)
+}
+
+/// What a script is remembered by: its text, digest or name.
+pub(crate) fn script_name(args: &Args<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    args.at(1).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether SORT reads keys that its elements name.
+fn reads_by_pattern(command: &Command, args: &Args<'_>) -> bool {
+    matches!(command.name, "sort" | "sort_ro")
+        && (2..args.len())
+            .any(|at| (args.is(at, "BY") || args.is(at, "GET")) && args.at(at + 1).contains(&b'*'))
 }
 
 /// Takes note of the slot of a key.

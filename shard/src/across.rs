@@ -98,6 +98,8 @@ pub fn take(
     if advance(engine, node, id, now) {
         return finish(engine, node, session, id, out);
     }
+    // It may wait for nobody but the time.
+    node.locks.news.notify_one();
     let number = node.scripts.suspended.next_number();
     if let Some(part) = node.parts.get_mut(id) {
         part.waits = Some(Box::new(session.apart(number)));
@@ -282,7 +284,8 @@ fn run(
     let batch = Batch { frames, count: *count, needs_memory: false };
     // What the connection was refused for is other clients'.
     let refused = std::mem::take(&mut session.refused);
-    let quiet = std::mem::replace(&mut session.quiet, part.quiet);
+    let quiet = session.quiet;
+    session.quiet |= part.quiet;
     if let Err(error) = exec::run(engine, node, session, batch, Some(*database), false, out) {
         // There is nothing left that could refuse it.
         Reply::new(out, session.protocol).error(&error);

@@ -39,7 +39,7 @@ rows! { Internal:
     "slotway-quiet", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "Depends on the command",
         "command argument*",
         "Runs a command that counts for nothing: a part of one, or what a proxy asks for itself."; internal();
-    "slotway-run", -10, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+    "slotway-run", -9, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
         "transaction watch database:int commands count:int how own lenders:int item{name lent}* key*",
         "Runs the commands of a transaction on keys of several shards, and commits it."; internal();
     "slotway-subscribe", -4, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(N), N names",

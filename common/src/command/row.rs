@@ -123,6 +123,12 @@ impl Command {
         !self.handling.intersects(Handling::AT_ONCE.with(Handling::ENDS_TRANSACTION))
     }
 
+    /// Whether a call of it runs a script or a function.
+    #[must_use]
+    pub fn runs_script(&self) -> bool {
+        self.group == Group::Scripting && self.route == Route::Slot
+    }
+
     /// Whether it sends a message to a channel.
     #[must_use]
     #[inline]

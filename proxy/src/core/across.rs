@@ -52,7 +52,7 @@ impl Core {
                 shards.push((owner, self.shard_name(owner)));
             }
         }
-        if needs.is_empty() && !borrows {
+        if needs.is_empty() && !borrows && !self.must_borrow(batch) {
             match Parts::of(batch, watch, shards, |slot| self.view.owner(slot)) {
                 Ok(parts) => return Ok(Plan::Parts(parts)),
                 Err(Inseparable::Unowned(slot)) => return Err(Unsent::Refused(unowned(slot))),
@@ -77,6 +77,9 @@ impl Core {
 
     /// Checks that a batch can run as things are.
     pub(crate) fn check_batch(&self, batch: &Batch, watch: Option<&Watch>) -> Result<(), Unsent> {
+        if self.must_borrow(batch) {
+            return self.plan(batch, watch, &[], true).map(|_| ());
+        }
         match self.owner_of_all(&batch.slots(watch.into_iter().flat_map(Watch::keys)), watch) {
             Err(Unsent::Across) => self.plan(batch, watch, &[], false).map(|_| ()),
             checked => checked.map(|_| ()),

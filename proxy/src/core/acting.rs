@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use slotway_common::acl::{Context, Denied, Entry, Login, Reason, User, Users};
-use slotway_common::command::{Command, Flags, Group, Route, find_by_full_name};
+use slotway_common::command::{Command, Flags, Route, find_by_full_name};
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::pubsub::Kind;
@@ -17,11 +17,6 @@ use super::on_behalf::Name;
 use super::{Core, Flow, Request, SessionId};
 use crate::client_line::describe;
 use crate::session::Session;
-
-/// Whether a call of a command runs a script.
-pub(super) fn runs_script(command: &Command) -> bool {
-    command.group == Group::Scripting && command.route == Route::Slot
-}
 
 impl Core {
     /// Takes over the users. Who is gone, or may not listen any more to what it listens to, is closed; others stay logged

@@ -3,34 +3,31 @@
 //! A shard finds that out before anything is written, and answers `ELSEWHERE`: nothing was done. Then it is run as a
 //! transaction of its own, in which it borrows what it needs. The next time it is not tried otherwise.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use slotway_common::command::{self, Command, Route};
 use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Args, Parser};
 
-use super::acting::runs_script;
 use super::{Action, Core, Job, UpstreamId, Work};
 use crate::owned::OwnedArgs;
 use crate::tracking::unmarked;
+use crate::transaction::{Batch, script_name};
 use crate::upstream::{Entry, Owner};
 
 /// So many scripts are remembered.
 const MOST: usize = 10_000;
 
-/// What a script is remembered by: its text, digest or name.
-fn name_of(args: &Args<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    args.at(1).hash(&mut hasher);
-    hasher.finish()
-}
-
 impl Core {
     /// Whether a request calls a script that is known to use keys of other shards.
     #[cold]
     pub(super) fn borrows(&self, command: &Command, args: &Args<'_>) -> bool {
-        runs_script(command) && self.borrowers.contains(&name_of(args))
+        command.runs_script() && self.borrowers.contains(&script_name(args))
+    }
+
+    /// Whether a batch is to borrow keys: it uses some that it does not name, and they may be on another shard.
+    pub(super) fn must_borrow(&self, batch: &Batch) -> bool {
+        self.view.shards.len() > 1 && batch.uses_more(|script| self.borrowers.contains(&script))
     }
 
     /// Runs the oldest request of an upstream, a client's, where it can borrow what it needs. False for one that cannot.
@@ -48,8 +45,8 @@ impl Core {
         if self.borrowers.len() >= MOST {
             self.borrowers.clear();
         }
-        if runs_script(command) {
-            self.borrowers.insert(name_of(&args.args()));
+        if command.runs_script() {
+            self.borrowers.insert(script_name(&args.args()));
         }
         if let Some(session) = self.sessions.get_mut(session) {
             session.busy = true;

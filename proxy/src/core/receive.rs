@@ -7,7 +7,6 @@ use slotway_common::pubsub;
 use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Args, Parser};
 
-use super::acting::runs_script;
 use super::{Action, Core, Flow, Request, SessionId, Work};
 use crate::counters::Source;
 use crate::session::{Closing, Partial, Session, Stall};
@@ -256,7 +255,7 @@ impl Core {
         request: &Request<'_>,
     ) -> Flow {
         match command.route {
-            Route::Slot if runs_script(command) && self.is_restricted(id) => {
+            Route::Slot if command.runs_script() && self.is_restricted(id) => {
                 self.forward_script(id, command, request)
             }
             Route::Slot => self.forward(id, command, request),

@@ -187,6 +187,9 @@ impl Core {
     ) -> Result<(), Unsent> {
         let slots = batch.slots(watch.into_iter().flat_map(Watch::keys));
         let owner = self.owner_of_all(&slots, watch)?;
+        if self.must_borrow(batch) {
+            return Err(Unsent::Across);
+        }
         let watch = watch.and_then(|watch| watch.on(owner)).map(|watch| watch.token);
         let Some(session) = self.sessions.get_mut(id) else { return Ok(()) };
         if !session.places.is_empty() && session.in_flight_route != session.route {
@@ -296,6 +299,9 @@ impl Core {
     ) -> Result<(usize, oneshot::Receiver<Result<Vec<u8>, AskError>>), Unsent> {
         let slots = batch.slots(watch.into_iter().flat_map(Watch::keys));
         let owner = self.owner_of_all(&slots, watch)?;
+        if self.must_borrow(batch) {
+            return Err(Unsent::Across);
+        }
         let watch = watch.and_then(|watch| watch.on(owner)).map(|watch| watch.token);
         let (sender, receiver) = oneshot::channel();
         let ticket = self.add_ticket(Ticket::Batch { session: job.session, sender });

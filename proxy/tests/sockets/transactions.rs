@@ -166,14 +166,3 @@ fn errors_say_whether_a_transaction_was_applied() {
     );
     assert!(!asked(&cluster, 2).contains(&"SLOTWAY-FORGET".to_owned()), "the first shard is going to ask");
 }
-
-#[test]
-fn a_command_that_cannot_be_split_refuses_the_transaction_before_anything_runs() {
-    let cluster = Cluster::start();
-    let mut client = cluster.client();
-    let (a, b) = (key(0, 0), key(1, 0));
-    client.send(&["MULTI".to_owned(), format!("SET {a} 1"), format!("RENAME {a} {b}"), "EXEC".to_owned()]);
-    client.receive_texts(3);
-    assert!(client.text_of_next().starts_with("-CROSSSLOT"));
-    assert_eq!(client.text(&format!("GET {a}")), "null");
-}

@@ -120,16 +120,19 @@ fn an_inline_request_is_sent_as_multibulk() {
 }
 
 #[test]
-fn a_shard_is_asked_what_is_wrong_with_commands_on_several_slots_that_are_not_split() {
+fn commands_on_several_slots_that_are_not_split_become_transactions_once_their_client_waits_for_nothing() {
     let mut stage = Stage::new();
     let client = stage.client();
-    let call = format!("RENAME {} {}", key(0, 0), key(1, 0));
-    stage.send(client, &call);
-    let sent = stage.sent(0);
-    assert!(sent.starts_with("SLOTWAY SYNTAX CROSSSLOT "), "{sent}");
-    assert!(sent.ends_with(&format!("RENAME is not split over slots yet {call}")), "{sent}");
-    stage.answer(0, "-ERR syntax error|");
-    assert_eq!(stage.got(client), "-ERR syntax error|");
+    let (a, b) = (key(0, 0), key(1, 0));
+    let runs = |stage: &Stage| {
+        stage.actions.iter().any(|action| matches!(action, Action::Run(job) if job.command.name == "rename"))
+    };
+    stage.send(client, &format!("GET {a}|RENAME {a} {b}"));
+    assert_eq!(stage.sent(0), format!("GET {a}"));
+    assert!(!runs(&stage));
+    stage.answer(0, "$1|1|");
+    assert_eq!(stage.got(client), "$1|1|");
+    assert!(runs(&stage));
 }
 
 #[test]
