@@ -86,6 +86,11 @@ impl Loan {
                     result = add(database, args.at(position), &mut lenders);
                 }
             }
+            if let Some((position, other)) = command::key_elsewhere(command, args)
+                && result.is_ok()
+            {
+                result = add(other, args.at(position), &mut lenders);
+            }
             if command.publishes() && result.is_ok() {
                 result = Err(NoLoan::Command(command));
             }

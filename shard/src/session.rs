@@ -309,6 +309,9 @@ impl Borrowed {
         for position in keys.iter().flat_map(Keys::positions) {
             self.need(db, args.at(position));
         }
+        if let Some((position, other)) = command::key_elsewhere(command, args) {
+            self.need(other as usize, args.at(position));
+        }
         Ok(())
     }
 

@@ -111,6 +111,18 @@ impl Keys {
     }
 }
 
+/// The argument that is a key of another database than the one that the command runs in, and that database.
+#[must_use]
+pub fn key_elsewhere(command: &Command, args: &Args<'_>) -> Option<(usize, u32)> {
+    let (key, database) = match command.name {
+        "move" => (1, 2),
+        "copy" => (2, (3..args.len()).find(|at| args.is(*at, "DB"))? + 1),
+        _ => return None,
+    };
+    let database = parse_i64(args.get(database)?)?;
+    u32::try_from(database).ok().map(|database| (key, database))
+}
+
 /// The keys of a call of `command`, of which `args` are the arguments, the name included. The number of arguments is
 /// already checked against the command's arity.
 ///

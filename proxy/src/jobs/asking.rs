@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slotway_common::error::Error;
+use slotway_common::platform::clock;
 use slotway_common::resp::frame::{Elements, string};
 use slotway_common::resp::{Protocol, Value, request};
 use slotway_common::topology::SlotRanges;
@@ -12,10 +13,11 @@ use tokio::time::sleep;
 use crate::core::{Job, Target};
 use crate::worker::Worker;
 
-/// Rounds in which slots are looked for that moved while they were asked for.
-const ROUNDS: usize = 20;
-/// Between two such rounds, for the topology to arrive.
-const PAUSE: Duration = Duration::from_millis(20);
+/// For how long slots are looked for that moved, or were held, while they were asked for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between the first two such rounds, and at most: for the topology to arrive, or a transaction to end.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A reply of one shard.
 pub(super) struct Answer {
@@ -142,10 +144,12 @@ pub(super) fn split_on_reply(reply: &[u8]) -> Result<(Vec<u16>, Vec<u8>), Error>
 pub(super) async fn cover(worker: &Rc<Worker>, job: &Job) -> Result<Vec<Answer>, Error> {
     let mut answers = Vec::new();
     let mut wanted: Option<Vec<u16>> = None;
-    for round in 0..ROUNDS {
-        if round > 0 {
+    let (began, mut pause) = (clock::monotonic(), FIRST_PAUSE);
+    while clock::since(began) < PATIENCE {
+        if wanted.is_some() {
             worker.context.refresh.notify_one();
-            sleep(PAUSE).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         let by_shard = by_owner(worker, wanted.as_deref())?;
         let requests: Vec<_> =

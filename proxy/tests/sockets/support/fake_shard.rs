@@ -148,8 +148,16 @@ impl FakeShard {
     }
 
     pub fn give_away(&self, slot: u16, to: &str) -> Keys {
-        // In this order nothing is written to a slot whose keys are gone.
-        let mut keys = self.state.keys.lock().expect("state");
+        // In this order nothing is written to a slot whose keys are gone. None moves that a transaction holds.
+        let mut keys = loop {
+            let keys = self.state.keys.lock().expect("state");
+            let prepared = self.state.prepared.lock().expect("state");
+            if !prepared.values().any(|part| part.slots.contains(&slot)) {
+                break keys;
+            }
+            drop((prepared, keys));
+            std::thread::yield_now();
+        };
         self.state.owned.lock().expect("state").remove(&slot);
         self.state.moved.lock().expect("state").insert(slot, to.to_owned());
         let (gone, kept) =

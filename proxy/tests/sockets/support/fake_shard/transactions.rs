@@ -14,6 +14,8 @@ pub struct Part {
     database: u32,
     frames: Vec<u8>,
     count: usize,
+    /// The slots that it holds.
+    pub slots: Vec<u16>,
 }
 
 /// What `-LATER` says.
@@ -103,6 +105,7 @@ impl Part {
             database: text(words.at(1)).parse().expect("a database"),
             frames: words.at(2).to_vec(),
             count: text(words.at(3)).parse().expect("a number"),
+            slots: words.rest(5).iter().map(slot_of).collect(),
         }
     }
 
