@@ -418,7 +418,8 @@ pub(crate) fn script_name(args: &Args<'_>) -> u64 {
 }
 
 /// Whether SORT reads keys that its elements name.
-fn reads_by_pattern(command: &Command, args: &Args<'_>) -> bool {
+#[inline]
+pub(crate) fn reads_by_pattern(command: &Command, args: &Args<'_>) -> bool {
     matches!(command.name, "sort" | "sort_ro")
         && (2..args.len())
             .any(|at| (args.is(at, "BY") || args.is(at, "GET")) && args.at(at + 1).contains(&b'*'))

@@ -11,7 +11,7 @@ const require = createRequire(libraries + "/");
 const { FlowProducer, Queue, QueueEvents, Worker } = require("bullmq");
 const { Redis } = require("ioredis");
 
-const options = { connection: { host, port: Number(port), maxRetriesPerRequest: null }, prefix: "{bull}" };
+const options = { connection: { host, port: Number(port), maxRetriesPerRequest: null } };
 const redis = new Redis(options.connection);
 await redis.flushall();
 
@@ -109,7 +109,7 @@ await queue.drain();
 assert.ok((await queue.clean(0, 1000, "completed")).length > 100);
 assert.equal(await queue.getCompletedCount(), 0);
 await queue.obliterate({ force: true });
-assert.deepEqual(await redis.keys("{bull}:work:*").then((keys) => keys.filter((key) => !/:(events|stalled-check|meta)$/.test(key))), []);
+assert.deepEqual(await redis.keys("bull:work:*").then((keys) => keys.filter((key) => !/:(events|stalled-check|meta)$/.test(key))), []);
 
 for (const thing of opened) await (thing.close ? thing.close() : thing.flushall());
 redis.disconnect();

@@ -7,8 +7,7 @@ from celery import Celery
 
 app = Celery("jobs", broker=os.environ["BROKER"], backend=os.environ["RESULTS"])
 app.conf.update(
-    broker_transport_options={"global_keyprefix": "{celery}:", "visibility_timeout": 3600},
-    result_backend_transport_options={"global_keyprefix": "{celery}:"},
+    broker_transport_options={"visibility_timeout": 3600},
     worker_hijack_root_logger=False,
     task_acks_late=True,
     result_extended=True,

@@ -58,7 +58,7 @@ try:
     data.rpush("release", "go")
     equal(held.get(timeout=60), "released")
     equal(worker.wait(60), 0)
-    equal((data.hlen("{celery}:unacked"), data.llen("{celery}:celery")), (0, 1))
+    equal((data.hlen("unacked"), data.llen("celery")), (0, 1))
 finally:
     worker.kill()
     worker.wait()

@@ -18,8 +18,8 @@ r = redis.Redis(host=host, port=port)
 r.flushall()
 
 # Every operation of the broker is one script on several keys: a hash tag in the namespace keeps them together.
-broker = RedisBroker(host=host, port=port, namespace="{dramatiq}")
-broker.add_middleware(Results(backend=RedisBackend(host=host, port=port, namespace="{dramatiq}-results")))
+broker = RedisBroker(host=host, port=port)
+broker.add_middleware(Results(backend=RedisBackend(host=host, port=port)))
 dramatiq.set_broker(broker)
 
 attempts = []
@@ -62,8 +62,8 @@ chain = (add.message(1, 2) | add.message(3) | add.message(4)).run()
 equal(chain.get_result(block=True, timeout=60_000), 10)
 
 failed = fail.send()
-until("what failed is among the dead", lambda: r.zcard("{dramatiq}:other.XQ") == 1)
-until("all queues are empty", lambda: not any(r.llen(f"{{dramatiq}}:{queue}") for queue in ("default", "other")))
+until("what failed is among the dead", lambda: r.zcard("dramatiq:other.XQ") == 1)
+until("all queues are empty", lambda: not any(r.llen(f"dramatiq:{queue}") for queue in ("default", "other")))
 
 worker.stop()
 broker.flush_all()

@@ -76,17 +76,17 @@ equal(visitors[0].get("/leave").text, "left")
 equal((visitors[0].get("/add/anew").text, len(r.keys("session:*"))), ("anew", 20))
 
 # python-redis-lock: who waits for a lock is woken by an element of a list, which a hash tag keeps beside the lock.
-lock = redis_lock.Lock(r, "{door}", expire=60)
+lock = redis_lock.Lock(r, "door", expire=60)
 equal(lock.acquire(), True)
-equal(redis_lock.Lock(r, "{door}", expire=60).acquire(blocking=False), False)
-fails(redis_lock.NotAcquired, redis_lock.Lock(r, "{door}", expire=60).release)
+equal(redis_lock.Lock(r, "door", expire=60).acquire(blocking=False), False)
+fails(redis_lock.NotAcquired, redis_lock.Lock(r, "door", expire=60).release)
 lock.extend(120)
-assert r.ttl("lock:{door}") > 60
+assert r.ttl("lock:door") > 60
 order = []
 
 
 def take_turn():
-    with redis_lock.Lock(redis.Redis(host=host, port=port), "{door}", expire=60):
+    with redis_lock.Lock(redis.Redis(host=host, port=port), "door", expire=60):
         order.append("in")
         order.append("out")
 
@@ -96,10 +96,10 @@ turns = [threading.Thread(target=take_turn) for _ in range(5)]
 lock.release()
 [turn.join() for turn in turns]
 equal(order, ["in", "out"] * 5)
-equal(redis_lock.Lock(r, "{door}").locked(), False)
+equal(redis_lock.Lock(r, "door").locked(), False)
 
 # Django's cache. Many keys at once are one MULTI there; KEY_PREFIX with a hash tag keeps them together.
-cache = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url, "KEY_PREFIX": "{cache}"}
+cache = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}
 settings.configure(CACHES={"default": cache}, INSTALLED_APPS=[])
 django.setup()
 from django.core.cache import cache
@@ -143,7 +143,7 @@ asyncio.run(layers())
 
 # The other layer of channels_redis keeps messages in sorted sets, several of them in one script: its prefix has a hash tag.
 async def kept_layers():
-    one, other = (RedisChannelLayer(hosts=[url], prefix="{asgi}") for _ in range(2))
+    one, other = (RedisChannelLayer(hosts=[url]) for _ in range(2))
     names = [await one.new_channel(), await other.new_channel(), await other.new_channel()]
     for layer, name in zip((one, other, other), names):
         await layer.group_add("room", name)

@@ -2,7 +2,6 @@
 
     rq_jobs.py HOST PORT
 
-RQ changes keys of a job, its queue and its registries in one MULTI; RQ_KEY_PREFIX with a hash tag keeps them together.
 The data set is emptied.
 """
 
@@ -10,7 +9,6 @@ import os
 import sys
 from datetime import datetime, timedelta, timezone
 
-os.environ["RQ_KEY_PREFIX"] = "{rq}"
 
 import redis
 import rq_tasks

@@ -1,6 +1,6 @@
 //! From a client's bytes to requests, and from a request to who answers it.
 
-use slotway_common::command::{self, Command, Effects, Flags, Handling, Route, TABLE};
+use slotway_common::command::{self, Command, Effects, Flags, Group, Handling, Route, TABLE};
 use slotway_common::cross_protocol;
 use slotway_common::error::Error;
 use slotway_common::pubsub;
@@ -10,6 +10,7 @@ use slotway_common::resp::{Args, Parser};
 use super::{Action, Core, Flow, Request, SessionId, Work};
 use crate::counters::Source;
 use crate::session::{Closing, Partial, Session, Stall};
+use crate::transaction::reads_by_pattern;
 
 /// Input kept for a client that cannot go on: beyond this its socket is not read, in bytes.
 const MAX_WAITING_INPUT: usize = 64 * 1024;
@@ -257,6 +258,14 @@ impl Core {
         match command.route {
             Route::Slot if command.runs_script() && self.is_restricted(id) => {
                 self.forward_script(id, command, request)
+            }
+            // Before anything that comes behind it.
+            Route::Slot
+                if command.group == Group::Generic
+                    && self.view.shards.len() > 1
+                    && reads_by_pattern(command, &request.args) =>
+            {
+                self.begin_job(id, command, request, Work::Borrow)
             }
             Route::Slot => self.forward(id, command, request),
             Route::Split => self.split(id, command, request),

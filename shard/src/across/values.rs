@@ -1,7 +1,8 @@
 //! Keys and values that the parts of a transaction lend one another.
 //!
 //! A list is a sequence of keys: the database (LEB128), the key with its length, and one byte: 0 where there is no such key or it is not
-//! said what it holds, 1 where its value follows, with its length, as an entry of the slot stream ([`crate::stream`]).
+//! said what it holds, 1 where its value follows, with its length, as an entry of the slot stream ([`crate::stream`]), 2 the same of a
+//! value that is held in the form of a large one, whatever its size: OBJECT ENCODING tells.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,17 @@ use crate::engine::{DATABASES, Engine, Key};
 use crate::rdb::{self, Compression};
 use crate::stream::{Entries, Entry, Fields, Head, put_bytes, put_entry, put_number};
 
+const ABSENT: u8 = 0;
+const PRESENT: u8 = 1;
+const LARGE: u8 = 2;
+
 /// A key of a list.
 pub struct Item<'a> {
     pub db: usize,
     pub key: Key<'a>,
     pub entry: Option<Entry<'a>>,
+    /// It is held in the form of a large value.
+    is_large: bool,
 }
 
 /// Reads a list.
@@ -30,14 +37,15 @@ pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
     while !fields.is_empty() {
         let db = fields.number().and_then(|db| usize::try_from(db).ok()).filter(|db| *db < DATABASES);
         let (db, bytes) = db.zip(fields.bytes()).ok_or_else(unreadable)?;
-        let entry = match fields.byte().ok_or_else(unreadable)? {
-            0 => None,
+        let form = fields.byte().ok_or_else(unreadable)?;
+        let entry = match form {
+            ABSENT => None,
             _ => {
                 let entry = fields.bytes().and_then(|bytes| Entries::new(bytes).next()).and_then(Result::ok);
                 Some(entry.ok_or_else(unreadable)?)
             }
         };
-        items.push(Item { db, key: Key::new(bytes), entry });
+        items.push(Item { db, key: Key::new(bytes), entry, is_large: form == LARGE });
     }
     Ok(items)
 }
@@ -47,7 +55,8 @@ fn put(engine: &Engine, db: usize, key: &Key<'_>, out: &mut Vec<u8>) {
     put_key(db, key.bytes, out);
     if let Some(record) = engine.raw_record(db, key) {
         out.pop();
-        out.push(1);
+        let is_large = matches!(record.encoding(), "hashtable" | "skiplist");
+        out.push(if is_large { LARGE } else { PRESENT });
         let mut entry = Vec::new();
         put_entry(&Head::of(record), &mut entry, &mut Vec::new(), |out| {
             rdb::encode(record, Compression::None, out);
@@ -60,7 +69,7 @@ fn put(engine: &Engine, db: usize, key: &Key<'_>, out: &mut Vec<u8>) {
 pub fn put_key(db: usize, key: &[u8], out: &mut Vec<u8>) {
     put_number(db as u64, out);
     put_bytes(key, out);
-    out.push(0);
+    out.push(ABSENT);
 }
 
 /// The keys of a list with what they hold here; the list itself where that is over `most` bytes: so many it is.
@@ -90,15 +99,20 @@ pub fn lend(engine: &Engine, list: &[u8], most: usize) -> Result<Vec<u8>, Error>
 pub fn load(engine: &mut Engine, list: &[u8]) -> Result<(), Error> {
     for item in read(list)? {
         if let Some(entry) = &item.entry {
-            let record = record(engine, entry)?;
+            let record = record(engine, entry, item.is_large)?;
             engine.put_raw(item.db, &item.key, record);
         }
     }
     Ok(())
 }
 
-fn record(engine: &Engine, entry: &Entry<'_>) -> Result<crate::engine::Record, Error> {
-    let decoded = rdb::decode(entry.value, &engine.limits);
+fn record(engine: &Engine, entry: &Entry<'_>, is_large: bool) -> Result<crate::engine::Record, Error> {
+    let mut limits = engine.limits;
+    if is_large {
+        (limits.hash_max_listpack_entries, limits.zset_max_listpack_entries) = (0, 0);
+        limits.set_max_intset_entries = 0;
+    }
+    let decoded = rdb::decode(entry.value, &limits);
     let (value, _) = decoded.map_err(|_| Error::err("a value that was lent cannot be read"))?;
     let mut record = value.into_record(entry.head.key, entry.head.expire_at);
     entry.head.finish(&mut record);
@@ -139,7 +153,7 @@ fn put_all(engine: &mut Engine, list: &[u8]) -> Result<(), Error> {
         engine.expect_several_slots();
         match &item.entry {
             Some(entry) => {
-                let record = record(engine, entry)?;
+                let record = record(engine, entry, item.is_large)?;
                 engine.put(item.db, &item.key, record);
                 engine.dirty(1);
             }
