@@ -40,8 +40,8 @@ pub struct Plan {
     pub seed: u64,
     pub commands: usize,
     pub resp3: bool,
-    /// All keys of a call that is not split by key share a hash tag.
-    pub one_slot_calls: bool,
+    /// The subject is a proxy over several shards.
+    pub through_proxy: bool,
     /// Families of commands to draw from; empty: all.
     pub families: Vec<String>,
 }
@@ -87,7 +87,8 @@ pub fn compare(
         Subject::Proxy => cluster.endpoint(),
     };
     let oracle = RedisServer::start()?;
-    let plan = Plan { seed, commands, resp3, one_slot_calls: false, families: Vec::new() };
+    let through_proxy = subject == Subject::Proxy;
+    let plan = Plan { seed, commands, resp3, through_proxy, families: Vec::new() };
     let result = run(&plan, oracle.address(), address);
     if result.is_err() {
         println!("slotway up printed:\n{}", cluster.up().lines().join("\n"));
@@ -102,7 +103,7 @@ pub fn compare(
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
     let connect = |address| Client::connect_with(address, plan.resp3);
     let (mut oracle, mut subject) = (connect(oracle)?, connect(subject)?);
-    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), plan.one_slot_calls, &plan.families);
+    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), false, &plan.families);
     let mut report = String::new();
     let mut differences = 0;
     let (mut sent, mut batches) = (0, 0);

@@ -16,7 +16,7 @@ const COMMANDS: usize = 3_000;
 
 fn compare(subject: Subject, resp3: bool, spread: bool) {
     differential::compare(subject, resp3, COMMANDS, |plan, oracle, subject| {
-        blocking::run(&Plan { one_slot_calls: true, ..plan.clone() }, spread, oracle, subject)
+        blocking::run(&Plan { through_proxy: true, ..plan.clone() }, spread, oracle, subject)
     })
     .unwrap();
 }

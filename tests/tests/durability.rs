@@ -39,7 +39,7 @@ fn whatever_commands_have_made_is_there_after_a_kill() {
             seed: seed.wrapping_add(round),
             commands: 4_000,
             resp3: false,
-            one_slot_calls: false,
+            through_proxy: false,
             families: Vec::new(),
         };
         differential::run(&plan, oracle.address(), address).unwrap();

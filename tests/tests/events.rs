@@ -18,7 +18,7 @@ fn compare(shards: usize, through_proxy: bool, resp3: bool) {
     let cluster = Cluster::start_with(&Layout { shards, ..Layout::default() }).unwrap();
     let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
     let oracle = RedisServer::start().unwrap();
-    let plan = Plan { seed, commands: COMMANDS, resp3, one_slot_calls: shards > 1, families: Vec::new() };
+    let plan = Plan { seed, commands: COMMANDS, resp3, through_proxy: shards > 1, families: Vec::new() };
     events::run(&plan, oracle.address(), subject).unwrap();
 }
 

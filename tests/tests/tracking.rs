@@ -20,7 +20,7 @@ fn compare(shards: usize, through_proxy: bool) {
     let subject = if through_proxy { cluster.endpoint() } else { cluster.layout().nodes[0].address };
     let oracle = RedisServer::start().unwrap();
     let plan =
-        Plan { seed, commands: COMMANDS, resp3: true, one_slot_calls: shards > 1, families: Vec::new() };
+        Plan { seed, commands: COMMANDS, resp3: true, through_proxy: shards > 1, families: Vec::new() };
     tracking::run(&plan, shards, oracle.address(), subject).unwrap();
 }
 

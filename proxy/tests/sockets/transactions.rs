@@ -90,7 +90,11 @@ fn what_is_watched_on_several_shards_is_a_part_of_the_transaction() {
     assert_eq!(client.text(&format!("WATCH {a} {b} {c}")), "+OK");
     client.send(&["MULTI", "EXEC"]);
     assert_eq!(client.receive_texts(2), ["+OK", "[]"]);
-    assert_eq!(asked(&cluster, 0)[before..], ["SLOTWAY-WATCH", "SLOTWAY-PREPARE c", "SLOTWAY-COMMIT"]);
+    // What ended the one before may come late: nobody waits for it.
+    let late = |request: &String| request.contains("-ABORT") || request.contains("-UNWATCH");
+    let asked: Vec<String> =
+        asked(&cluster, 0).into_iter().skip(before).filter(|asked| !late(asked)).collect();
+    assert_eq!(asked, ["SLOTWAY-WATCH", "SLOTWAY-PREPARE c", "SLOTWAY-COMMIT"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sends random command streams to a running Slotway and to a redis-server of its own, and tells where their replies
 //! differ: `differential ADDRESS [COMMANDS [FAMILY …]] [--resp3]
-//! [--one-slot-calls]`. The seed is printed, and read from
+//! [--through-proxy]`. The seed is printed, and read from
 //! `SLOTWAY_SEED`.
 
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ fn main() -> Result<()> {
         seed: differential::seed(),
         commands,
         resp3: has("--resp3"),
-        one_slot_calls: has("--one-slot-calls"),
+        through_proxy: has("--through-proxy"),
         families: plain.cloned().collect(),
     };
     println!("SLOTWAY_SEED={} {commands} commands", plan.seed);

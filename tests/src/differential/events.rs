@@ -152,14 +152,14 @@ fn by_key(events: &[Event]) -> BTreeMap<String, Vec<&str>> {
 /// # Errors
 /// When a connection breaks, or with a report of the differences found.
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
-    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), plan.one_slot_calls, &plan.families);
+    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), plan.through_proxy, &plan.families);
     let (mut oracle, mut subject) = (Server::connect(plan, oracle)?, Server::connect(plan, subject)?);
     let (mut sent, mut seen, mut report) = (0, 0, Vec::new());
     while sent < plan.commands {
         let form = match generator.below(8) {
             // Keys on several shards cannot be in one.
-            0 if !plan.one_slot_calls => Form::Transaction,
-            1 if !plan.one_slot_calls => Form::Script,
+            0 if !plan.through_proxy => Form::Transaction,
+            1 if !plan.through_proxy => Form::Script,
             _ => Form::Plain,
         };
         let size = if generator.once_in(2) { 1 } else { BATCH };
@@ -177,7 +177,7 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
         let given = subject.events(expected.len(), "mark").with_context(|| {
             format!("redis: {:?}\n{}", expected.iter().map(|event| &event.told).collect::<Vec<_>>(), told())
         })?;
-        let same = if plan.one_slot_calls { by_key(&expected) == by_key(&given) } else { expected == given };
+        let same = if plan.through_proxy { by_key(&expected) == by_key(&given) } else { expected == given };
         if !same {
             let list = |events: &[Event]| {
                 events.iter().map(|event| event.told.as_str()).collect::<Vec<_>>().join("\n    ")

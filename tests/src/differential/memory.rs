@@ -99,13 +99,13 @@ struct Stage {
 /// # Errors
 /// When a connection breaks, or with what a round did in which something differed.
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
-    let generator = |seed| Generator::new(StdRng::seed_from_u64(seed), plan.one_slot_calls, &plan.families);
+    let generator = |seed| Generator::new(StdRng::seed_from_u64(seed), plan.through_proxy, &plan.families);
     let mut stage = Stage {
         client: Pair::connect(plan, oracle, subject)?,
         operator: Pair::connect(plan, oracle, subject)?,
         generator: generator(plan.seed),
         within_slot: generator(plan.seed.wrapping_add(1)),
-        calls_by_name: !plan.one_slot_calls,
+        calls_by_name: !plan.through_proxy,
     };
     stage.within_slot.share_one_slot();
     stage.prepare()?;

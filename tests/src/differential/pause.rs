@@ -279,7 +279,7 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
     let (mut oracle, mut subject) = (Server::connect(plan, oracle)?, Server::connect(plan, subject)?);
     reset(&mut oracle.pausing, &mut subject.pausing)?;
     let mut drawing =
-        Drawing { random: StdRng::seed_from_u64(plan.seed), asks: !plan.one_slot_calls, queues: false };
+        Drawing { random: StdRng::seed_from_u64(plan.seed), asks: !plan.through_proxy, queues: false };
     let (mut sent, mut rounds) = (0, 0);
     while sent < plan.commands {
         let round = drawing.round();

@@ -49,7 +49,7 @@ struct Stage {
 /// # Errors
 /// When a connection breaks, or with what a round did after which something differed.
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
-    let generator = |seed| Generator::new(StdRng::seed_from_u64(seed), plan.one_slot_calls, &plan.families);
+    let generator = |seed| Generator::new(StdRng::seed_from_u64(seed), plan.through_proxy, &plan.families);
     let mut stage = Stage {
         client: Pair::connect(plan, oracle, subject)?,
         operator: Pair::connect(plan, oracle, subject)?,

@@ -19,10 +19,7 @@ use super::{Plan, contents, reset};
 pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
     let mut a = Pair::connect(plan, oracle, subject)?;
     let mut b = Pair::connect(plan, oracle, subject)?;
-    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), plan.one_slot_calls, &plan.families);
-    if plan.one_slot_calls {
-        generator.share_one_slot();
-    }
+    let mut generator = Generator::new(StdRng::seed_from_u64(plan.seed), false, &plan.families);
     reset(&mut a.oracle, &mut a.subject)?;
     let mut sent = 0;
     let mut rounds = 0;
