@@ -111,6 +111,9 @@ impl Keys {
     }
 }
 
+/// So many numbered databases there are.
+const DATABASES: u32 = 16;
+
 /// The argument that is a key of another database than the one that the command runs in, and that database.
 #[must_use]
 pub fn key_elsewhere(command: &Command, args: &Args<'_>) -> Option<(usize, u32)> {
@@ -120,7 +123,7 @@ pub fn key_elsewhere(command: &Command, args: &Args<'_>) -> Option<(usize, u32)>
         _ => return None,
     };
     let database = parse_i64(args.get(database)?)?;
-    u32::try_from(database).ok().map(|database| (key, database))
+    u32::try_from(database).ok().filter(|database| *database < DATABASES).map(|database| (key, database))
 }
 
 /// The keys of a call of `command`, of which `args` are the arguments, the name included. The number of arguments is

@@ -8,10 +8,11 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use slotway_common::error::Error;
+use slotway_common::slot::{Slot, slot_of};
 
 use super::values;
 use crate::changes::Changes;
-use crate::engine::{Engine, LazyFree};
+use crate::engine::{DATABASES, Engine, LazyFree};
 use crate::exec;
 use crate::node::Node;
 use crate::parts::{Others, Work};
@@ -46,24 +47,58 @@ pub(super) fn run(
     own: &[u8],
     lent: &[(Rc<str>, Vec<u8>)],
 ) -> Result<Ran, Error> {
-    let mut scratch = Engine::new(LazyFree::default());
+    let own = values::lend(engine, own, super::MOST_LENT)?;
+    let kept = node.empty_engine.take();
+    let mut scratch = kept.unwrap_or_else(|| Box::new(Engine::new(LazyFree::default())));
     scratch.set_now(engine.now());
     scratch.limits = engine.limits;
     scratch.want_events(engine.wanted_events());
-    let own = values::lend(engine, own, super::MOST_LENT)?;
+    let mut slots = HashSet::new();
+    let ran = run_on(&mut scratch, node, session, work, &own, lent, &mut slots);
+    engine.stats.hits += scratch.stats.hits;
+    engine.stats.misses += scratch.stats.misses;
+    node.empty_engine = emptied(scratch, &slots);
+    ran
+}
+
+/// An engine without what the slots hold; none if it holds anything else.
+fn emptied(mut scratch: Box<Engine>, slots: &HashSet<Slot>) -> Option<Box<Engine>> {
+    for slot in slots {
+        let space = scratch.detach(*slot);
+        scratch.free(space);
+    }
+    scratch.take_notes();
+    scratch.take_events();
+    scratch.stats = Default::default();
+    (0..DATABASES).all(|db| scratch.totals(db).keys() == 0).then_some(scratch)
+}
+
+/// As [`run`], on an engine that is empty; gives the slots in which there is something then.
+fn run_on(
+    scratch: &mut Engine,
+    node: &mut Node,
+    session: &mut Session,
+    work: &Work,
+    own: &[u8],
+    lent: &[(Rc<str>, Vec<u8>)],
+    slots: &mut HashSet<Slot>,
+) -> Result<Ran, Error> {
     let mut known = HashSet::new();
-    for list in lent.iter().map(|(_, list)| list).chain([&own]) {
-        values::load(&mut scratch, list)?;
-        known.extend(values::read(list)?.iter().map(|item| (item.db, item.key.bytes.to_vec())));
+    for list in lent.iter().map(|(_, list)| list.as_slice()).chain([own]) {
+        for item in values::read(list)? {
+            slots.insert(item.key.slot);
+            known.insert((item.db, item.key.bytes.to_vec()));
+        }
+        values::load(scratch, list)?;
     }
     let mut changes = Changes::default();
-    changes.begin(&mut scratch, 0);
+    changes.begin(scratch, 0);
     std::mem::swap(&mut changes, &mut node.changes);
     session.borrowed = Some(Box::new(Borrowed { known, ..Borrowed::default() }));
     node.set_aside(true);
     let batch = Batch { frames: &work.frames, count: work.count, needs_memory: false };
     let mut replies = Vec::new();
-    let result = exec::run(&mut scratch, node, session, batch, Some(work.database), false, &mut replies);
+    let result = exec::run(scratch, node, session, batch, Some(work.database), false, &mut replies);
     node.set_aside(false);
     std::mem::swap(&mut changes, &mut node.changes);
     let borrowed = session.borrowed.take().unwrap_or_default();
@@ -71,7 +106,10 @@ pub(super) fn run(
     session.scripting = false;
     if !borrowed.needs.is_empty() {
         let mut list = Vec::new();
-        borrowed.needs.iter().for_each(|(db, key)| values::put_key(*db, key, &mut list));
+        for (db, key) in &borrowed.needs {
+            values::put_key(*db, key, &mut list);
+            slots.insert(slot_of(key));
+        }
         return Ok(Ran::Needs(list));
     }
     if is_slow {
@@ -85,16 +123,14 @@ pub(super) fn run(
             "'{refused}' cannot be part of a transaction with keys on several shards; nothing was applied"
         )));
     }
-    engine.stats.hits += scratch.stats.hits;
-    engine.stats.misses += scratch.stats.misses;
     let is_changed = |slot| changes.last_of(slot) > 0;
-    let own = values::changed(&scratch, &own, is_changed)?;
+    let own = values::changed(scratch, own, is_changed)?;
     let mut became = Vec::new();
     for (name, list) in lent {
-        became.push((name.clone(), values::changed(&scratch, list, is_changed)?));
+        became.push((name.clone(), values::changed(scratch, list, is_changed)?));
     }
     if scratch.has_events() {
-        node.announce(&mut scratch, None);
+        node.announce(scratch, None);
     }
     for (kind, channel, message) in borrowed.messages {
         let most = node.hot.pubsub_output.budget();
