@@ -206,7 +206,10 @@ fn run_borrowed(
     let Some(part) = node.parts.get(id) else { return Ok(()) };
     let Values::Borrows { own, lent } = part.values.clone() else { return Ok(()) };
     let work = part.work.clone();
+    let quiet = session.quiet;
+    session.quiet |= part.quiet;
     let ran = borrow::run(engine, node, session, &work, &own, &lent);
+    session.quiet = quiet;
     let done = match ran {
         Ok(borrow::Ran::Done(done)) => done,
         Ok(borrow::Ran::Needs(list)) => {

@@ -183,9 +183,11 @@ fn check(
     let is_elsewhere = |slot| !borrows && !node.serves(slot);
     let keys = command::keys(command, args).ok();
     let mut positions = keys.iter().flat_map(command::Keys::positions);
-    if positions.any(|position| is_elsewhere(slot_of(args.at(position))))
-        || command.publishes() && is_elsewhere(slot_of(args.at(1)))
-    {
+    let has_channel = |slot| if borrows { node.has_channel(slot) } else { node.serves(slot) };
+    if command.publishes() && !has_channel(slot_of(args.at(1))) {
+        return Err(Error::err(NOT_HERE));
+    }
+    if positions.any(|position| is_elsewhere(slot_of(args.at(position)))) {
         session.elsewhere = session.internal.is_some() && !run.wrote && !session.nested;
         return Err(Error::err(NOT_HERE));
     }

@@ -248,6 +248,12 @@ impl Node {
         }
     }
 
+    /// Whether messages to a channel of that slot are sent from here, whatever runs.
+    #[must_use]
+    pub fn has_channel(&self, slot: Slot) -> bool {
+        self.not_serving.is_none() && self.slot_map.shard_of(slot) == Some(self.shard_index)
+    }
+
     /// While commands run on copies of keys this node serves no slot: each key is looked at by itself.
     pub fn set_aside(&mut self, on: bool) {
         let serving = self.not_serving.is_none() && !on;

@@ -24,7 +24,7 @@ rows! { Internal:
         keys(&[keys(5, -1, 1, RO)]) internal();
     "slotway-commit", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI ALLOW_BUSY], "7.0.0", "Depends on the commands", "transaction [values]",
         "Runs a part of a transaction across shards that has been prepared."; internal();
-    "slotway-decide", -9, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+    "slotway-decide", -8, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
         "transaction others watch database:int commands count:int how key*",
         "Commits a transaction across shards and runs its last part; there is one key for each slot of that."; internal();
     "slotway-exec", -6, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
@@ -33,7 +33,7 @@ rows! { Internal:
         keys(&[keys(6, -1, 1, RO)]) internal();
     "slotway-forget", 2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "O(1)", "transaction",
         "Tells who decided a transaction across shards that all its parts have run."; internal();
-    "slotway-prepare", -9, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
+    "slotway-prepare", -8, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI], "7.0.0", "Depends on the commands",
         "transaction decider watch database:int commands count:int how key*",
         "Takes a part of a transaction across shards; there is one key for each of its slots, which are held from then on."; internal();
     "slotway-quiet", -2, [NOSCRIPT SKIP_MONITOR SKIP_SLOWLOG NO_MULTI LOADING STALE ALLOW_BUSY], "7.0.0", "Depends on the command",

@@ -71,7 +71,9 @@ fn check_owner(call: &mut NodeCall<'_>, name: &[u8]) -> Result<(), Error> {
 
 fn publish(call: &mut NodeCall<'_>, kind: Kind) -> Result<(), Error> {
     let (channel, payload) = (call.args.at(1), call.args.at(2));
-    if let Some(borrowed) = &mut call.session.borrowed {
+    if let Some(borrowed) = &mut call.session.borrowed
+        && call.node.has_channel(slot_of(channel))
+    {
         borrowed.messages.push((kind, channel.to_vec(), payload.to_vec()));
         let clients = call.node.pubsub.clients(kind, channel);
         call.reply.int(i64::try_from(clients).unwrap_or(i64::MAX));
