@@ -284,6 +284,14 @@ fn run(
         node.parts.set_outcome(id, Outcome::Committed(others));
     }
     let Work { database, frames, count } = &part.work;
+    if *count == 0 {
+        Reply::new(out, session.protocol).array(0);
+        let taken = values::take_back(engine, became);
+        tell_changes(engine, node);
+        node.changes.end_group();
+        return taken;
+    }
+    // It ends the group.
     let batch = Batch { frames, count: *count, needs_memory: false };
     // What the connection was refused for is other clients'.
     let refused = std::mem::take(&mut session.refused);
@@ -295,13 +303,7 @@ fn run(
     }
     session.quiet = quiet;
     session.refused = refused;
-    if node.scripts.suspended.is_any() {
-        return Ok(());
-    }
-    let taken = values::take_back(engine, became);
-    tell_changes(engine, node);
-    node.changes.end_group();
-    taken
+    Ok(())
 }
 
 /// Runs a prepared part. While a script is slow its reply comes later.
@@ -459,7 +461,10 @@ pub fn go_on(engine: &mut Engine, node: &mut Node) -> Option<Instant> {
             answer(engine, node, session, out);
         }
     }
-    let (turns, mut next) = node.locks.turns(now);
+    let (mut turns, mut next) = node.locks.turns(now);
+    // And those that have had all their slots while a script was slow.
+    let has_all = |part: &Part| part.phase == Phase::Waiting(part.slots.len());
+    turns.extend(node.parts.iter().filter(|(_, part)| has_all(part)).map(|(id, _)| id));
     for id in turns {
         if !advance(engine, node, id, now) {
             continue;

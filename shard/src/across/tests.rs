@@ -7,6 +7,7 @@ use slotway_common::slot::{SLOTS, slot_of};
 use slotway_common::topology::SlotRanges;
 
 use super::*;
+use crate::changes::frame;
 use crate::dispatch::Prepared;
 use crate::engine::Key;
 use crate::node::Shard;
@@ -371,4 +372,38 @@ fn what_covers_all_keys_cannot_borrow_some() {
     let reply = String::from_utf8(pair.runner.send_bytes(0, &words)).unwrap();
     assert!(reply.starts_with("-ERR 'dbsize' cannot be part of"), "{reply}");
     assert_eq!(pair.runner.send(1, &["exists", "here"]), ":0\r\n");
+}
+
+#[test]
+fn an_outcome_and_what_it_has_changed_are_one_group_of_the_log() {
+    let mut pair = Pair::new();
+    pair.lender.send(1, &["set", "k", "v"]);
+    pair.lender.shard.node.changes.follow(true);
+    pair.runner.shard.node.changes.follow(true);
+    assert_eq!(pair.run(&["rename", "k", "here"], &["k"], &["here"]).unwrap().to_string(), "+OK");
+    for bench in [&mut pair.lender, &mut pair.runner] {
+        let (mut frames, _) = bench.shard.node.changes.take().unwrap();
+        frame::seal(&mut frames);
+        let mut found = Vec::new();
+        let mut at = 0;
+        while let Ok(read) = frame::read(&frames[at..]) {
+            found.push((read.kind, read.goes_on));
+            at += read.length();
+        }
+        let outcome = found.iter().position(|(kind, _)| *kind == Kind::Outcome).unwrap();
+        assert!(found[outcome].1 && found.len() == outcome + 2 && !found[outcome + 1].1, "{found:?}");
+    }
+}
+
+#[test]
+fn a_part_that_has_its_slots_while_a_script_is_slow_runs_when_that_has_ended() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["incr", "k"], &["k"]), "+PREPARED\r\n");
+    assert_eq!(bench.part(1, "slotway-decide", "a-2", &["incr", "k"], &["k"]), "-LATER 1\r\n");
+    assert_eq!(bench.send(0, &["slotway-abort", "a-1"]), "+OK\r\n");
+    // As if it had been kept from going on after it got the last slot.
+    let Shard { engine, node } = &mut bench.shard;
+    assert!(advance(engine, node, "a-2".parse().unwrap(), clock::monotonic()));
+    bench.go_on();
+    assert_eq!(bench.pushed(1), ">3\r\n$5\r\nlater\r\n$1\r\n1\r\n*1\r\n:1\r\n");
 }
