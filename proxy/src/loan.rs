@@ -100,13 +100,7 @@ impl Loan {
             add(*database, key, &mut lenders)?;
         }
         for (slot, key) in watch.into_iter().flat_map(Watch::keys) {
-            let (shard, name) = owner(*slot).ok_or(NoLoan::Unowned(*slot))?;
-            let known = lenders.iter().position(|lender| lender.shard == shard);
-            let position = known.unwrap_or_else(|| {
-                let watch = watch.and_then(|watch| watch.on(shard)).cloned();
-                lenders.push(Lender { shard, name, list: Vec::new(), slots: Vec::new(), watch });
-                lenders.len() - 1
-            });
+            let position = lender_of(*slot, &mut lenders)?;
             if let Some(lender) = lenders.get_mut(position) {
                 add_slot(&mut lender.slots, key);
             }

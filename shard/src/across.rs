@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use slotway_common::error::Error;
 use slotway_common::fault;
 use slotway_common::platform::clock;
-use slotway_common::resp::{Protocol, Reply};
+use slotway_common::resp::Reply;
 use slotway_common::slot::Slot;
 use slotway_common::transaction_id::TransactionId;
 
@@ -390,9 +390,7 @@ pub fn tell_outcome(node: &mut Node, id: TransactionId, shard: &str) -> Option<T
     if node.parts.get(id).is_some() {
         return None;
     }
-    if !fault::planted("decider-forgets-that-it-gave-up") {
-        node.parts.set_outcome(id, Outcome::GivenUp(clock::monotonic()));
-    }
+    node.parts.set_outcome(id, Outcome::GivenUp(clock::monotonic()));
     Some(Told::GivenUp)
 }
 
@@ -542,12 +540,5 @@ fn answer(engine: &mut Engine, node: &mut Node, mut session: Box<Session>, out: 
         session.end_watches(engine);
         return;
     }
-    let mut push = Vec::new();
-    let mut frame = Reply::new(&mut push, Protocol::Resp3);
-    frame.push(3);
-    frame.bulk(b"later");
-    frame.bulk(itoa::Buffer::new().format(number).as_bytes());
-    push.extend_from_slice(&out);
-    push.extend_from_slice(&own);
-    session.client.push(&push);
+    session.client.push_later(number, &out, &own);
 }

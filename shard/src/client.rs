@@ -11,7 +11,7 @@ use std::task::Waker;
 use slotway_common::acl::{Login, User, Users};
 use slotway_common::command::Command;
 use slotway_common::pubsub::{Kind, Subscriptions};
-use slotway_common::resp::Protocol;
+use slotway_common::resp::{Protocol, Reply};
 use slotway_common::tracking::Tracking;
 
 pub use waits::Waits;
@@ -170,6 +170,18 @@ impl Client {
     pub fn push(&self, bytes: &[u8]) {
         self.pushed.borrow_mut().extend_from_slice(bytes);
         self.wake();
+    }
+
+    /// Sends a proxy the reply that was to come later under that number, and what its client is to be told behind it.
+    pub fn push_later(&self, number: u64, reply: &[u8], behind: &[u8]) {
+        let mut push = Vec::new();
+        let mut frame = Reply::new(&mut push, Protocol::Resp3);
+        frame.push(3);
+        frame.bulk(b"later");
+        frame.bulk(itoa::Buffer::new().format(number).as_bytes());
+        push.extend_from_slice(reply);
+        push.extend_from_slice(behind);
+        self.push(&push);
     }
 
     /// Appends its line of CLIENT LIST; `asks` are the bytes of the request in progress.

@@ -432,7 +432,9 @@ fn a_script_whose_error_reads_like_a_refusal_runs_once() {
     let mut runs = 0;
     for tracking in ["CLIENT TRACKING OFF", "CLIENT TRACKING ON NOLOOP"] {
         client.run(tracking).unwrap();
-        for error in ["MOVED 1 127.0.0.1:1", "PARKED 1", "LATER 5", "BUSY no", "QUOTED x", "MOVED x"] {
+        for error in
+            ["MOVED 1 127.0.0.1:1", "PARKED 1", "LATER 5", "BUSY no", "QUOTED x", "MOVED x", "ELSEWHERE x"]
+        {
             let reply = client.call(&["EVAL", script, "1", "k", error]).unwrap();
             runs += 1;
             assert_eq!(reply.to_string(), format!("-{error}"));

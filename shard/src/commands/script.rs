@@ -103,7 +103,7 @@ pub(super) fn follow(call: &mut NodeCall<'_>, mut run: crate::script::Run) -> Re
         Step::Ended(outcome) => {
             call.session.db = db;
             let result = eval::finish(run, outcome, call.node, &mut call.reply);
-            if std::mem::take(&mut call.session.elsewhere) {
+            if call.session.elsewhere {
                 return Err(Error::Line(
                     "ELSEWHERE the script uses keys of other shards; it has done nothing".into(),
                 ));

@@ -49,8 +49,12 @@ impl Prepared {
 }
 
 /// What a script answers may read like a refusal of this shard: a proxy is told that it is none.
-pub(super) fn quote_refusal(session: &Session, out: &mut Vec<u8>, start: usize) {
-    const REFUSALS: [&[u8]; 5] = [b"-MOVED ", b"-PARKED ", b"-LATER ", b"-BUSY ", b"-QUOTED "];
+pub(super) fn quote_refusal(session: &mut Session, out: &mut Vec<u8>, start: usize) {
+    const REFUSALS: [&[u8]; 6] = [b"-MOVED ", b"-PARKED ", b"-LATER ", b"-BUSY ", b"-QUOTED ", b"-ELSEWHERE"];
+    if std::mem::take(&mut session.elsewhere) {
+        // This is one.
+        return;
+    }
     let is_refusal = |reply: &[u8]| REFUSALS.iter().any(|refusal| reply.starts_with(refusal));
     if session.internal.is_some() && out.get(start..).is_some_and(is_refusal) {
         out.splice(start + 1..=start, QUOTED.iter().copied());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use slotway_common::command;
 use slotway_common::error::Error;
 use slotway_common::platform::clock;
-use slotway_common::resp::{Protocol, Reply};
+use slotway_common::resp::Reply;
 
 use super::{Step, finish, resume};
 use crate::dispatch::{self, OwnedWords};
@@ -103,14 +103,7 @@ fn end(engine: &mut Engine, node: &mut Node, slow: Slow, outcome: Result<(), Fai
     } else if exceeded {
         session.client.kill();
     } else if let Some(number) = number {
-        let mut push = Vec::new();
-        let mut frame = Reply::new(&mut push, Protocol::Resp3);
-        frame.push(3);
-        frame.bulk(b"later");
-        frame.bulk(itoa::Buffer::new().format(number).as_bytes());
-        push.extend_from_slice(&out);
-        push.extend_from_slice(&own);
-        session.client.push(&push);
+        session.client.push_later(number, &out, &own);
     } else {
         out.extend_from_slice(&own);
         let client = session.client.clone();
