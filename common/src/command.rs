@@ -57,7 +57,7 @@ pub use group::Group;
 pub use handling::{Blocks, Handling};
 pub use index::lookup;
 pub use key_spec::{Begin, Find, KeyFlags, KeySpec};
-pub use keys::{KeyRange, Keys, UnclearKeys, channels, key_elsewhere, keys};
+pub use keys::{DATABASES, KeyRange, Keys, UnclearKeys, channels, key_elsewhere, keys};
 pub use route::{Merge, Route, Support};
 pub use row::{Command, KeyFinder};
 pub use support_table::{SUPPORT_TABLE_MARKS, support_table};

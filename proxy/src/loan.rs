@@ -78,7 +78,8 @@ impl Loan {
         batch.each(|command, args| {
             if command.name == "select" {
                 let selected = parse_i64(args.at(1)).and_then(|number| u32::try_from(number).ok());
-                database = selected.unwrap_or(database);
+                // As the command itself: one that there is not leaves things as they are.
+                database = selected.filter(|index| *index < command::DATABASES).unwrap_or(database);
             }
             let keys = command::keys(command, args).ok();
             for position in keys.iter().flat_map(command::Keys::positions) {
@@ -255,6 +256,15 @@ mod tests {
         assert_eq!(run[..4], ["SLOTWAY-RUN", "x-1", "", "0"]);
         assert_eq!(run[5..7], ["3", "part"]);
         assert_eq!(run[8..], ["2", "east", "L0", "north", "L1", "a"]);
+    }
+
+    #[test]
+    fn databases_that_there_are_not_are_not_asked_for() {
+        let commands: [&[&str]; 3] =
+            [&["select", "2147483648"], &["copy", "a", "b", "DB", "16"], &["move", "b", "16"]];
+        let loan = loan(&commands, &[]).unwrap();
+        let databases = loan.lenders.iter().flat_map(|lender| keys_of(&lender.list).unwrap());
+        assert!(databases.map(|(database, _)| database).all(|database| database == 0));
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Keys {
 }
 
 /// So many numbered databases there are.
-const DATABASES: u32 = 16;
+pub const DATABASES: u32 = 16;
 
 /// The argument that is a key of another database than the one that the command runs in, and that database.
 #[must_use]
