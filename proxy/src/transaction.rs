@@ -417,12 +417,24 @@ pub(crate) fn script_name(args: &Args<'_>) -> u64 {
     hasher.finish()
 }
 
-/// Whether SORT reads keys that its elements name.
+/// Whether SORT reads keys that its elements name, and that may be in another slot than the key that is sorted.
 #[inline]
 pub(crate) fn reads_by_pattern(command: &Command, args: &Args<'_>) -> bool {
     matches!(command.name, "sort" | "sort_ro")
-        && (2..args.len())
-            .any(|at| (args.is(at, "BY") || args.is(at, "GET")) && args.at(at + 1).contains(&b'*'))
+        && (2..args.len()).any(|at| {
+            (args.is(at, "BY") || args.is(at, "GET"))
+                && args.get(at + 1).is_some_and(|pattern| may_leave(pattern, args.at(1)))
+        })
+}
+
+/// Whether a pattern can name keys of another slot than the key's: not if its hash tag stands before the star.
+fn may_leave(pattern: &[u8], key: &[u8]) -> bool {
+    let Some(star) = pattern.iter().position(|byte| *byte == b'*') else { return false };
+    let before = pattern.get(..star).unwrap_or_default();
+    let tag = before.iter().position(|byte| *byte == b'{').and_then(|open| before.get(open + 1..));
+    let has_tag =
+        tag.is_some_and(|tag| tag.iter().position(|byte| *byte == b'}').is_some_and(|close| close > 0));
+    !has_tag || slot_of(pattern) != slot_of(key)
 }
 
 /// Takes note of the slot of a key.
@@ -430,5 +442,27 @@ pub(crate) fn add_slot(slots: &mut Slots, key: &[u8]) {
     let slot = slot_of(key);
     if !slots.iter().any(|(known, _)| *known == slot) {
         slots.push((slot, key.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_with_the_tag_of_the_key_before_its_star_stays_in_the_slot() {
+        for (pattern, leaves) in [
+            ("{u}:age:*", false),
+            ("{u}*->field", false),
+            ("nosort", false),
+            ("{v}:age:*", true),
+            ("age:*", true),
+            ("*{u}", true),
+            ("{*}", true),
+            ("{}u*", true),
+            ("{u*}", true),
+        ] {
+            assert_eq!(may_leave(pattern.as_bytes(), b"{u}:ids"), leaves, "{pattern}");
+        }
     }
 }
