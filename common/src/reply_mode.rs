@@ -6,36 +6,38 @@ use crate::error::Error;
 /// The three are apart, as in Redis: within EXEC, where no command ends, SKIP followed by ON leaves the reply after EXEC
 /// skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReplyMode {
-    off: bool,
-    /// None to the command after the one that runs.
-    skip_next: bool,
-    /// None to the command that runs, or comes next.
-    skip: bool,
-}
+pub struct ReplyMode(u8);
+
+const OFF: u8 = 1;
+/// None to the command after the one that runs.
+const SKIP_NEXT: u8 = 2;
+/// None to the command that runs, or comes next.
+const SKIP: u8 = 4;
+/// They were turned on since the last command ended: within EXEC, which some of its commands have answered then, whatever the
+/// mode has become after them.
+const TURNED_ON: u8 = 8;
 
 impl ReplyMode {
     /// Every command is answered.
-    pub const ON: Self = Self { off: false, skip_next: false, skip: false };
+    pub const ON: Self = Self(0);
 
     /// Whether the command that runs is not answered.
     #[must_use]
     #[inline]
     pub const fn is_muted(self) -> bool {
-        self.off || self.skip
+        self.0 & (OFF | SKIP) != 0
     }
 
     /// A command has ended.
     #[inline]
     pub const fn end_command(&mut self) {
-        self.skip = self.skip_next;
-        self.skip_next = false;
+        let skip = if self.0 & SKIP_NEXT != 0 { SKIP } else { 0 };
+        self.0 = self.0 & OFF | skip;
     }
 
     /// RESET. It is answered itself where replies were off, and not where the reply to it was to be skipped.
     pub const fn reset(&mut self) {
-        self.off = false;
-        self.skip_next = false;
+        self.0 &= SKIP | TURNED_ON;
     }
 
     /// CLIENT REPLY with this word; tells whether it is answered with OK.
@@ -45,13 +47,13 @@ impl ReplyMode {
     pub fn change(&mut self, word: &[u8]) -> Result<bool, Error> {
         match word.to_ascii_lowercase().as_slice() {
             b"on" => {
-                self.off = false;
-                self.skip = false;
+                self.0 = self.0 & SKIP_NEXT | TURNED_ON;
                 return Ok(true);
             }
-            b"off" => self.off = true,
+            b"off" => self.0 |= OFF,
             // Where replies are off anyway there is none to skip.
-            b"skip" => self.skip_next |= !self.off,
+            b"skip" if self.0 & OFF == 0 => self.0 |= SKIP_NEXT,
+            b"skip" => {}
             _ => return Err(Error::Syntax),
         }
         Ok(false)

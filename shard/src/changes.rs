@@ -52,8 +52,10 @@ struct OpenGroup {
 pub struct Changes {
     /// The number of the last change.
     sequence: u64,
-    /// Of each slot the number of its last change.
+    /// Of each slot the number of its last change, or a higher one that is not over `sequence`. Kept up only while somebody
+    /// asks: it is memory that each write would have to fetch.
     last: Box<[u64]>,
+    keeps_last: bool,
     /// Somebody follows: changes become frames.
     is_followed: bool,
     /// Frames that nobody has taken yet, without checksums.
@@ -70,6 +72,7 @@ impl Default for Changes {
         Self {
             sequence: 0,
             last: vec![0; usize::from(SLOTS)].into_boxed_slice(),
+            keeps_last: false,
             is_followed: false,
             frames: Vec::new(),
             group: None,
@@ -103,11 +106,19 @@ impl Changes {
         self.group.map_or(self.sequence, |group| group.before)
     }
 
-    /// The number of a slot's last change.
+    /// From now on [`Changes::last_of`] tells of every slot.
+    pub fn keep_last(&mut self) {
+        if !std::mem::replace(&mut self.keeps_last, true) {
+            self.last.fill(self.sequence);
+        }
+    }
+
+    /// The number of a slot's last change; unless somebody follows, or [`Changes::keep_last`] was called, that of the node's.
     #[must_use]
     #[inline]
     pub fn last_of(&self, slot: Slot) -> u64 {
-        self.last.get(usize::from(slot)).copied().unwrap_or(self.sequence)
+        let kept = if self.keeps_last { self.last.get(usize::from(slot)) } else { None };
+        kept.copied().unwrap_or(self.sequence)
     }
 
     /// Whether changes become frames.
@@ -120,7 +131,10 @@ impl Changes {
     /// Begins or ends making frames of changes.
     pub fn follow(&mut self, on: bool) {
         self.is_followed = on;
-        if !on {
+        if on {
+            self.keep_last();
+        } else {
+            self.keeps_last = false;
             self.frames = Vec::new();
             if let Some(group) = &mut self.group {
                 group.from = 0;
@@ -142,6 +156,17 @@ impl Changes {
         }
         self.note_more(engine, executed);
         true
+    }
+
+    /// Takes what a command with its first key in `slot` has changed, if it needs nothing but a number: nobody follows, and
+    /// nobody copies the slot. Does nothing otherwise, and gives false.
+    #[inline]
+    pub fn number_alone(&mut self, engine: &mut Engine, slot: Slot) -> bool {
+        let alone = !self.is_followed && engine.take_plain_write();
+        if alone {
+            self.number(slot);
+        }
+        alone
     }
 
     /// A command on one slot that gives the same again, and nobody copies the slot.
@@ -174,7 +199,9 @@ impl Changes {
         if self.is_followed || !fault::planted("change-without-number") {
             self.sequence += 1;
         }
-        if let Some(last) = self.last.get_mut(usize::from(slot)) {
+        if self.keeps_last
+            && let Some(last) = self.last.get_mut(usize::from(slot))
+        {
             *last = self.sequence;
         }
         self.sequence

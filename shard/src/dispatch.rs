@@ -116,16 +116,15 @@ pub fn execute_on(
         end_reply(session, mode, out, start);
         return started;
     }
-    let result = match admit(engine, node, session, command, prepared.first_key, &args) {
-        Ok(handler) => make_room_for(engine, node, session, command, &args).map(|()| handler),
-        Err(error) => Err(error),
-    };
-    let result = match result {
-        Err(error @ (Error::NoPerm(_) | Error::NoAuth | Error::Oom)) => {
-            Err(deny(engine, session, command, error))
-        }
-        other => other,
-    };
+    let mut result = admit(engine, node, session, command, prepared.first_key, &args);
+    if result.is_ok()
+        && let Err(error) = make_room_for(engine, node, session, command, &args)
+    {
+        result = Err(error);
+    }
+    if matches!(result, Err(Error::NoPerm(_) | Error::NoAuth | Error::Oom)) {
+        result = result.map_err(|error| deny(engine, session, command, error));
+    }
     let admitted = result.is_ok();
     let may_tell = node.tracking.is_used();
     if may_tell {

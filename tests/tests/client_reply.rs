@@ -160,6 +160,15 @@ fn what_waits_subscribes_or_is_pushed_is_muted_as_in_redis() {
         &[
             Sends("CLIENT REPLY OFF"),
             Sends("MULTI"),
+            Sends("CLIENT REPLY ON"),
+            Sends("PING"),
+            Sends("CLIENT REPLY OFF"),
+            Sends("PING"),
+            Sends("EXEC"),
+        ],
+        &[
+            Sends("CLIENT REPLY OFF"),
+            Sends("MULTI"),
             Sends("PSUBSCRIBE c*"),
             Sends("CLIENT REPLY ON"),
             Sends("UNSUBSCRIBE"),

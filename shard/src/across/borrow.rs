@@ -93,6 +93,7 @@ fn run_on(
     }
     let mut changes = Changes::default();
     changes.begin(scratch, 0);
+    changes.keep_last();
     std::mem::swap(&mut changes, &mut node.changes);
     session.borrowed = Some(Box::new(Borrowed { known, ..Borrowed::default() }));
     node.set_aside(true);

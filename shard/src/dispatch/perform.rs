@@ -206,14 +206,12 @@ pub(super) fn perform(
     engine.settle();
     if engine.has_notes() {
         // A command that failed may have changed something all the same.
-        let executed = Executed {
-            command,
-            args,
-            db: session.db,
-            slot: first_key.map(|key| key.slot),
-            is_repeatable: result.is_ok() && command.is_write(),
-        };
-        session.slowed |= node.note_changes(engine, Some(&executed));
+        let is_repeatable = result.is_ok() && command.is_write();
+        let slot = first_key.map(|key| key.slot);
+        if !is_repeatable || !slot.is_some_and(|slot| node.changes.number_alone(engine, slot)) {
+            let executed = Executed { command, args, db: session.db, slot, is_repeatable };
+            session.slowed |= pass_on(engine, node, &executed);
+        }
     }
     if node.changes.is_followed() {
         session.tells_of = session.tells_of.max(told_of(node, command, first_key, &args));
@@ -243,6 +241,12 @@ pub(super) fn perform(
         announce(engine, node, session, out, start);
     }
     outcome
+}
+
+/// Gives whether those who copy slots are behind.
+#[inline(never)]
+fn pass_on(engine: &mut Engine, node: &mut Node, executed: &Executed<'_>) -> bool {
+    node.note_changes(engine, Some(executed))
 }
 
 /// The last change that a command's reply can tell of: the last one of its keys' slots. Without keys that is the node's.

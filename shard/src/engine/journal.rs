@@ -115,6 +115,16 @@ impl Journal {
         self.notes.push(note);
     }
 
+    /// As [`Journal::written`] where nobody wants to know which key it was; false where somebody does.
+    #[inline]
+    pub(super) fn written_alone(&mut self, watched: u8) -> bool {
+        let alone = watched == CHANGES && !self.several_slots;
+        if alone {
+            (self.pending, self.written) = (true, true);
+        }
+        alone
+    }
+
     /// A key of a slot that `watched` watch was written.
     #[inline]
     pub(super) fn written(&mut self, watched: u8, db: DbIndex, key: &Key<'_>) {

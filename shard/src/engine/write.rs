@@ -123,6 +123,7 @@ impl Engine {
         let database = space.database_mut(db)?;
         let (result, expires) = database.change(place, change)?;
         if watched != 0
+            && !self.journal.written_alone(watched)
             && let Some(record) = database.at(place)
         {
             let key = Key { bytes: record.key(), slot, hash: record.hash() };
