@@ -24,6 +24,7 @@ mod route;
 mod row;
 mod support_table;
 mod table;
+mod window;
 
 mod bitmap;
 mod cluster;
@@ -62,6 +63,7 @@ pub use route::{Merge, Route, Support};
 pub use row::{Command, KeyFinder};
 pub use support_table::{SUPPORT_TABLE_MARKS, support_table};
 pub use table::{COUNT, TABLE};
+pub use window::{Window, windows};
 
 /// Every command, without the subcommands.
 pub fn commands() -> impl Iterator<Item = &'static Command> {

@@ -5,6 +5,9 @@
 #[cfg(feature = "faults")]
 pub(crate) mod durable;
 
+/// This is a test build: what only larger values or more of something would meet is met sooner in it.
+pub const IS_TEST_BUILD: bool = cfg!(feature = "faults");
+
 /// A place at which the process may be made to fail.
 ///
 /// If the environment's `SLOTWAY_FAULTS` names a directory with a file of this name, the file is removed and what it

@@ -1,9 +1,10 @@
 //! A batch that has commands with keys on several shards: one shard runs all of it, and borrows the values of the others' keys.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-use slotway_common::command::{self, Command};
+use slotway_common::command::{self, Command, Window};
 use slotway_common::fields::{Fields, put_bytes, put_number};
 use slotway_common::number::parse_i64;
 use slotway_common::resp::request;
@@ -13,6 +14,9 @@ use crate::transaction::{Batch, How, ShardWatch, Slots, Watch, add_slot};
 
 /// A key and its database.
 pub(crate) type DbKey = (u32, Vec<u8>);
+
+/// A key, and how much of what it holds is needed.
+pub(crate) type Need = (DbKey, Window);
 
 /// What takes part, in the order in which the shards are to lock; the last one runs it.
 #[derive(Debug)]
@@ -27,8 +31,8 @@ pub(crate) struct Lender {
     /// Position of the shard, and its name.
     pub(crate) shard: usize,
     pub(crate) name: Rc<str>,
-    /// Its keys, as shards read such a list.
-    list: Vec<u8>,
+    /// Its keys, in the order in which they are named.
+    keys: Vec<Need>,
     slots: Slots,
     watch: Option<ShardWatch>,
 }
@@ -43,33 +47,40 @@ pub(crate) enum NoLoan {
 }
 
 impl Loan {
-    /// Finds the keys of a batch and their shards; `more` are keys that it needs beside those that it names.
+    /// Finds the keys of a batch and their shards; `more` are keys that it needs beside those that it names, or of which it needs
+    /// more.
     pub(crate) fn of(
         batch: &Batch,
         watch: Option<&Watch>,
-        more: &[DbKey],
+        more: &[Need],
         owner: impl Fn(u16) -> Option<(usize, Rc<str>)>,
     ) -> Result<Self, NoLoan> {
         let mut lenders: Vec<Lender> = Vec::new();
-        let mut seen: HashSet<DbKey> = HashSet::new();
+        // Where a key stands: its lender, and its place there.
+        let mut places: HashMap<DbKey, (usize, usize)> = HashMap::new();
         let lender_of = |slot: u16, lenders: &mut Vec<Lender>| -> Result<usize, NoLoan> {
             let (shard, name) = owner(slot).ok_or(NoLoan::Unowned(slot))?;
             if let Some(known) = lenders.iter().position(|lender| lender.shard == shard) {
                 return Ok(known);
             }
             let watch = watch.and_then(|watch| watch.on(shard)).cloned();
-            lenders.push(Lender { shard, name, list: Vec::new(), slots: Vec::new(), watch });
+            lenders.push(Lender { shard, name, keys: Vec::new(), slots: Vec::new(), watch });
             Ok(lenders.len() - 1)
         };
-        let mut add = |database: u32, key: &[u8], lenders: &mut Vec<Lender>| {
+        let mut add = |database: u32, key: &[u8], window: Window, lenders: &mut Vec<Lender>| {
             let position = lender_of(slot_of(key), lenders)?;
-            if let Some(lender) = lenders.get_mut(position)
-                && seen.insert((database, key.to_vec()))
-            {
-                put_number(u64::from(database), &mut lender.list);
-                put_bytes(key, &mut lender.list);
-                lender.list.push(0);
-                add_slot(&mut lender.slots, key);
+            let Some(lender) = lenders.get_mut(position) else { return Ok(()) };
+            match places.entry((database, key.to_vec())) {
+                Entry::Occupied(place) => {
+                    if let Some((_, needed)) = lender.keys.get_mut(place.get().1) {
+                        *needed = std::mem::replace(needed, Window::Whole).join(window);
+                    }
+                }
+                Entry::Vacant(place) => {
+                    lender.keys.push((place.key().clone(), window));
+                    place.insert((position, lender.keys.len() - 1));
+                    add_slot(&mut lender.slots, key);
+                }
             }
             Ok(())
         };
@@ -81,24 +92,23 @@ impl Loan {
                 // As the command itself: one that there is not leaves things as they are.
                 database = selected.filter(|index| *index < command::DATABASES).unwrap_or(database);
             }
-            let keys = command::keys(command, args).ok();
-            for position in keys.iter().flat_map(command::Keys::positions) {
+            for (position, window) in command::windows(command, args) {
                 if result.is_ok() {
-                    result = add(database, args.at(position), &mut lenders);
+                    result = add(database, args.at(position), window, &mut lenders);
                 }
             }
             if let Some((position, other)) = command::key_elsewhere(command, args)
                 && result.is_ok()
             {
-                result = add(other, args.at(position), &mut lenders);
+                result = add(other, args.at(position), Window::Replaced, &mut lenders);
             }
             if command.publishes() && result.is_ok() {
                 result = Err(NoLoan::Command(command));
             }
         });
         result?;
-        for (database, key) in more {
-            add(*database, key, &mut lenders)?;
+        for ((database, key), window) in more {
+            add(*database, key, window.clone(), &mut lenders)?;
         }
         for (slot, key) in watch.into_iter().flat_map(Watch::keys) {
             let position = lender_of(*slot, &mut lenders)?;
@@ -112,7 +122,7 @@ impl Loan {
 
     /// Adds a shard that has none of the keys.
     pub(crate) fn add(&mut self, shard: usize, name: Rc<str>) {
-        self.lenders.push(Lender { shard, name, list: Vec::new(), slots: Vec::new(), watch: None });
+        self.lenders.push(Lender { shard, name, keys: Vec::new(), slots: Vec::new(), watch: None });
     }
 
     /// The name of the shard that runs it.
@@ -129,7 +139,7 @@ impl Loan {
             self.runner().as_bytes(),
             token.as_bytes(),
             database.as_bytes(),
-            &lender.list,
+            &lender.list(),
             b"0",
             b"part lend",
         ];
@@ -156,7 +166,7 @@ impl Loan {
             self.batch.frames(),
             count.as_bytes(),
             how.words(known && self.batch.calls_digests()),
-            &runner.list,
+            &runner.list(),
             lenders.as_bytes(),
         ];
         let mut words: Vec<&[u8]> = Vec::new();
@@ -167,6 +177,28 @@ impl Loan {
         encode(&head, &words, runner)
     }
 }
+
+impl Lender {
+    /// Its keys, as shards read such a list.
+    fn list(&self) -> Vec<u8> {
+        let mut list = Vec::new();
+        for ((database, key), window) in &self.keys {
+            put_number(u64::from(*database), &mut list);
+            put_bytes(key, &mut list);
+            if *window == Window::Whole {
+                list.push(WHOLE);
+            } else {
+                list.push(WINDOW);
+                window.put(&mut list);
+            }
+        }
+        list
+    }
+}
+
+/// What stands behind a key in such a list: all of it is needed, or a window of it, which follows.
+const WHOLE: u8 = 0;
+const WINDOW: u8 = 3;
 
 fn token_of(lender: &Lender) -> String {
     lender.watch.as_ref().map_or_else(String::new, |watch| watch.token.to_string())
@@ -188,13 +220,18 @@ pub(crate) fn commit(id: &str, values: &[u8]) -> Vec<u8> {
 }
 
 /// The keys of a list that a shard has answered; `None` when it cannot be read.
-pub(crate) fn keys_of(list: &[u8]) -> Option<Vec<DbKey>> {
+pub(crate) fn keys_of(list: &[u8]) -> Option<Vec<Need>> {
     let mut fields = Fields::new(list);
     let mut keys = Vec::new();
     while !fields.is_empty() {
         let database = u32::try_from(fields.number()?).ok()?;
-        keys.push((database, fields.bytes()?.to_vec()));
-        fields.byte().filter(|has_value| *has_value == 0)?;
+        let key = fields.bytes()?.to_vec();
+        let window = match fields.byte()? {
+            WHOLE => Window::Whole,
+            WINDOW => Window::read(&mut fields)?,
+            _ => return None,
+        };
+        keys.push(((database, key), window));
     }
     Some(keys)
 }
@@ -225,7 +262,7 @@ mod tests {
     }
 
     /// Three shards, by the first letter of the key.
-    fn loan(commands: &[&[&str]], more: &[DbKey]) -> Result<Loan, NoLoan> {
+    fn loan(commands: &[&[&str]], more: &[Need]) -> Result<Loan, NoLoan> {
         let shards: Vec<(u16, usize, &str)> =
             vec![(slot_of(b"a"), 0, "west"), (slot_of(b"b"), 1, "east"), (slot_of(b"c"), 2, "north")];
         let owner = move |slot| {
@@ -237,19 +274,23 @@ mod tests {
 
     #[test]
     fn keys_are_lent_by_their_shards_and_the_last_by_name_runs_the_commands() {
-        let loan =
-            loan(&[&["rename", "a", "b"], &["select", "3"], &["get", "a"]], &[(0, b"c".to_vec())]).unwrap();
+        let loan = loan(
+            &[&["rename", "a", "b"], &["select", "3"], &["get", "a"]],
+            &[((0, b"c".to_vec()), Window::Whole)],
+        )
+        .unwrap();
         let names: Vec<&str> = loan.lenders.iter().map(|lender| &*lender.name).collect();
         assert_eq!(names, ["east", "north", "west"]);
-        let lists: Vec<Vec<DbKey>> =
-            loan.lenders.iter().map(|lender| keys_of(&lender.list).unwrap()).collect();
-        assert_eq!(lists[0], [(0, b"b".to_vec())]);
-        assert_eq!(lists[1], [(0, b"c".to_vec())]);
-        assert_eq!(lists[2], [(0, b"a".to_vec()), (3, b"a".to_vec())]);
+        let lists: Vec<Vec<Need>> =
+            loan.lenders.iter().map(|lender| keys_of(&lender.list()).unwrap()).collect();
+        let key = |database, key: &[u8], window| ((database, key.to_vec()), window);
+        assert_eq!(lists[0], [key(0, b"b", Window::Replaced)]);
+        assert_eq!(lists[1], [key(0, b"c", Window::Whole)]);
+        assert_eq!(lists[2], [key(0, b"a", Window::Whole), key(3, b"a", Window::Whole)]);
         let prepare = words(&loan.prepare(&loan.lenders[0], "x-1"));
         assert_eq!(
             prepare,
-            ["SLOTWAY-PREPARE", "x-1", "west", "", "0", "\\x00\\x01b\\x00", "0", "part lend", "b"]
+            ["SLOTWAY-PREPARE", "x-1", "west", "", "0", "\\x00\\x01b\\x03\\x02", "0", "part lend", "b"]
         );
         let run = loan.run(&loan.lenders[2], "x-1", How::Part, true, |position| [b"L0", b"L1"][position]);
         let run = words(&run);
@@ -263,8 +304,8 @@ mod tests {
         let commands: [&[&str]; 3] =
             [&["select", "2147483648"], &["copy", "a", "b", "DB", "16"], &["move", "b", "16"]];
         let loan = loan(&commands, &[]).unwrap();
-        let databases = loan.lenders.iter().flat_map(|lender| keys_of(&lender.list).unwrap());
-        assert!(databases.map(|(database, _)| database).all(|database| database == 0));
+        let databases = loan.lenders.iter().flat_map(|lender| keys_of(&lender.list()).unwrap());
+        assert!(databases.map(|((database, _), _)| database).all(|database| database == 0));
     }
 
     #[test]

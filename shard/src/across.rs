@@ -13,6 +13,7 @@ mod borrow;
 #[cfg(test)]
 mod tests;
 pub mod values;
+mod window;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use crate::locks::{Holder, MAX_WAIT};
 use crate::node::Node;
 use crate::parts::{Decider, Outcome, Part, Phase, Values, Work, put_outcome, put_prepared};
 use crate::session::Session;
+use crate::tracking::Writer;
 use crate::transaction::Batch;
 
 /// The most that one part lends, in bytes: it is held in memory by two shards and a proxy while the transaction runs.
@@ -286,7 +288,7 @@ fn run(
     let Work { database, frames, count } = &part.work;
     if *count == 0 {
         Reply::new(out, session.protocol).array(0);
-        let taken = values::take_back(engine, became);
+        let taken = values::take_back(engine, node, became);
         tell_changes(engine, node);
         node.changes.end_group();
         return taken;
@@ -512,6 +514,10 @@ fn tell_changes(engine: &mut Engine, node: &mut Node) {
 
 /// As [`tell_changes`], and serves those who waited for it.
 fn tell(engine: &mut Engine, node: &mut Node) {
+    if engine.has_touched() {
+        // No command has, whose own changes would be counted.
+        dispatch::tell_touched(engine, node, Writer::default(), u64::MAX);
+    }
     tell_changes(engine, node);
     if node.blocked.has_ready() && !node.scripts.suspended.is_any() {
         dispatch::serve_ready(engine, node);

@@ -53,9 +53,8 @@ pub struct Changes {
     /// The number of the last change.
     sequence: u64,
     /// Of each slot the number of its last change, or a higher one that is not over `sequence`. Kept up only while somebody
-    /// asks: it is memory that each write would have to fetch.
+    /// follows: it is memory that each write would have to fetch.
     last: Box<[u64]>,
-    keeps_last: bool,
     /// Somebody follows: changes become frames.
     is_followed: bool,
     /// Frames that nobody has taken yet, without checksums.
@@ -72,7 +71,6 @@ impl Default for Changes {
         Self {
             sequence: 0,
             last: vec![0; usize::from(SLOTS)].into_boxed_slice(),
-            keeps_last: false,
             is_followed: false,
             frames: Vec::new(),
             group: None,
@@ -106,18 +104,11 @@ impl Changes {
         self.group.map_or(self.sequence, |group| group.before)
     }
 
-    /// From now on [`Changes::last_of`] tells of every slot.
-    pub fn keep_last(&mut self) {
-        if !std::mem::replace(&mut self.keeps_last, true) {
-            self.last.fill(self.sequence);
-        }
-    }
-
-    /// The number of a slot's last change; unless somebody follows, or [`Changes::keep_last`] was called, that of the node's.
+    /// The number of a slot's last change; that of the node's, unless somebody follows.
     #[must_use]
     #[inline]
     pub fn last_of(&self, slot: Slot) -> u64 {
-        let kept = if self.keeps_last { self.last.get(usize::from(slot)) } else { None };
+        let kept = if self.is_followed { self.last.get(usize::from(slot)) } else { None };
         kept.copied().unwrap_or(self.sequence)
     }
 
@@ -130,11 +121,11 @@ impl Changes {
 
     /// Begins or ends making frames of changes.
     pub fn follow(&mut self, on: bool) {
+        if on && !self.is_followed {
+            self.last.fill(self.sequence);
+        }
         self.is_followed = on;
-        if on {
-            self.keep_last();
-        } else {
-            self.keeps_last = false;
+        if !on {
             self.frames = Vec::new();
             if let Some(group) = &mut self.group {
                 group.from = 0;
@@ -199,7 +190,7 @@ impl Changes {
         if self.is_followed || !fault::planted("change-without-number") {
             self.sequence += 1;
         }
-        if self.keeps_last
+        if self.is_followed
             && let Some(last) = self.last.get_mut(usize::from(slot))
         {
             *last = self.sequence;

@@ -34,6 +34,7 @@ pub use pause::is_paused;
 pub use perform::{OwnedWords, Prepared, nested, nested_command, refuse_in_script, served};
 pub use serving::serve_ready;
 pub use slots::check_slot;
+pub use tracked::tell_touched;
 pub use users::{check_script, note_denied};
 pub use within::{marked, quietly};
 

@@ -1,11 +1,11 @@
 //! What the shard knows of a connection.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use slotway_common::acl::User;
-use slotway_common::command::{self, Command, Effects, Keys, Route};
+use slotway_common::command::{self, Command, Effects, Route, Window};
 use slotway_common::error::Error;
 use slotway_common::handshake;
 use slotway_common::pubsub::Kind;
@@ -283,10 +283,14 @@ impl Session {
 /// A run on copies of keys, of which nothing is to be seen before it is known that it needs no others.
 #[derive(Debug, Default)]
 pub struct Borrowed {
-    /// The keys that there are copies of, if they exist, with their databases.
-    pub known: HashSet<(usize, Vec<u8>)>,
-    /// Those that it needs beside.
-    pub needs: Vec<(usize, Vec<u8>)>,
+    /// The keys that there are copies of, if they exist, with their databases, and how much of each there is.
+    known: HashMap<(usize, Vec<u8>), Window>,
+    /// How much of its keys it has needed up to now.
+    used: HashMap<(usize, Vec<u8>), Window>,
+    /// Those of which it needs more than there is.
+    needs: Vec<(usize, Vec<u8>)>,
+    /// Those that it has changed.
+    pub written: HashSet<(usize, Vec<u8>)>,
     /// A command that cannot run in this way.
     pub refused: Option<&'static str>,
     /// What it publishes.
@@ -294,6 +298,12 @@ pub struct Borrowed {
 }
 
 impl Borrowed {
+    /// A run on these keys.
+    #[must_use]
+    pub fn new(known: HashMap<(usize, Vec<u8>), Window>) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Whether a command may run on these keys; what it needs beside is noted, and it runs as if there was nothing.
     ///
     /// # Errors
@@ -305,22 +315,29 @@ impl Borrowed {
                 format!("'{}' cannot be part of a transaction with keys on several shards", command.name);
             return Err(Error::err(text));
         }
-        let keys = command::keys(command, args).ok();
-        for position in keys.iter().flat_map(Keys::positions) {
-            self.need(db, args.at(position));
+        for (position, window) in command::windows(command, args) {
+            self.need(db, args.at(position), window);
         }
         if let Some((position, other)) = command::key_elsewhere(command, args) {
-            self.need(other as usize, args.at(position));
+            self.need(other as usize, args.at(position), Window::Replaced);
         }
         Ok(())
     }
 
-    /// Takes note of a key that is needed.
-    pub fn need(&mut self, db: usize, key: &[u8]) {
+    /// Takes note of a key, of which so much is needed.
+    pub fn need(&mut self, db: usize, key: &[u8], window: Window) {
         let key = (db, key.to_vec());
-        if !self.known.contains(&key) && !self.needs.contains(&key) {
-            self.needs.push(key);
+        let used = self.used.remove(&key).unwrap_or(Window::Presence).join(window);
+        let is_known = self.known.get(&key).is_some_and(|known| known.covers(&used));
+        if !is_known && !self.needs.contains(&key) {
+            self.needs.push(key.clone());
         }
+        self.used.insert(key, used);
+    }
+
+    /// The keys of which it needs more than there is, with how much that is.
+    pub fn needs(&self) -> impl Iterator<Item = (usize, &[u8], &Window)> {
+        self.needs.iter().map(|key| (key.0, key.1.as_slice(), self.used.get(key).unwrap_or(&Window::Whole)))
     }
 }
 

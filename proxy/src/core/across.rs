@@ -14,7 +14,7 @@ use super::errors::{crossslot, unowned};
 use super::on_behalf::OnBehalf;
 use super::ticket::Ticket;
 use super::{AskError, Core, Job, Unsent};
-use crate::loan::{DbKey, Loan, NoLoan};
+use crate::loan::{Loan, Need, NoLoan};
 use crate::parts::{Inseparable, Parts};
 use crate::plan::Plan;
 use crate::transaction::{Batch, Watch};
@@ -39,7 +39,7 @@ impl Core {
         &self,
         batch: &Batch,
         watch: Option<&Watch>,
-        needs: &[DbKey],
+        needs: &[Need],
         borrows: bool,
     ) -> Result<Plan, Unsent> {
         if watch.is_some_and(|watch| !self.is_whole(watch)) {

@@ -4,7 +4,7 @@
 //! Nothing of it is seen before it is known that no other key is needed. What a script calls on a key that it did not name is
 //! answered as if there was no such key, so that one run finds as many of those as it can; then all of it is thrown away.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use slotway_common::error::Error;
@@ -12,12 +12,13 @@ use slotway_common::slot::{Slot, slot_of};
 
 use super::values;
 use crate::changes::Changes;
-use crate::engine::{DATABASES, Engine, LazyFree};
+use crate::engine::{DATABASES, Engine, Key, LazyFree, Record, Watcher};
 use crate::exec;
 use crate::node::Node;
 use crate::parts::{Others, Work};
 use crate::session::{Borrowed, Session};
 use crate::transaction::Batch;
+use crate::types::Object;
 
 /// What running has come to.
 pub(super) enum Ran {
@@ -68,6 +69,8 @@ fn emptied(mut scratch: Box<Engine>, slots: &HashSet<Slot>) -> Option<Box<Engine
         scratch.free(space);
     }
     scratch.take_notes();
+    scratch.forget_touched();
+    scratch.take_gone();
     scratch.take_events();
     scratch.stats = Default::default();
     (0..DATABASES).all(|db| scratch.totals(db).keys() == 0).then_some(scratch)
@@ -83,19 +86,19 @@ fn run_on(
     lent: &[(Rc<str>, Vec<u8>)],
     slots: &mut HashSet<Slot>,
 ) -> Result<Ran, Error> {
-    let mut known = HashSet::new();
+    let mut known = HashMap::new();
     for list in lent.iter().map(|(_, list)| list.as_slice()).chain([own]) {
         for item in values::read(list)? {
             slots.insert(item.key.slot);
-            known.insert((item.db, item.key.bytes.to_vec()));
+            known.insert((item.db, item.key.bytes.to_vec()), item.window);
         }
         values::load(scratch, list)?;
     }
+    slots.iter().for_each(|slot| scratch.watch(*slot, Watcher::Clients, true));
     let mut changes = Changes::default();
     changes.begin(scratch, 0);
-    changes.keep_last();
     std::mem::swap(&mut changes, &mut node.changes);
-    session.borrowed = Some(Box::new(Borrowed { known, ..Borrowed::default() }));
+    session.borrowed = Some(Box::new(Borrowed::new(known)));
     node.set_aside(true);
     let batch = Batch { frames: &work.frames, count: work.count, needs_memory: false };
     let mut replies = Vec::new();
@@ -105,13 +108,13 @@ fn run_on(
     let borrowed = session.borrowed.take().unwrap_or_default();
     let is_slow = node.scripts.suspended.give_up();
     session.scripting = false;
-    if !borrowed.needs.is_empty() {
-        let mut list = Vec::new();
-        for (db, key) in &borrowed.needs {
-            values::put_key(*db, key, &mut list);
-            slots.insert(slot_of(key));
-        }
-        return Ok(Ran::Needs(list));
+    let mut needs = Vec::new();
+    for (db, key, window) in borrowed.needs() {
+        values::put_key(db, key, window, &mut needs);
+        slots.insert(slot_of(key));
+    }
+    if !needs.is_empty() {
+        return Ok(Ran::Needs(needs));
     }
     if is_slow {
         return Err(Error::err(
@@ -124,7 +127,12 @@ fn run_on(
             "'{refused}' cannot be part of a transaction with keys on several shards; nothing was applied"
         )));
     }
-    let is_changed = |slot| changes.last_of(slot) > 0;
+    let is_changed = |db: usize, key: &[u8]| {
+        // What a consumer of a stream leaves there does not always count as a change.
+        let is_stream = |record: &Record| matches!(record.value(), Some(Object::Stream(_)));
+        borrowed.written.contains(&(db, key.to_vec()))
+            || scratch.raw_record(db, &Key::new(key)).is_some_and(is_stream)
+    };
     let own = values::changed(scratch, own, is_changed)?;
     let mut became = Vec::new();
     for (name, list) in lent {

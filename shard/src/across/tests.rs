@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use slotway_common::cluster_state;
+use slotway_common::command::{self, Window};
 use slotway_common::resp::request::{Limits, Parsed, encode};
 use slotway_common::resp::{Parser, Value};
 use slotway_common::slot::{SLOTS, slot_of};
@@ -245,10 +246,21 @@ fn replies_of_a_part_can_be_read_one_by_one() {
     assert_eq!(Value::parse(reply.as_bytes()).unwrap().unwrap().0.to_string(), "[+OK]");
 }
 
-/// A list of keys without their values.
-fn keys(names: &[&str]) -> Vec<u8> {
+/// A list of the keys of a command, with as much of each as it needs, and of others.
+fn keys(command: &[&str], names: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(command.iter().map(|word| word.as_bytes()), &mut bytes);
+    let mut parser = Parser::new();
+    let limits = Limits { max_bulk: usize::MAX, authenticated: true };
+    assert!(matches!(parser.parse(&bytes, &limits), Ok(Parsed::Frame(_))));
+    let args = parser.args(&bytes);
+    let row = command::find(&args).unwrap();
+    let needed: Vec<(usize, Window)> = command::windows(row, &args).collect();
     let mut list = Vec::new();
-    names.iter().for_each(|name| values::put_key(0, name.as_bytes(), &mut list));
+    for name in names {
+        let window = needed.iter().find(|(position, _)| args.is(*position, name)).map(|(_, window)| window);
+        values::put_key(0, name.as_bytes(), window.unwrap_or(&Window::Whole), &mut list);
+    }
     list
 }
 
@@ -270,7 +282,7 @@ impl Pair {
         let id = format!("a-{}", self.number);
         let mut frames = Vec::new();
         encode(command.iter().map(|word| word.as_bytes()), &mut frames);
-        let list = keys(theirs);
+        let list = keys(command, theirs);
         let head: [&[u8]; 8] =
             [b"slotway-prepare", id.as_bytes(), b"z", b"", b"0", &list, b"0", b"part lend"];
         let words: Vec<&[u8]> = head.into_iter().chain(theirs.iter().map(|key| key.as_bytes())).collect();
@@ -278,7 +290,7 @@ impl Pair {
         let Value::Bulk(lent) = Value::parse(&lent).unwrap().unwrap().0 else {
             panic!("{}", String::from_utf8_lossy(&lent))
         };
-        let own_list = keys(own);
+        let own_list = keys(command, own);
         let head: [&[u8]; 11] =
             [b"slotway-run", id.as_bytes(), b"", b"0", &frames, b"1", b"part", &own_list, b"1", b"y", &lent];
         let words: Vec<&[u8]> = head.into_iter().chain(own.iter().map(|key| key.as_bytes())).collect();
@@ -329,12 +341,125 @@ fn what_is_given_back_breaks_watches_and_is_numbered() {
 }
 
 #[test]
+fn only_what_was_changed_breaks_watches() {
+    let mut pair = Pair::new();
+    pair.lender.send(1, &["sadd", "{s}read", "1"]);
+    pair.lender.send(1, &["slotway-watch", "5", "watch", "{s}read"]);
+    let call = ["sunionstore", "{s}written", "{s}read", "here"];
+    assert_eq!(pair.run(&call, &["{s}written", "{s}read"], &["here"]).unwrap().to_string(), ":1");
+    assert_eq!(pair.lender.send(1, &["scard", "{s}written"]), ":1\r\n");
+    let part = pair.lender.watched(1, ("slotway-prepare", "b-1", "5"), &[], &["{s}read"]);
+    assert_eq!(part, "+PREPARED\r\n");
+}
+
+#[test]
 fn what_is_only_read_is_given_back_as_nothing() {
     let mut pair = Pair::new();
     pair.lender.send(1, &["sadd", "s", "1"]);
     let before = pair.lender.shard.engine.changes();
     assert_eq!(pair.run(&["sunion", "s", "d"], &["s"], &["d"]).unwrap().to_string(), "[\"1\"]");
     assert_eq!(pair.lender.shard.engine.changes(), before);
+}
+
+/// How many bytes the lender has lent last: what is asked for, and given, in one run.
+fn lent_bytes(pair: &mut Pair, command: &[&str], theirs: &str) -> usize {
+    values::lend(&pair.lender.shard.engine, &keys(command, &[theirs]), usize::MAX).unwrap().len()
+}
+
+#[test]
+fn of_a_large_value_only_what_a_command_needs_is_lent() {
+    let mut pair = Pair::new();
+    let numbers: Vec<String> = (0..1000).map(|number| format!("element-{number}")).collect();
+    let fill = |pair: &mut Pair, head: &[&str], scored: bool| {
+        for (number, element) in numbers.iter().enumerate() {
+            let number = number.to_string();
+            let words: Vec<&str> = match scored {
+                true => head.iter().copied().chain([number.as_str(), element]).collect(),
+                false => head.iter().copied().chain([element.as_str()]).collect(),
+            };
+            pair.lender.send(1, &words);
+        }
+    };
+    fill(&mut pair, &["rpush", "list"], false);
+    fill(&mut pair, &["sadd", "set"], false);
+    fill(&mut pair, &["zadd", "zset"], true);
+    fill(&mut pair, &["hset", "hash"], true);
+    pair.lender.send(1, &["expire", "list", "1000"]);
+    for (command, key, reply, check, left) in [
+        (
+            &["lmove", "list", "d1", "left", "left"][..],
+            "list",
+            "\"element-0\"",
+            &["llen", "list"][..],
+            ":999",
+        ),
+        (&["rpoplpush", "list", "d1"], "list", "\"element-999\"", &["lindex", "list", "-1"], "$11"),
+        (&["lmove", "d1", "list", "left", "right"], "list", "\"element-999\"", &["llen", "list"], ":999"),
+        (
+            &["lmpop", "2", "list", "none", "left", "count", "2"],
+            "list",
+            "[\"list\", [\"element-1\", \"element-2\"]]",
+            &["llen", "list"],
+            ":997",
+        ),
+        (&["lmove", "list", "set", "left", "left"], "list", "-WRONGTYPE", &["llen", "list"], ":997"),
+        (&["smove", "set", "d2", "element-5"], "set", ":1", &["scard", "set"], ":999"),
+        (&["smove", "set", "d2", "nobody"], "set", ":0", &["scard", "set"], ":999"),
+        (&["smove", "d2", "set", "element-5"], "set", ":1", &["scard", "set"], ":1000"),
+        (
+            &["zmpop", "2", "zset", "none", "max"],
+            "zset",
+            "[\"zset\", [[\"element-999\", \"999\"]]]",
+            &["zcard", "zset"],
+            ":999",
+        ),
+        (&["smove", "hash", "d2", "x"], "hash", "-WRONGTYPE", &["hlen", "hash"], ":1000"),
+        (&["msetnx", "hash", "1", "d4", "2"], "hash", ":0", &["hlen", "hash"], ":1000"),
+        (&["copy", "d2", "hash"], "hash", ":0", &["hlen", "hash"], ":1000"),
+        (&["mset", "d5", "1", "hash", "1"], "hash", "+OK", &["get", "hash"], "$1"),
+    ] {
+        assert!(lent_bytes(&mut pair, command, key) < 120, "{command:?}");
+        let theirs = ["list", "set", "zset", "hash"];
+        let (theirs, own): (Vec<&str>, Vec<&str>) = command[1..]
+            .iter()
+            .copied()
+            .filter(|word| theirs.contains(word) || word.starts_with('d') || *word == "none")
+            .partition(|word| theirs.contains(word));
+        let given = pair.run(command, &theirs, &own).unwrap().to_string();
+        assert!(given.starts_with(reply), "{command:?}: {given}");
+        let found = pair.lender.send(1, check);
+        assert!(found.starts_with(left), "{command:?}: {found}");
+    }
+    assert_eq!(pair.lender.send(1, &["ttl", "list"]), ":1000\r\n");
+    assert_eq!(pair.runner.send(1, &["get", "d5"]), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_script_finds_out_how_much_it_needs_of_a_large_value() {
+    let mut pair = Pair::new();
+    for number in 0..1000 {
+        pair.lender.send(1, &["hset", "hash", &format!("field-{number}"), "1"]);
+    }
+    let script = "redis.call('incr',KEYS[2]) return redis.call('hincrby',KEYS[1],'field-7',5)";
+    let call = ["eval", script, "2", "hash", "here"];
+    let needs = pair.run(&call, &["hash"], &["here"]).unwrap_err();
+    let needs = values::read(&needs).unwrap();
+    let [need] = needs.as_slice() else { panic!("{} keys", needs.len()) };
+    assert_eq!((need.key.bytes, &need.window), (&b"hash"[..], &Window::Members(vec![b"field-7".to_vec()])));
+    assert_eq!(pair.runner.send(1, &["exists", "here"]), ":0\r\n");
+}
+
+#[test]
+fn what_becomes_of_a_part_of_a_large_value_is_logged_as_a_change_of_it() {
+    let mut pair = Pair::new();
+    for number in 0..1000 {
+        pair.lender.send(1, &["rpush", "list", &format!("element-{number}")]);
+    }
+    pair.lender.shard.node.changes.follow(true);
+    pair.run(&["lmove", "list", "here", "left", "right"], &["list"], &["here"]).unwrap();
+    let (mut frames, _) = pair.lender.shard.node.changes.take().unwrap();
+    frame::seal(&mut frames);
+    assert!(frames.len() < 400, "{} bytes", frames.len());
 }
 
 #[test]
@@ -361,12 +486,12 @@ fn what_covers_all_keys_cannot_borrow_some() {
     let mut pair = Pair::new();
     let call = ["eval", "redis.call('set',KEYS[1],1) return redis.call('dbsize')", "2", "here", "there"];
     let mut list = Vec::new();
-    values::put_key(0, b"there", &mut list);
+    values::put_key(0, b"there", &Window::Whole, &mut list);
     let head: [&[u8]; 8] = [b"slotway-prepare", b"b-1", b"z", b"", b"0", &list, b"0", b"part lend"];
     assert!(pair.lender.send_bytes(0, &[&head[..], &[b"there"]].concat()).starts_with(b"$"));
     let mut frames = Vec::new();
     encode(call.iter().map(|word| word.as_bytes()), &mut frames);
-    let own = keys(&["here"]);
+    let own = keys(&call, &["here"]);
     let words: [&[u8]; 12] =
         [b"slotway-run", b"b-1", b"", b"0", &frames, b"1", b"part", &own, b"1", b"y", &list, b"here"];
     let reply = String::from_utf8(pair.runner.send_bytes(0, &words)).unwrap();

@@ -1,21 +1,37 @@
 //! Keys and values that the parts of a transaction lend one another.
 //!
-//! A list is a sequence of keys: the database (LEB128), the key with its length, and one byte: 0 where there is no such key or it is not
-//! said what it holds, 1 where its value follows, with its length, as an entry of the slot stream ([`crate::stream`]), 2 the same of a
-//! value that is held in the form of a large one, whatever its size: OBJECT ENCODING tells.
+//! A list is a sequence of keys: the database (LEB128), the key with its length, and one byte, which says what follows.
+//!
+//! | byte | |
+//! |---|---|
+//! | 0 | nothing: there is no such key, or all that it holds is asked for |
+//! | 1 | its value, with its length, as an entry of the slot stream ([`crate::stream`]) |
+//! | 2 | the same of a value that is held in the form of a large one, whatever its size: OBJECT ENCODING tells |
+//! | 3 | the [`Window`] that is asked for |
+//! | 4 | the window, and what is seen through it, as an entry |
+//! | 5 | what is to be done to its value: the number of commands, of each the number of words, and the words |
 
 use std::collections::BTreeMap;
 
+use slotway_common::command::{self, Window};
 use slotway_common::error::Error;
-use slotway_common::slot::Slot;
+use slotway_common::resp::{Protocol, Reply};
 
-use crate::engine::{DATABASES, Engine, Key};
+use super::window::{self, Words};
+use crate::call::Call;
+use crate::changes::Executed;
+use crate::dispatch::OwnedWords;
+use crate::engine::{DATABASES, Engine, Key, Record};
+use crate::node::{Function, Node};
 use crate::rdb::{self, Compression};
 use crate::stream::{Entries, Entry, Fields, Head, put_bytes, put_entry, put_number};
 
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 const LARGE: u8 = 2;
+const WINDOW: u8 = 3;
+const SHOWN: u8 = 4;
+const EDITS: u8 = 5;
 
 /// A key of a list.
 pub struct Item<'a> {
@@ -24,6 +40,10 @@ pub struct Item<'a> {
     pub entry: Option<Entry<'a>>,
     /// It is held in the form of a large value.
     is_large: bool,
+    /// How much of it the entry shows, or is asked for.
+    pub window: Window,
+    /// What is to be done to it.
+    edits: Vec<Words>,
 }
 
 /// Reads a list.
@@ -38,48 +58,90 @@ pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
         let db = fields.number().and_then(|db| usize::try_from(db).ok()).filter(|db| *db < DATABASES);
         let (db, bytes) = db.zip(fields.bytes()).ok_or_else(unreadable)?;
         let form = fields.byte().ok_or_else(unreadable)?;
-        let entry = match form {
-            ABSENT => None,
-            _ => {
-                let entry = fields.bytes().and_then(|bytes| Entries::new(bytes).next()).and_then(Result::ok);
-                Some(entry.ok_or_else(unreadable)?)
-            }
+        let mut item = Item {
+            db,
+            key: Key::new(bytes),
+            entry: None,
+            is_large: form == LARGE,
+            window: Window::Whole,
+            edits: Vec::new(),
         };
-        items.push(Item { db, key: Key::new(bytes), entry, is_large: form == LARGE });
+        if matches!(form, WINDOW | SHOWN) {
+            item.window = Window::read(&mut fields).ok_or_else(unreadable)?;
+        }
+        match form {
+            ABSENT | WINDOW => {}
+            PRESENT | LARGE | SHOWN => {
+                let entry = fields.bytes().and_then(|bytes| Entries::new(bytes).next()).and_then(Result::ok);
+                item.entry = Some(entry.ok_or_else(unreadable)?);
+            }
+            EDITS => item.edits = read_edits(&mut fields).ok_or_else(unreadable)?,
+            _ => return Err(unreadable()),
+        }
+        items.push(item);
     }
     Ok(items)
 }
 
-/// Appends a key, with what it holds if it is to be said.
+fn read_edits(fields: &mut Fields<'_>) -> Option<Vec<Words>> {
+    let mut edits = Vec::new();
+    for _ in 0..fields.number()? {
+        let mut words = Vec::new();
+        for _ in 0..fields.number()? {
+            words.push(fields.bytes()?.to_vec());
+        }
+        edits.push(words);
+    }
+    Some(edits)
+}
+
+fn put_name(db: usize, key: &[u8], out: &mut Vec<u8>) {
+    put_number(db as u64, out);
+    put_bytes(key, out);
+}
+
+/// Appends a key, with what it holds.
 fn put(engine: &Engine, db: usize, key: &Key<'_>, out: &mut Vec<u8>) {
-    put_key(db, key.bytes, out);
-    if let Some(record) = engine.raw_record(db, key) {
-        out.pop();
-        let is_large = matches!(record.encoding(), "hashtable" | "skiplist");
-        out.push(if is_large { LARGE } else { PRESENT });
-        let mut entry = Vec::new();
-        put_entry(&Head::of(record), &mut entry, &mut Vec::new(), |out| {
-            rdb::encode(record, Compression::None, out);
-        });
-        put_bytes(&entry, out);
+    put_name(db, key.bytes, out);
+    match engine.raw_record(db, key) {
+        Some(record) => {
+            let is_large = matches!(record.encoding(), "hashtable" | "skiplist");
+            out.push(if is_large { LARGE } else { PRESENT });
+            put_record(record, out);
+        }
+        None => out.push(ABSENT),
     }
 }
 
-/// Appends a key without saying what it holds.
-pub fn put_key(db: usize, key: &[u8], out: &mut Vec<u8>) {
-    put_number(db as u64, out);
-    put_bytes(key, out);
-    out.push(ABSENT);
+fn put_record(record: &Record, out: &mut Vec<u8>) {
+    let mut entry = Vec::new();
+    put_entry(&Head::of(record), &mut entry, &mut Vec::new(), |out| {
+        rdb::encode(record, Compression::None, out);
+    });
+    put_bytes(&entry, out);
 }
 
-/// The keys of a list with what they hold here; the list itself where that is over `most` bytes: so many it is.
+/// Appends a key of which so much is asked for.
+pub fn put_key(db: usize, key: &[u8], window: &Window, out: &mut Vec<u8>) {
+    put_name(db, key, out);
+    if *window == Window::Whole {
+        out.push(ABSENT);
+    } else {
+        out.push(WINDOW);
+        window.put(out);
+    }
+}
+
+/// The keys of a list with what they hold here, as far as it is asked for.
 ///
 /// # Errors
 /// When it is no list, or the values have more than `most` bytes.
 pub fn lend(engine: &Engine, list: &[u8], most: usize) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     for item in read(list)? {
-        let size = engine.raw_record(item.db, &item.key).map_or(0, crate::engine::Record::heap_bytes);
+        let record = engine.raw_record(item.db, &item.key);
+        let shown = record.and_then(|record| window::cut(record, &item.window, &engine.limits));
+        let size = shown.as_ref().or(record).map_or(0, Record::heap_bytes);
         if out.len() + size > most {
             let key = String::from_utf8_lossy(item.key.bytes).into_owned();
             return Err(Error::err(format!(
@@ -87,7 +149,16 @@ pub fn lend(engine: &Engine, list: &[u8], most: usize) -> Result<Vec<u8>, Error>
                  key '{key}'; nothing was applied"
             )));
         }
-        put(engine, item.db, &item.key, &mut out);
+        match (shown, record) {
+            (Some(mut shown), Some(record)) => {
+                shown.set_access(record.access());
+                put_name(item.db, item.key.bytes, &mut out);
+                out.push(SHOWN);
+                item.window.put(&mut out);
+                put_record(&shown, &mut out);
+            }
+            _ => put(engine, item.db, &item.key, &mut out),
+        }
     }
     Ok(out)
 }
@@ -106,7 +177,7 @@ pub fn load(engine: &mut Engine, list: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-fn record(engine: &Engine, entry: &Entry<'_>, is_large: bool) -> Result<crate::engine::Record, Error> {
+fn record(engine: &Engine, entry: &Entry<'_>, is_large: bool) -> Result<Record, Error> {
     let mut limits = engine.limits;
     if is_large {
         (limits.hash_max_listpack_entries, limits.zset_max_listpack_entries) = (0, 0);
@@ -119,37 +190,80 @@ fn record(engine: &Engine, entry: &Entry<'_>, is_large: bool) -> Result<crate::e
     Ok(record)
 }
 
-/// What the keys of a list have become that may have been changed, as a list.
+/// What the keys of a list have become that have been changed, as a list.
 ///
 /// # Errors
 /// When it is no list.
-pub fn changed(engine: &Engine, list: &[u8], is_changed: impl Fn(Slot) -> bool) -> Result<Vec<u8>, Error> {
+pub fn changed(
+    engine: &Engine,
+    list: &[u8],
+    is_changed: impl Fn(usize, &[u8]) -> bool,
+) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     let mut seen: BTreeMap<(usize, &[u8]), ()> = BTreeMap::new();
     for item in read(list)? {
-        if is_changed(item.key.slot) && seen.insert((item.db, item.key.bytes), ()).is_none() {
-            put(engine, item.db, &item.key, &mut out);
+        if !is_changed(item.db, item.key.bytes) || seen.insert((item.db, item.key.bytes), ()).is_some() {
+            continue;
+        }
+        match &item.entry {
+            Some(entry) if item.window != Window::Whole => put_shown(engine, &item, entry, &mut out)?,
+            _ => put(engine, item.db, &item.key, &mut out),
         }
     }
     Ok(out)
+}
+
+/// Appends what has become of a key of which something was seen, if anything has.
+fn put_shown(engine: &Engine, item: &Item<'_>, entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    let before = record(engine, entry, false)?;
+    let Some(after) = engine.raw_record(item.db, &item.key) else {
+        put(engine, item.db, &item.key, out);
+        return Ok(());
+    };
+    let value = |record: &Record| {
+        let mut bytes = Vec::new();
+        rdb::encode(record, Compression::None, &mut bytes);
+        bytes
+    };
+    if value(&before) == value(after) && before.expire_at() == after.expire_at() {
+        return Ok(());
+    }
+    let Some(edits) = window::edits(item.key.bytes, &item.window, &before, after) else {
+        put(engine, item.db, &item.key, out);
+        return Ok(());
+    };
+    put_name(item.db, item.key.bytes, out);
+    out.push(EDITS);
+    put_number(edits.len() as u64, out);
+    for words in edits {
+        put_number(words.len() as u64, out);
+        words.iter().for_each(|word| put_bytes(word, out));
+    }
+    Ok(())
 }
 
 /// Gives keys the values that they have become elsewhere.
 ///
 /// # Errors
 /// When a value cannot be read.
-pub fn take_back(engine: &mut Engine, list: &[u8]) -> Result<(), Error> {
+pub fn take_back(engine: &mut Engine, node: &mut Node, list: &[u8]) -> Result<(), Error> {
     let wanted = engine.wanted_events();
     // Those who listen have been told where it ran.
     engine.want_events(Default::default());
-    let result = put_all(engine, list);
+    let result = put_all(engine, node, list);
     engine.settle();
     engine.want_events(wanted);
     result
 }
 
-fn put_all(engine: &mut Engine, list: &[u8]) -> Result<(), Error> {
+fn put_all(engine: &mut Engine, node: &mut Node, list: &[u8]) -> Result<(), Error> {
     for item in read(list)? {
+        if !item.edits.is_empty() {
+            for words in &item.edits {
+                edit(engine, node, item.db, &item.key, words)?;
+            }
+            continue;
+        }
         engine.expect_several_slots();
         match &item.entry {
             Some(entry) => {
@@ -164,5 +278,25 @@ fn put_all(engine: &mut Engine, list: &[u8]) -> Result<(), Error> {
             }
         }
     }
+    Ok(())
+}
+
+/// Changes what a key holds by a command, which is also what the log gets of it.
+fn edit(engine: &mut Engine, node: &mut Node, db: usize, key: &Key<'_>, words: &Words) -> Result<(), Error> {
+    if engine.has_notes() {
+        node.note_changes(engine, None);
+    }
+    let words = OwnedWords::new(words);
+    let args = words.args();
+    let command = command::resolve(&args, false)?;
+    let Some(Function::Data(function)) = node.handlers.get(command) else {
+        return Err(command::unsupported(command));
+    };
+    let mut reply = Vec::new();
+    let mut call = Call::new(engine, db, command, args, Reply::new(&mut reply, Protocol::Resp2));
+    function(&mut call)?;
+    engine.settle();
+    let executed = Executed { command, args, db, slot: Some(key.slot), is_repeatable: true };
+    node.note_changes(engine, Some(&executed));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use slotway_common::command::Window;
 use slotway_common::error::Error;
 use slotway_common::number::parse_f64;
 
@@ -227,7 +228,7 @@ fn lookup(
     let db = call.session.db;
     let readable = key.slot == sorted.slot || call.session.internal.is_none() && call.node.serves(key.slot);
     if let Some(borrowed) = &mut call.session.borrowed {
-        borrowed.need(db, &name);
+        borrowed.need(db, &name, Window::Whole);
     } else if !readable && call.session.internal.is_some() && !call.session.nested {
         return Err(Error::Line("ELSEWHERE BY or GET name keys of other slots; nothing was done".into()));
     } else if !readable {

@@ -24,7 +24,10 @@ pub(super) fn check_other_slots(
     let Ok(keys) = command::keys(command, args) else { return Ok(()) };
     for position in keys.positions().skip(1) {
         let slot = slot_of(args.at(position));
-        check_slot(node, session, slot, command, args)?;
+        // What borrows has been admitted with all of its keys.
+        if session.borrowed.is_none() {
+            check_slot(node, session, slot, command, args)?;
+        }
         if slot != first {
             engine.expect_several_slots();
         }

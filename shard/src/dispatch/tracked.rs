@@ -36,10 +36,22 @@ pub(super) fn tell_own(node: &mut Node, session: &Session, own: Vec<u8>, out: &m
     }
 }
 
-/// Tells those who watch, wait for or have read the keys that a command has changed.
+/// What a command has changed is told to those who watch, wait for or have read the keys; on copies of keys it is noted.
 #[cold]
-pub(super) fn settle_touched(engine: &mut Engine, node: &mut Node, session: &Session, changes: u64) {
+pub(super) fn settle_touched(engine: &mut Engine, node: &mut Node, session: &mut Session, changes: u64) {
+    if let Some(borrowed) = &mut session.borrowed {
+        let touched = engine.settle_touched(changes);
+        borrowed.written.extend(touched.into_iter().map(|(db, key)| (db, key.into_vec())));
+        engine.take_gone();
+        engine.take_signalled();
+        return;
+    }
     let writer = Writer { id: session.mark.as_ref().map(|mark| mark.id), in_script: session.in_script };
+    tell_touched(engine, node, writer, changes);
+}
+
+/// Tells those who watch, wait for or have read the keys that were changed since there were so many changes.
+pub fn tell_touched(engine: &mut Engine, node: &mut Node, writer: Writer, changes: u64) {
     let gone = engine.take_gone();
     node.tell_changed(engine, gone.iter().map(|key| &**key), writer);
     let touched = engine.settle_touched(changes);

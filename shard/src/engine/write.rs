@@ -83,21 +83,20 @@ impl Engine {
     /// Sets the key to a string with an expiry or none, whatever it was before.
     #[inline]
     pub fn set_string(&mut self, db: DbIndex, key: &Key<'_>, value: &[u8], expire_at: Option<i64>) {
-        self.settle();
-        if self.wants_events() {
-            // Whoever overwrites a key that has expired tells of both.
-            self.locate(db, key);
-        }
-        let place = self.database(db, key.slot).and_then(|database| database.find(key));
-        if let Some(place) = place
-            && self.change(db, key.slot, place, |record| {
-                let embedded = record.value().is_none() && value.len() <= record::MAX_EMBEDDED;
-                if embedded {
-                    record.set_string(value);
-                    record.set_expire_at(expire_at);
-                }
-                embedded
-            }) == Some(true)
+        // Whoever overwrites a key that has expired tells of both: who repeats the command may have it still.
+        let Some(place) = self.locate(db, key) else {
+            self.notify(EventClass::NEW, "new", db, key.bytes);
+            self.insert_new(db, key, Record::string(key.bytes, value, expire_at));
+            return;
+        };
+        if self.change(db, key.slot, place, |record| {
+            let embedded = record.value().is_none() && value.len() <= record::MAX_EMBEDDED;
+            if embedded {
+                record.set_string(value);
+                record.set_expire_at(expire_at);
+            }
+            embedded
+        }) == Some(true)
         {
             let clock = self.clock;
             if let Some(record) = self.database_mut(db, key.slot).and_then(|database| database.at_mut(place))
@@ -140,7 +139,7 @@ impl Engine {
     /// Puts a record in the place of whatever the key was before.
     pub fn put(&mut self, db: DbIndex, key: &Key<'_>, record: Record) {
         self.settle();
-        if self.wants_events() && self.locate(db, key).is_none() {
+        if self.locate(db, key).is_none() {
             self.notify(EventClass::NEW, "new", db, key.bytes);
         }
         if let Some(old) = self.take(db, key) {

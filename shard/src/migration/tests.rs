@@ -358,6 +358,42 @@ fn a_large_value_goes_in_parts_while_it_is_changed() {
     pair.finish();
 }
 
+/// The target keeps what has expired until it is told: a command that made its key anew must not go on with what was there.
+#[test]
+fn a_key_that_has_expired_is_made_anew_at_the_target_too() {
+    for line in [
+        "APPEND {a}1 x",
+        "SETRANGE {a}1 5 x",
+        "SETBIT {a}1 90 1",
+        "BITFIELD {a}1 SET u8 40 1",
+        "INCR {a}1",
+        "INCRBYFLOAT {a}1 1",
+        "SETNX {a}1 x",
+        "SET {a}1 x KEEPTTL",
+        "MSETNX {a}1 x {a}2 x",
+        "PFADD {a}1 x",
+        "LPUSH {a}1 x",
+        "SETEX {a}1 100 x",
+        "COPY {a}2 {a}1",
+        "BITOP NOT {a}1 {a}2",
+        "SUNIONSTORE {a}1 {a}3",
+    ] {
+        let mut pair = Pair::new();
+        let words = |text: &str| text.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+        for before in ["SET {a}1 1 PX 10", "SET {a}2 2", "SADD {a}3 x"] {
+            run(&mut pair.source, &mut pair.session, &words(before));
+        }
+        pair.begin();
+        while !pair.is_copied() {
+            pair.step(&Step::Copy);
+        }
+        pair.send(usize::MAX);
+        pair.pass(20);
+        run(&mut pair.source, &mut pair.session, &words(line));
+        pair.finish();
+    }
+}
+
 #[test]
 fn a_key_with_an_expiry_that_has_passed_arrives_and_goes_when_it_is_served() {
     let mut pair = Pair::new();
