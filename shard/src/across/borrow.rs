@@ -12,13 +12,12 @@ use slotway_common::slot::{Slot, slot_of};
 
 use super::values;
 use crate::changes::Changes;
-use crate::engine::{DATABASES, Engine, Key, LazyFree, Record, Watcher};
+use crate::engine::{DATABASES, Engine, LazyFree, Watcher};
 use crate::exec;
 use crate::node::Node;
 use crate::parts::{Others, Work};
 use crate::session::{Borrowed, Session};
 use crate::transaction::Batch;
-use crate::types::Object;
 
 /// What running has come to.
 pub(super) enum Ran {
@@ -54,6 +53,7 @@ pub(super) fn run(
     scratch.set_now(engine.now());
     scratch.limits = engine.limits;
     scratch.want_events(engine.wanted_events());
+    scratch.keep_unseen();
     let mut slots = HashSet::new();
     let ran = run_on(&mut scratch, node, session, work, &own, lent, &mut slots);
     engine.stats.hits += scratch.stats.hits;
@@ -70,6 +70,7 @@ fn emptied(mut scratch: Box<Engine>, slots: &HashSet<Slot>) -> Option<Box<Engine
     }
     scratch.take_notes();
     scratch.forget_touched();
+    scratch.take_unseen();
     scratch.take_gone();
     scratch.take_events();
     scratch.stats = Default::default();
@@ -105,7 +106,7 @@ fn run_on(
     let result = exec::run(scratch, node, session, batch, Some(work.database), false, &mut replies);
     node.set_aside(false);
     std::mem::swap(&mut changes, &mut node.changes);
-    let borrowed = session.borrowed.take().unwrap_or_default();
+    let mut borrowed = session.borrowed.take().unwrap_or_default();
     let is_slow = node.scripts.suspended.give_up();
     session.scripting = false;
     let mut needs = Vec::new();
@@ -127,12 +128,9 @@ fn run_on(
             "'{refused}' cannot be part of a transaction with keys on several shards; nothing was applied"
         )));
     }
-    let is_changed = |db: usize, key: &[u8]| {
-        // What a consumer of a stream leaves there does not always count as a change.
-        let is_stream = |record: &Record| matches!(record.value(), Some(Object::Stream(_)));
-        borrowed.written.contains(&(db, key.to_vec()))
-            || scratch.raw_record(db, &Key::new(key)).is_some_and(is_stream)
-    };
+    let mut written = std::mem::take(&mut borrowed.written);
+    written.extend(scratch.take_unseen().into_iter().map(|(db, key)| (db, key.into_vec())));
+    let is_changed = |db: usize, key: &[u8]| written.contains(&(db, key.to_vec()));
     let own = values::changed(scratch, own, is_changed)?;
     let mut became = Vec::new();
     for (name, list) in lent {

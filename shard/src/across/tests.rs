@@ -341,6 +341,24 @@ fn what_is_given_back_breaks_watches_and_is_numbered() {
 }
 
 #[test]
+fn what_no_client_is_told_of_is_given_back_too() {
+    let mut pair = Pair::new();
+    pair.lender.send(1, &["pfadd", "h", "1"]);
+    let script = "redis.call('set',KEYS[2],1) return redis.call('pfdebug','todense',KEYS[1])";
+    assert_eq!(pair.run(&["eval", script, "2", "h", "here"], &["h"], &["here"]).unwrap().to_string(), ":1");
+    assert_eq!(pair.lender.send(1, &["pfdebug", "encoding", "h"]), "+dense\r\n");
+    pair.lender.send(1, &["xadd", "s", "1-1", "f", "v"]);
+    pair.lender.send(1, &["xgroup", "create", "s", "g", "0"]);
+    pair.runner.send(1, &["xadd", "here2", "1-1", "f", "v"]);
+    pair.runner.send(1, &["xgroup", "create", "here2", "g", "0"]);
+    let call = ["xreadgroup", "group", "g", "me", "streams", "s", "here2", ">", ">"];
+    assert!(pair.run(&call, &["s"], &["here2"]).unwrap().to_string().contains("1-1"));
+    for (bench, key) in [(&mut pair.lender, "s"), (&mut pair.runner, "here2")] {
+        assert!(bench.send(1, &["xpending", key, "g"]).starts_with("*4\r\n:1\r\n"));
+    }
+}
+
+#[test]
 fn only_what_was_changed_breaks_watches() {
     let mut pair = Pair::new();
     pair.lender.send(1, &["sadd", "{s}read", "1"]);

@@ -82,6 +82,9 @@ pub(super) struct Journal {
     pub(super) notes_changes: bool,
     /// Keys in slots in which clients watch some that the command in progress has written.
     pub(super) touched: Vec<(DbIndex, Box<[u8]>)>,
+    /// Those of them that no client is told of, if somebody else wants to know.
+    pub(super) unseen: Vec<(DbIndex, Box<[u8]>)>,
+    pub(super) keeps_unseen: bool,
     /// Keys in such slots that went, or seem to have changed, whatever the command counts.
     pub(super) gone: Vec<Box<[u8]>>,
     /// Keys that those who wait for them are to look at, though no change counts.

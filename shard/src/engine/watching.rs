@@ -88,7 +88,20 @@ impl Engine {
     /// What the command in progress has written counts as no change for those who watch: Redis does not tell them of it
     /// either.
     pub fn forget_touched(&mut self) {
-        self.take_touched();
+        let touched = self.take_touched();
+        if self.journal.keeps_unseen {
+            self.journal.unseen.extend(touched);
+        }
+    }
+
+    /// From now on [`Engine::take_unseen`] tells of what was written and counts as no change for those who watch.
+    pub fn keep_unseen(&mut self) {
+        self.journal.keeps_unseen = true;
+    }
+
+    /// The keys that were written in that way since the last call, in slots in which clients watch some.
+    pub fn take_unseen(&mut self) -> Vec<(DbIndex, Box<[u8]>)> {
+        std::mem::take(&mut self.journal.unseen)
     }
 
     /// Breaks the watches of keys that are there, in some slots and databases that are about to be emptied or swapped;
