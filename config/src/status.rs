@@ -86,6 +86,29 @@ pub struct NodeFigures {
     pub uptime_seconds: u64,
     /// The script that runs for too long, if there is one.
     pub busy: Option<Busy>,
+    pub transactions: Transactions,
+}
+
+/// Transactions over several shards that have a part on a shard.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Transactions {
+    /// Parts that wait for slots, and that are prepared.
+    pub waiting: u64,
+    pub prepared: u64,
+    pub slots_locked: u64,
+    /// Parts whose outcome the shard asks for, since their proxy is silent.
+    pub in_doubt: Vec<InDoubt>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct InDoubt {
+    pub id: String,
+    /// The shard that knows the outcome.
+    pub decider: String,
+    pub slots: u64,
+    pub seconds: f64,
 }
 
 /// A script or function for which clients of a shard are answered BUSY.
@@ -226,6 +249,7 @@ async fn ask_node(process: &Process, identity: &Identity, secret: &Secret) -> Re
         clients: stats.connected_clients,
         uptime_seconds: stats.uptime_in_seconds,
         busy: stats.busy,
+        transactions: stats.transactions,
     })
 }
 
@@ -239,6 +263,7 @@ struct Stats {
     uptime_in_seconds: u64,
     databases: Vec<DatabaseStats>,
     busy: Option<Busy>,
+    transactions: Transactions,
 }
 
 #[derive(Default, Deserialize)]

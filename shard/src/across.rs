@@ -131,9 +131,10 @@ fn advance(engine: &mut Engine, node: &mut Node, id: TransactionId, now: Instant
     is_whole && !node.scripts.suspended.is_any()
 }
 
-/// Lets go of a part's slots, and of its places in queues.
+/// Lets go of a part's slots, and of its places in queues: it has ended.
 fn let_go(engine: &mut Engine, node: &mut Node, id: TransactionId, part: &Part) {
     let now = clock::monotonic();
+    node.observe_part(now.duration_since(part.since));
     for slot in &part.slots {
         node.locks.release_part(engine, id, *slot, now);
         if part.phase != Phase::Prepared {

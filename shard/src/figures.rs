@@ -5,6 +5,7 @@ use slotway_common::cluster_state::MoveProgress;
 use slotway_common::platform::clock;
 use slotway_common::slot::SLOTS;
 
+use crate::across;
 use crate::engine::{DATABASES, Engine};
 use crate::migration::Outgoing;
 use crate::node::Node;
@@ -48,6 +49,48 @@ pub struct Figures {
     pub moves: Vec<MoveProgress>,
     /// The script for which everybody is answered BUSY.
     pub busy: Option<BusyFigures>,
+    pub transactions: TransactionFigures,
+}
+
+/// Transactions over several shards that have a part here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TransactionFigures {
+    /// Parts that wait for slots, and that are prepared.
+    pub waiting: u64,
+    pub prepared: u64,
+    pub slots_locked: u64,
+    /// Parts that are prepared, and whose proxy has been silent for so long that their decider is asked.
+    pub in_doubt: Vec<InDoubtFigures>,
+}
+
+/// A part whose outcome is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InDoubtFigures {
+    pub id: String,
+    /// The shard that knows the outcome.
+    pub decider: String,
+    pub slots: u64,
+    pub seconds: f64,
+}
+
+fn transactions(node: &Node) -> TransactionFigures {
+    let standing = node.parts.standing();
+    let now = clock::monotonic();
+    let in_doubt = across::in_doubt(node, now).into_iter().filter_map(|(id, decider)| {
+        let part = node.parts.get(id)?;
+        Some(InDoubtFigures {
+            id: id.to_string(),
+            decider: decider.to_string(),
+            slots: part.slots.len() as u64,
+            seconds: now.duration_since(part.since).as_secs_f64(),
+        })
+    });
+    TransactionFigures {
+        waiting: standing.waiting as u64,
+        prepared: standing.prepared as u64,
+        slots_locked: node.locks.held_by_transactions() as u64,
+        in_doubt: in_doubt.collect(),
+    }
 }
 
 /// A script or function that runs for longer than it should.
@@ -157,6 +200,7 @@ impl Figures {
                 seconds: running.as_secs_f64(),
                 is_function,
             }),
+            transactions: transactions(node),
             moves: node.moves.outgoing.iter().map(|outgoing| progress(outgoing, engine, node)).collect(),
         }
     }

@@ -63,6 +63,13 @@ cells! {
         counter arrived_slots "Hash slots taken over from other shards.";
         gauge move_lag_bytes "Bytes of slot streams that targets have yet to apply.";
         histogram slot_park_duration "How long slots were parked while they changed hands.";
+        gauge transactions_waiting "Parts of transactions over several shards that wait for slots.";
+        gauge transactions_prepared "Parts of transactions over several shards that are prepared: their outcome is open here.";
+        gauge transactions_kept "Transactions decided here that some shard may not know of yet.";
+        counters transactions_ended[outcome: ["committed", "aborted"]] "Parts of transactions over several shards, by how they have ended.";
+        counter transactions_resolved "Parts whose outcome the shard asked for itself, since their proxy was silent.";
+        gauge slots_locked "Hash slots that transactions hold.";
+        histogram transaction_part_duration "Time from the request for a part of a transaction to its end, while it waits for slots and holds them.";
         counters moves_aborted[reason: abort_reasons()] "Moves from this shard that ended early, by reason.";
     }
 }

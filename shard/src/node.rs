@@ -295,6 +295,11 @@ impl Node {
         self.cells.slot_park_duration.observe_many(parked.as_nanos() as u64, slots);
     }
 
+    /// Notes for the metrics how long a part of a transaction has waited for its slots and held them.
+    pub fn observe_part(&self, took: Duration) {
+        self.cells.transaction_part_duration.observe_nanoseconds(took.as_nanos() as u64);
+    }
+
     /// The log has failed: nothing more is written. With `appendfsync always` nothing is read either, since it could show
     /// what is not on disk.
     pub fn stop_writing(&mut self, reason: String) {

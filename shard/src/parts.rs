@@ -106,7 +106,27 @@ pub struct Parts {
     pub counts: Counts,
 }
 
+/// How many parts and outcomes a node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Parts that wait for slots.
+    pub waiting: usize,
+    /// Parts that are prepared.
+    pub prepared: usize,
+    /// Transactions that were committed here, of which a shard may still ask.
+    pub kept: usize,
+}
+
 impl Parts {
+    /// How many there are of what.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let prepared = self.parts.values().filter(|part| part.phase == Phase::Prepared).count();
+        let committed = |outcome: &&Outcome| matches!(outcome, Outcome::Committed(_));
+        let kept = self.outcomes.values().filter(committed).count();
+        Standing { waiting: self.parts.len() - prepared, prepared, kept }
+    }
+
     pub fn insert(&mut self, id: TransactionId, part: Part) {
         self.parts.insert(id, part);
     }

@@ -2,7 +2,7 @@
 
 use slotway_common::slot::SLOTS;
 
-use super::{Answer, Status};
+use super::{Answer, InDoubt, Status, Transactions};
 use crate::units::{bytes, columns, plural};
 
 pub(super) fn render(status: &Status) -> String {
@@ -46,6 +46,22 @@ pub(super) fn render(status: &Status) -> String {
                 busy.name,
                 busy.seconds,
                 busy.ended_by(),
+            ));
+        }
+    }
+
+    let of_shards = status.shards.iter().filter_map(|shard| Some((&shard.node, shard.answer.figures()?)));
+    for (node, Transactions { waiting, prepared, slots_locked, in_doubt }) in
+        of_shards.map(|(node, figures)| (node, &figures.transactions))
+    {
+        if waiting + prepared > 0 {
+            text.push_str(&format!(
+                "\n{node} has parts of transactions over several shards: {prepared} prepared, {waiting} waiting, {slots_locked} slots locked\n"
+            ));
+        }
+        for InDoubt { id, decider, slots, seconds } in in_doubt {
+            text.push_str(&format!(
+                "  {id} is in doubt for {seconds:.0} s and holds {slots} slots: shard {decider} knows how it has ended\n"
             ));
         }
     }
@@ -96,6 +112,17 @@ mod tests {
                         clients: 1,
                         uptime_seconds: 9,
                         busy: Some(Busy { name: "count".to_owned(), seconds: 7.4, is_function: true }),
+                        transactions: Transactions {
+                            waiting: 1,
+                            prepared: 2,
+                            slots_locked: 3,
+                            in_doubt: vec![InDoubt {
+                                id: "7-12".to_owned(),
+                                decider: "b".to_owned(),
+                                slots: 2,
+                                seconds: 8.6,
+                            }],
+                        },
                     })),
                 ),
                 node("b", Answer::of(Err("connection refused".to_owned()))),
@@ -117,6 +144,9 @@ a      a-0   127.0.0.1:7001  12    2.0 KiB  3      1        0-99
 b      b-0   127.0.0.1:7001  -     -        -      -        unreachable: connection refused
 
 a-0 is BUSY: function count has been running for 7 s; FUNCTION KILL ends it if it has not written anything
+
+a-0 has parts of transactions over several shards: 2 prepared, 1 waiting, 3 slots locked
+  7-12 is in doubt for 9 s and holds 2 slots: shard b knows how it has ended
 
 PROXY    ADDRESS         STATE
 proxy-0  127.0.0.1:6379  not ready: draining

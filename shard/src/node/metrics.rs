@@ -44,6 +44,18 @@ impl Node {
         cells.lazy_free_pending_objects.set(engine.lazy_free_pending() as i64);
         cells.lazy_freed_objects.set(engine.lazy_freed());
         self.publish_moves(cells);
+        self.publish_transactions(cells);
+    }
+
+    fn publish_transactions(&self, cells: &ShardCells) {
+        let standing = self.parts.standing();
+        cells.transactions_waiting.set_count(standing.waiting);
+        cells.transactions_prepared.set_count(standing.prepared);
+        cells.transactions_kept.set_count(standing.kept);
+        cells.transactions_ended.at(0).set(self.parts.counts.committed);
+        cells.transactions_ended.at(1).set(self.parts.counts.aborted);
+        cells.transactions_resolved.set(self.parts.counts.resolved);
+        cells.slots_locked.set_count(self.locks.held_by_transactions());
     }
 
     fn publish_moves(&self, cells: &ShardCells) {
