@@ -4,6 +4,7 @@
 //! Both sides of a comparison run at the same time and are loaded in turns, so that what else the machine does hits
 //! both. CPU time is the measure that matters: it is what a core is worth, and it is far less noisy than throughput.
 
+mod across;
 mod cpu;
 mod idle;
 mod load;
@@ -68,6 +69,8 @@ enum Part {
     Messages,
     /// Clients that wait in BLPOP: memory, and CPU meanwhile.
     Waiting,
+    /// Transactions and commands with keys on several shards, through the proxy.
+    Across,
 }
 
 /// How much is measured.
@@ -112,6 +115,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Waiting) {
         report.waiting = waiting::measure(&options, &effort).context("clients that wait")?;
+    }
+    if wanted(Part::Across) {
+        report.across = across::measure(&options, &effort).context("keys on several shards")?;
     }
     println!("{}", report.text());
     if let Some(folder) = arguments.json.parent() {

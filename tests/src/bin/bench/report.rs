@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
+use crate::across::{self, Across};
 use crate::idle::Idle;
 use crate::load::BASIC;
 use crate::memory::Shape;
@@ -24,6 +25,7 @@ pub struct Report {
     pub idle: Option<Idle>,
     pub messages: Option<Messages>,
     pub waiting: Vec<Waiting>,
+    pub across: Vec<Across>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +67,7 @@ impl Report {
             idle: None,
             messages: None,
             waiting: Vec::new(),
+            across: Vec::new(),
         }
     }
 
@@ -85,6 +88,7 @@ impl Report {
         self.memory_table(&mut text);
         self.idle_table(&mut text);
         self.waiting_table(&mut text);
+        self.across_table(&mut text);
         self.targets_table(&mut text);
         text
     }
@@ -168,6 +172,41 @@ impl Report {
         table(text, &rows);
     }
 
+    fn across_table(&self, text: &mut String) {
+        if self.across.is_empty() {
+            return;
+        }
+        text.push_str("\nKeys on several shards, through the proxy\n\n");
+        let head = ["what is sent", "clients", "a second", "p50 µs", "p99.9 µs", "CPU µs"];
+        let mut rows = vec![head.map(str::to_owned)];
+        for kind in &self.across {
+            rows.push([
+                kind.name.to_owned(),
+                kind.clients.to_string(),
+                format!("{:.0}", kind.per_second),
+                format!("{:.0}", kind.p50),
+                format!("{:.0}", kind.p999),
+                format!("{:.0}", kind.cpu),
+            ]);
+        }
+        table(text, &rows);
+    }
+
+    /// What was measured of requests of that name, as sent by one client, or by many.
+    fn across(&self, name: &str, many: bool) -> Option<&Across> {
+        self.across.iter().find(|kind| kind.name == name && (kind.clients > 1) == many)
+    }
+
+    /// How two kinds of requests on keys of several shards compare.
+    fn across_ratio(
+        &self,
+        (one, other): (&str, &str),
+        many: bool,
+        figure: fn(&Across) -> f64,
+    ) -> Option<f64> {
+        Some(figure(self.across(one, many)?) / figure(self.across(other, many)?))
+    }
+
     fn targets_table(&self, text: &mut String) {
         let targets = self.targets();
         if targets.is_empty() {
@@ -230,6 +269,15 @@ impl Report {
                 ratio(format!("redis-server's throughput by the proxy's, {}", sequence.name), measured, 1.25);
             }
         }
+        let pair = (across::TWO_SHARDS, across::ONE_SLOT);
+        let latency = self.across_ratio(pair, false, |kind| kind.p50);
+        ratio("latency of a MULTI on two shards by that of one slot's".into(), latency, 4.0);
+        let throughput = self.across_ratio((pair.1, pair.0), true, |kind| kind.per_second);
+        ratio("throughput of MULTI on one slot by that of two shards'".into(), throughput, 4.0);
+        let list = self.across_ratio((across::LONG_LIST, across::SHORT_LIST), false, |kind| kind.p50);
+        ratio("LMOVE across shards, list of 1,000,000 by list of 10".into(), list, 1.2);
+        let spread = self.across(across::SAME_KEYS, true).map(|kind| kind.p999 / kind.p50);
+        ratio("p99.9 by median of MULTIs of 50 clients on the same keys of two shards".into(), spread, 50.0);
         for shape in &self.memory {
             let at_most = match shape.shape {
                 name if name.starts_with("strings") => 0.65,
