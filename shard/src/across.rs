@@ -121,6 +121,13 @@ fn check_slots(node: &Node, slots: &[Slot]) -> Result<(), Error> {
     }
 }
 
+/// Checks that the commands of a part can run here: after a start the shard does not know at once that its slots are its own, and
+/// would refuse them.
+fn check_runs(node: &Node, part: &Part) -> Result<(), Error> {
+    node.check_serving(true)?;
+    check_slots(node, &part.slots)
+}
+
 /// Takes more of a part's slots; true when it has them all, and nothing keeps it from going on.
 fn advance(engine: &mut Engine, node: &mut Node, id: TransactionId, now: Instant) -> bool {
     let Node { parts, locks, .. } = node;
@@ -321,9 +328,10 @@ pub fn commit(
     values: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    if node.parts.get(id).is_none_or(|part| part.phase != Phase::Prepared) {
+    let Some(part) = node.parts.get(id).filter(|part| part.phase == Phase::Prepared) else {
         return Err(Error::Line(format!("NOTRANSACTION {id} is not prepared here").into()));
-    }
+    };
+    check_runs(node, part)?;
     if node.scripts.suspended.is_any() {
         let number = node.scripts.suspended.next_number();
         let apart = Box::new(session.apart(number));
@@ -427,14 +435,14 @@ pub fn in_doubt(node: &Node, now: Instant) -> Vec<(TransactionId, Rc<str>)> {
         .collect()
 }
 
-/// Ends a prepared part with the outcome that its decider has told. False when it has to wait for a slow script.
+/// Ends a prepared part with the outcome that its decider has told. False when it has to wait: for a slow script, or until the
+/// shard serves its slots.
 pub fn resolve(engine: &mut Engine, node: &mut Node, id: TransactionId, told: &Told) -> bool {
-    if node.parts.get(id).is_none_or(|part| part.phase != Phase::Prepared) {
-        return true;
-    }
+    let Some(part) = node.parts.get(id).filter(|part| part.phase == Phase::Prepared) else { return true };
+    let runs = check_runs(node, part).is_ok() && !node.scripts.suspended.is_any();
     match told {
         Told::GivenUp => abort(engine, node, id),
-        Told::Committed(_) if node.scripts.suspended.is_any() => return false,
+        Told::Committed(_) if !runs => return false,
         Told::Committed(values) => {
             engine.set_now(clock::now_ms());
             let mut session = Session::nobodys();

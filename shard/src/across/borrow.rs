@@ -10,7 +10,7 @@ use std::rc::Rc;
 use slotway_common::error::Error;
 use slotway_common::slot::{Slot, slot_of};
 
-use super::values;
+use super::values::{self, Written};
 use crate::changes::Changes;
 use crate::engine::{DATABASES, Engine, LazyFree, Watcher};
 use crate::exec;
@@ -128,13 +128,12 @@ fn run_on(
             "'{refused}' cannot be part of a transaction with keys on several shards; nothing was applied"
         )));
     }
-    let mut written = std::mem::take(&mut borrowed.written);
-    written.extend(scratch.take_unseen().into_iter().map(|(db, key)| (db, key.into_vec())));
-    let is_changed = |db: usize, key: &[u8]| written.contains(&(db, key.to_vec()));
-    let own = values::changed(scratch, own, is_changed)?;
+    let unseen = scratch.take_unseen().into_iter().map(|(db, key)| (db, key.into_vec())).collect();
+    let written = Written { counted: std::mem::take(&mut borrowed.written), unseen };
+    let own = values::changed(scratch, own, &written)?;
     let mut became = Vec::new();
     for (name, list) in lent {
-        became.push((name.clone(), values::changed(scratch, list, is_changed)?));
+        became.push((name.clone(), values::changed(scratch, list, &written)?));
     }
     if scratch.has_events() {
         node.announce(scratch, None);

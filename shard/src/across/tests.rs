@@ -102,6 +102,23 @@ fn a_prepared_part_holds_its_slots_and_runs_when_it_is_committed() {
 }
 
 #[test]
+fn a_prepared_part_does_not_run_before_its_shard_serves_its_slots() {
+    let mut bench = Bench::new();
+    for (id, key) in [("1-1", "k"), ("1-2", "l")] {
+        assert_eq!(bench.part(0, "slotway-prepare", id, &["incr", key], &[key]), "+PREPARED\r\n");
+    }
+    bench.shard.node.set_aside(true);
+    assert!(bench.send(0, &["slotway-commit", "1-1"]).starts_with("-TXMOVED "));
+    let id = "1-2".parse().unwrap();
+    let Shard { engine, node } = &mut bench.shard;
+    assert!(!resolve(engine, node, id, &Told::Committed(Vec::new())));
+    node.set_aside(false);
+    assert!(resolve(engine, node, id, &Told::Committed(Vec::new())));
+    assert_eq!(bench.send(0, &["slotway-commit", "1-1"]), "*1\r\n:1\r\n");
+    assert_eq!(bench.send(1, &["mget", "k", "l"]), "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+}
+
+#[test]
 fn a_part_that_is_given_up_has_changed_nothing() {
     let mut bench = Bench::new();
     assert_eq!(bench.part(0, "slotway-prepare", "a-1", &["incr", "k"], &["k"]), "+PREPARED\r\n");
@@ -356,6 +373,17 @@ fn what_no_client_is_told_of_is_given_back_too() {
     for (bench, key) in [(&mut pair.lender, "s"), (&mut pair.runner, "here2")] {
         assert!(bench.send(1, &["xpending", key, "g"]).starts_with("*4\r\n:1\r\n"));
     }
+}
+
+#[test]
+fn what_counts_as_no_change_is_given_back_if_it_is_one() {
+    let mut pair = Pair::new();
+    let script = "redis.call('set',KEYS[2],1) return redis.call('bitfield',KEYS[1],'overflow','fail','set','u10','#2','-9')";
+    assert_eq!(
+        pair.run(&["eval", script, "2", "b", "here"], &["b"], &["here"]).unwrap().to_string(),
+        "[nil]"
+    );
+    assert_eq!(pair.lender.send(1, &["strlen", "b"]), ":4\r\n");
 }
 
 #[test]

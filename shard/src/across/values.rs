@@ -11,7 +11,7 @@
 //! | 4 | the window, and what is seen through it, as an entry |
 //! | 5 | what is to be done to its value: the number of commands, of each the number of words, and the words |
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use slotway_common::command::{self, Window};
 use slotway_common::error::Error;
@@ -190,19 +190,26 @@ fn record(engine: &Engine, entry: &Entry<'_>, is_large: bool) -> Result<Record, 
     Ok(record)
 }
 
-/// What the keys of a list have become that have been changed, as a list.
+/// Keys that commands have written.
+pub struct Written {
+    /// Those of which whoever watches them is told.
+    pub counted: HashSet<(usize, Vec<u8>)>,
+    /// Those that may be changed all the same.
+    pub unseen: HashSet<(usize, Vec<u8>)>,
+}
+
+/// What the keys of a list have become that were changed, as a list.
 ///
 /// # Errors
 /// When it is no list.
-pub fn changed(
-    engine: &Engine,
-    list: &[u8],
-    is_changed: impl Fn(usize, &[u8]) -> bool,
-) -> Result<Vec<u8>, Error> {
+pub fn changed(engine: &Engine, list: &[u8], written: &Written) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    let mut seen: BTreeMap<(usize, &[u8]), ()> = BTreeMap::new();
+    let mut seen = HashSet::new();
     for item in read(list)? {
-        if !is_changed(item.db, item.key.bytes) || seen.insert((item.db, item.key.bytes), ()).is_some() {
+        let name = (item.db, item.key.bytes.to_vec());
+        let is_changed =
+            written.counted.contains(&name) || written.unseen.contains(&name) && !is_as_it_was(engine, &item);
+        if !is_changed || !seen.insert(name) {
             continue;
         }
         match &item.entry {
@@ -213,6 +220,24 @@ pub fn changed(
     Ok(out)
 }
 
+/// Whether a key holds what its entry says.
+fn is_as_it_was(engine: &Engine, item: &Item<'_>) -> bool {
+    match (engine.raw_record(item.db, &item.key), &item.entry) {
+        (Some(record), Some(entry)) => {
+            // Whoever has looked at it may have touched it.
+            let head = Head { access: entry.head.access, ..Head::of(record) };
+            head == entry.head && encoded(record) == entry.value
+        }
+        (record, entry) => record.is_none() && entry.is_none(),
+    }
+}
+
+fn encoded(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    rdb::encode(record, Compression::None, &mut bytes);
+    bytes
+}
+
 /// Appends what has become of a key of which something was seen, if anything has.
 fn put_shown(engine: &Engine, item: &Item<'_>, entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
     let before = record(engine, entry, false)?;
@@ -220,12 +245,7 @@ fn put_shown(engine: &Engine, item: &Item<'_>, entry: &Entry<'_>, out: &mut Vec<
         put(engine, item.db, &item.key, out);
         return Ok(());
     };
-    let value = |record: &Record| {
-        let mut bytes = Vec::new();
-        rdb::encode(record, Compression::None, &mut bytes);
-        bytes
-    };
-    if value(&before) == value(after) && before.expire_at() == after.expire_at() {
+    if is_as_it_was(engine, item) {
         return Ok(());
     }
     let Some(edits) = window::edits(item.key.bytes, &item.window, &before, after) else {

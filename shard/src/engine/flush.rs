@@ -29,6 +29,10 @@ impl Engine {
     /// Swaps two databases in the slots that `wanted` names.
     pub fn swap(&mut self, a: DbIndex, b: DbIndex, wanted: impl Fn(Slot) -> bool) {
         self.settle();
+        if a == b {
+            // Nobody who watches a key is told of it either.
+            return;
+        }
         let other = |db| if db == a { Some(b) } else { Some(a) };
         self.break_watches(|slot, db| wanted(slot) && (db == a || db == b), other);
         for (slot, space) in (0..SLOTS).zip(self.slots.iter_mut()).filter(|(slot, _)| wanted(*slot)) {

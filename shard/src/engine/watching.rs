@@ -67,10 +67,11 @@ impl Engine {
     /// `changes` has written nothing. Gives the keys, since somebody may wait for one.
     #[cold]
     pub fn settle_touched(&mut self, changes: u64) -> Vec<(DbIndex, Box<[u8]>)> {
-        let touched = self.take_touched();
         if self.changes() == changes {
+            self.forget_touched();
             return Vec::new();
         }
+        let touched = self.take_touched();
         for (db, key) in &touched {
             self.watches.touch(*db, key);
         }
@@ -94,7 +95,8 @@ impl Engine {
         }
     }
 
-    /// From now on [`Engine::take_unseen`] tells of what was written and counts as no change for those who watch.
+    /// From now on [`Engine::take_unseen`] tells of what was written, or may have been, and counts as no change for those who
+    /// watch.
     pub fn keep_unseen(&mut self) {
         self.journal.keeps_unseen = true;
     }

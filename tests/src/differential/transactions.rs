@@ -28,7 +28,9 @@ pub fn run(plan: &Plan, oracle: SocketAddr, subject: SocketAddr) -> Result<()> {
         sent += play(&mut round, &mut generator, &mut a, &mut b)?;
         rounds += 1;
         if round.differs {
-            bail!("round {rounds} with SLOTWAY_SEED={} differs:\n{}", plan.seed, round.log);
+            let left = contents::difference(&mut a.oracle, &mut a.subject);
+            let left = left.ok().flatten().unwrap_or_else(|| "the same contents".to_owned());
+            bail!("round {rounds} with SLOTWAY_SEED={} differs:\n{}it left {left}", plan.seed, round.log);
         }
         if rounds % 500 == 0 {
             if let Some(difference) = contents::difference(&mut a.oracle, &mut a.subject)? {
