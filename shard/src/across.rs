@@ -328,6 +328,8 @@ pub fn commit(
     values: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
+    // What the log has not brought yet is not unknown.
+    node.check_serving(true)?;
     let Some(part) = node.parts.get(id).filter(|part| part.phase == Phase::Prepared) else {
         return Err(Error::Line(format!("NOTRANSACTION {id} is not prepared here").into()));
     };

@@ -239,8 +239,9 @@ impl Node {
     /// `CLUSTERDOWN`.
     pub fn check_serving(&self, internal: bool) -> Result<(), Error> {
         match &self.not_serving {
+            // Whatever the cluster has committed.
+            _ if self.standing.loading().is_some() => Err(Error::Loading),
             None => Ok(()),
-            Some(_) if self.standing.loading().is_some() => Err(Error::Loading),
             Some(_) if !internal => Err(Error::ClusterDown("Hash slot not served".into())),
             Some(reason) => Err(Error::ClusterDown(
                 format!("shard '{}' at {} is down: {reason}", self.shard, self.address).into(),
