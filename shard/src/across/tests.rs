@@ -381,7 +381,7 @@ fn what_counts_as_no_change_is_given_back_if_it_is_one() {
     let script = "redis.call('set',KEYS[2],1) return redis.call('bitfield',KEYS[1],'overflow','fail','set','u10','#2','-9')";
     assert_eq!(
         pair.run(&["eval", script, "2", "b", "here"], &["b"], &["here"]).unwrap().to_string(),
-        "[nil]"
+        "[null]"
     );
     assert_eq!(pair.lender.send(1, &["strlen", "b"]), ":4\r\n");
 }

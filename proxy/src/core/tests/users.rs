@@ -101,3 +101,20 @@ fn nobody_is_served_before_the_users_are_known() {
     stage.send(client, &format!("GET {}", key(0, 0)));
     assert_eq!(stage.got(client), "-NOAUTH Authentication required.|");
 }
+
+#[test]
+fn of_a_transaction_that_begins_before_the_proxy_serves_nothing_runs() {
+    let mut core = Core::new(Budgets::default());
+    core.apply_topology(&topology(1, &SHARDS));
+    core.apply_policy(Arc::new(Policy { known: true, ..Policy::default() }));
+    let mut stage = Stage { core, actions: Vec::new() };
+    let client = stage.client();
+    stage.send(client, "MULTI");
+    stage.send(client, &format!("DECR {}", key(0, 0)));
+    stage.core.apply_users(&users(1, &["default on nopass ~* +@all"]));
+    stage.send(client, &format!("INCR {}", key(0, 0)));
+    stage.send(client, "EXEC");
+    let got = stage.got(client);
+    assert!(got.starts_with("+OK|-CLUSTERDOWN no shard has told this proxy"), "{got}");
+    assert!(got.ends_with("|+QUEUED|-EXECABORT Transaction discarded because of previous errors.|"), "{got}");
+}
