@@ -333,7 +333,7 @@ pub fn commit(
     let Some(part) = node.parts.get(id).filter(|part| part.phase == Phase::Prepared) else {
         return Err(Error::Line(format!("NOTRANSACTION {id} is not prepared here").into()));
     };
-    check_runs(node, part)?;
+    check_slots(node, &part.slots)?;
     if node.scripts.suspended.is_any() {
         let number = node.scripts.suspended.next_number();
         let apart = Box::new(session.apart(number));
