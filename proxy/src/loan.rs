@@ -4,19 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-use slotway_common::command::{self, Command, Window};
-use slotway_common::fields::{Fields, put_bytes, put_number};
+use slotway_common::command::{self, Command, DbKey, Need, Window, put_need};
 use slotway_common::number::parse_i64;
 use slotway_common::resp::request;
 use slotway_common::slot::slot_of;
 
 use crate::transaction::{Batch, How, ShardWatch, Slots, Watch, add_slot};
-
-/// A key and its database.
-pub(crate) type DbKey = (u32, Vec<u8>);
-
-/// A key, and how much of what it holds is needed.
-pub(crate) type Need = (DbKey, Window);
 
 /// What takes part, in the order in which the shards are to lock; the last one runs it.
 #[derive(Debug)]
@@ -183,22 +176,11 @@ impl Lender {
     fn list(&self) -> Vec<u8> {
         let mut list = Vec::new();
         for ((database, key), window) in &self.keys {
-            put_number(u64::from(*database), &mut list);
-            put_bytes(key, &mut list);
-            if *window == Window::Whole {
-                list.push(WHOLE);
-            } else {
-                list.push(WINDOW);
-                window.put(&mut list);
-            }
+            put_need(*database, key, window, &mut list);
         }
         list
     }
 }
-
-/// What stands behind a key in such a list: all of it is needed, or a window of it, which follows.
-const WHOLE: u8 = 0;
-const WINDOW: u8 = 3;
 
 fn token_of(lender: &Lender) -> String {
     lender.watch.as_ref().map_or_else(String::new, |watch| watch.token.to_string())
@@ -219,26 +201,9 @@ pub(crate) fn commit(id: &str, values: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The keys of a list that a shard has answered; `None` when it cannot be read.
-pub(crate) fn keys_of(list: &[u8]) -> Option<Vec<Need>> {
-    let mut fields = Fields::new(list);
-    let mut keys = Vec::new();
-    while !fields.is_empty() {
-        let database = u32::try_from(fields.number()?).ok()?;
-        let key = fields.bytes()?.to_vec();
-        let window = match fields.byte()? {
-            WHOLE => Window::Whole,
-            WINDOW => Window::read(&mut fields)?,
-            _ => return None,
-        };
-        keys.push(((database, key), window));
-    }
-    Some(keys)
-}
-
 #[cfg(test)]
 mod tests {
-    use slotway_common::command::lookup;
+    use slotway_common::command::{lookup, read_needs};
     use slotway_common::resp::request::Parsed;
     use slotway_common::resp::{Limits, Parser};
 
@@ -282,7 +247,7 @@ mod tests {
         let names: Vec<&str> = loan.lenders.iter().map(|lender| &*lender.name).collect();
         assert_eq!(names, ["east", "north", "west"]);
         let lists: Vec<Vec<Need>> =
-            loan.lenders.iter().map(|lender| keys_of(&lender.list()).unwrap()).collect();
+            loan.lenders.iter().map(|lender| read_needs(&lender.list()).unwrap()).collect();
         let key = |database, key: &[u8], window| ((database, key.to_vec()), window);
         assert_eq!(lists[0], [key(0, b"b", Window::Replaced)]);
         assert_eq!(lists[1], [key(0, b"c", Window::Whole)]);
@@ -290,7 +255,7 @@ mod tests {
         let prepare = words(&loan.prepare(&loan.lenders[0], "x-1"));
         assert_eq!(
             prepare,
-            ["SLOTWAY-PREPARE", "x-1", "west", "", "0", "\\x00\\x01b\\x03\\x02", "0", "part lend", "b"]
+            ["SLOTWAY-PREPARE", "x-1", "west", "", "0", "\\x00\\x01b\\x02", "0", "part lend", "b"]
         );
         let run = loan.run(&loan.lenders[2], "x-1", How::Part, true, |position| [b"L0", b"L1"][position]);
         let run = words(&run);
@@ -304,7 +269,7 @@ mod tests {
         let commands: [&[&str]; 3] =
             [&["select", "2147483648"], &["copy", "a", "b", "DB", "16"], &["move", "b", "16"]];
         let loan = loan(&commands, &[]).unwrap();
-        let databases = loan.lenders.iter().flat_map(|lender| keys_of(&lender.list()).unwrap());
+        let databases = loan.lenders.iter().flat_map(|lender| read_needs(&lender.list()).unwrap());
         assert!(databases.map(|((database, _), _)| database).all(|database| database == 0));
     }
 

@@ -14,7 +14,8 @@ bit_set! {
         ON_ANY_SHARD = "on_any_shard",
         /// Sends a message to the channel that its first argument names.
         PUBLISHES = "publishes",
-        /// Answered also by a proxy that no shard has told the topology and the settings yet.
+        /// Taken also by a proxy that no shard has told the topology and the settings yet. MULTI and what ends it are: what
+        /// clients send behind it must not run one by one.
         WITHOUT_SHARDS = "without_shards",
         /// Allowed in RESP2 for a client that has subscriptions.
         WHILE_SUBSCRIBED = "while_subscribed",

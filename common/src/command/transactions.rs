@@ -10,11 +10,11 @@ use super::table::rows;
 
 rows! { Transactions:
     "discard", 1, [NOSCRIPT LOADING STALE FAST ALLOW_BUSY], "2.0.0", "O(N), N queued commands", "",
-        "Forgets the queued commands."; proxy() handling(Handling::ENDS_TRANSACTION);
+        "Forgets the queued commands."; proxy() handling(Handling::ENDS_TRANSACTION.with(Handling::WITHOUT_SHARDS));
     "exec", 1, [NOSCRIPT LOADING STALE SKIP_SLOWLOG], "1.2.0", "Depends on the queued commands", "",
-        "Runs the queued commands as one."; proxy() handling(Handling::ENDS_TRANSACTION);
+        "Runs the queued commands as one."; proxy() handling(Handling::ENDS_TRANSACTION.with(Handling::WITHOUT_SHARDS));
     "multi", 1, [NOSCRIPT LOADING STALE FAST ALLOW_BUSY], "1.2.0", "O(1)", "",
-        "Queues the commands that follow, up to EXEC."; proxy() handling(Handling::AT_ONCE);
+        "Queues the commands that follow, up to EXEC."; proxy() handling(Handling::AT_ONCE.with(Handling::WITHOUT_SHARDS));
     "unwatch", 1, [NOSCRIPT LOADING STALE FAST ALLOW_BUSY], "2.2.0", "O(1)", "",
         "Forgets the watched keys."; proxy();
     "watch", -2, [NOSCRIPT LOADING STALE FAST ALLOW_BUSY], "2.2.0", "O(N), N keys", "key#0*",

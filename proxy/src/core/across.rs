@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use slotway_common::command::Need;
 use slotway_common::error::Error;
 use tokio::sync::oneshot;
 
@@ -14,7 +15,7 @@ use super::errors::{crossslot, unowned};
 use super::on_behalf::OnBehalf;
 use super::ticket::Ticket;
 use super::{AskError, Core, Job, Unsent};
-use crate::loan::{Loan, Need, NoLoan};
+use crate::loan::{Loan, NoLoan};
 use crate::parts::{Inseparable, Parts};
 use crate::plan::Plan;
 use crate::transaction::{Batch, Watch};

@@ -290,9 +290,7 @@ impl Core {
     /// What most requests need not be asked: whether their user may, CLIENT PAUSE, MONITOR. `None` lets the request go on.
     #[cold]
     fn inspect(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Option<Flow> {
-        // A client that has its requests under way must not have those behind MULTI run one by one: it begins, and EXEC ends it.
-        let frames_transaction = command.group == Group::Transactions && command.name != "watch";
-        if !self.serving && !frames_transaction && !command.handling.contains(Handling::WITHOUT_SHARDS) {
+        if !self.serving && !command.handling.contains(Handling::WITHOUT_SHARDS) {
             self.counters.error(Source::Internal);
             self.abort_transaction(id);
             let error =

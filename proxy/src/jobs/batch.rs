@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use slotway_common::command::read_needs;
 use slotway_common::error::Error;
 use tokio::time::sleep;
 
@@ -10,7 +11,6 @@ use super::across::{self, Attempt};
 use super::asking::successful;
 use super::scripts;
 use crate::core::{AskError, Job, Unsent};
-use crate::loan;
 use crate::transaction::{Batch, How, Watch};
 use crate::worker::Worker;
 
@@ -111,7 +111,7 @@ async fn run_across(
             }
             Attempt::Needs(list) => {
                 rounds += 1;
-                let more = loan::keys_of(&list).filter(|_| rounds <= MOST_ROUNDS);
+                let more = read_needs(&list).filter(|_| rounds <= MOST_ROUNDS);
                 needs.extend(more.ok_or_else(|| {
                     Error::err(format!(
                         "a script has used keys that it does not name in more than {MOST_ROUNDS} steps (nothing was applied)"

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use slotway_common::command::put_need;
 use slotway_common::error::Error;
 use slotway_common::slot::{Slot, slot_of};
 
@@ -111,7 +112,7 @@ fn run_on(
     session.scripting = false;
     let mut needs = Vec::new();
     for (db, key, window) in borrowed.needs() {
-        values::put_key(db, key, window, &mut needs);
+        put_need(db as u32, key, window, &mut needs);
         slots.insert(slot_of(key));
     }
     if !needs.is_empty() {

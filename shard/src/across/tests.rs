@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use slotway_common::cluster_state;
-use slotway_common::command::{self, Window};
+use slotway_common::command::{self, Window, put_need, read_needs};
 use slotway_common::resp::request::{Limits, Parsed, encode};
 use slotway_common::resp::{Parser, Value};
 use slotway_common::slot::{SLOTS, slot_of};
@@ -276,7 +276,7 @@ fn keys(command: &[&str], names: &[&str]) -> Vec<u8> {
     let mut list = Vec::new();
     for name in names {
         let window = needed.iter().find(|(position, _)| args.is(*position, name)).map(|(_, window)| window);
-        values::put_key(0, name.as_bytes(), window.unwrap_or(&Window::Whole), &mut list);
+        put_need(0, name.as_bytes(), window.unwrap_or(&Window::Whole), &mut list);
     }
     list
 }
@@ -489,9 +489,8 @@ fn a_script_finds_out_how_much_it_needs_of_a_large_value() {
     let script = "redis.call('incr',KEYS[2]) return redis.call('hincrby',KEYS[1],'field-7',5)";
     let call = ["eval", script, "2", "hash", "here"];
     let needs = pair.run(&call, &["hash"], &["here"]).unwrap_err();
-    let needs = values::read(&needs).unwrap();
-    let [need] = needs.as_slice() else { panic!("{} keys", needs.len()) };
-    assert_eq!((need.key.bytes, &need.window), (&b"hash"[..], &Window::Members(vec![b"field-7".to_vec()])));
+    let needs = read_needs(&needs).unwrap();
+    assert_eq!(needs, [((0, b"hash".to_vec()), Window::Members(vec![b"field-7".to_vec()]))]);
     assert_eq!(pair.runner.send(1, &["exists", "here"]), ":0\r\n");
 }
 
@@ -514,12 +513,8 @@ fn a_script_that_needs_other_keys_has_done_nothing() {
     let script = "redis.call('set',KEYS[1],1) redis.call('incr','x') return redis.call('incr','y'..ARGV[1])";
     let call = ["eval", script, "2", "here", "there", "z"];
     let needs = pair.run(&call, &["there"], &["here"]).unwrap_err();
-    let needs: Vec<String> = values::read(&needs)
-        .unwrap()
-        .iter()
-        .map(|item| String::from_utf8_lossy(item.key.bytes).into_owned())
-        .collect();
-    assert_eq!(needs, ["x", "yz"]);
+    let needs = read_needs(&needs).unwrap();
+    assert_eq!(needs, [((0, b"x".to_vec()), Window::Whole), ((0, b"yz".to_vec()), Window::Whole)]);
     assert_eq!(pair.runner.send(1, &["exists", "here"]), ":0\r\n");
     assert_eq!(pair.run(&call, &["there", "x"], &["here", "yz"]).unwrap().to_string(), ":1");
     assert_eq!(pair.runner.send(1, &["get", "here"]), "$1\r\n1\r\n");
@@ -532,7 +527,7 @@ fn what_covers_all_keys_cannot_borrow_some() {
     let mut pair = Pair::new();
     let call = ["eval", "redis.call('set',KEYS[1],1) return redis.call('dbsize')", "2", "here", "there"];
     let mut list = Vec::new();
-    values::put_key(0, b"there", &Window::Whole, &mut list);
+    put_need(0, b"there", &Window::Whole, &mut list);
     let head: [&[u8]; 8] = [b"slotway-prepare", b"b-1", b"z", b"", b"0", &list, b"0", b"part lend"];
     assert!(pair.lender.send_bytes(0, &[&head[..], &[b"there"]].concat()).starts_with(b"$"));
     let mut frames = Vec::new();

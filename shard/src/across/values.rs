@@ -1,15 +1,15 @@
-//! Keys and values that the parts of a transaction lend one another.
+//! Keys and values that the parts of a transaction lend one another; what they are asked for is a list of
+//! [`needs`](slotway_common::command::Need).
 //!
 //! A list is a sequence of keys: the database (LEB128), the key with its length, and one byte, which says what follows.
 //!
 //! | byte | |
 //! |---|---|
-//! | 0 | nothing: there is no such key, or all that it holds is asked for |
+//! | 0 | nothing: there is no such key |
 //! | 1 | its value, with its length, as an entry of the slot stream ([`crate::stream`]) |
 //! | 2 | the same of a value that is held in the form of a large one, whatever its size: OBJECT ENCODING tells |
-//! | 3 | the [`Window`] that is asked for |
-//! | 4 | the window, and what is seen through it, as an entry |
-//! | 5 | what is to be done to its value: the number of commands, of each the number of words, and the words |
+//! | 3 | the [`Window`], and what is seen through it, as an entry |
+//! | 4 | what is to be done to its value: the number of commands, of each the number of words, and the words |
 
 use std::collections::HashSet;
 
@@ -29,9 +29,8 @@ use crate::stream::{Entries, Entry, Fields, Head, put_bytes, put_entry, put_numb
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 const LARGE: u8 = 2;
-const WINDOW: u8 = 3;
-const SHOWN: u8 = 4;
-const EDITS: u8 = 5;
+const SHOWN: u8 = 3;
+const EDITS: u8 = 4;
 
 /// A key of a list.
 pub struct Item<'a> {
@@ -40,10 +39,14 @@ pub struct Item<'a> {
     pub entry: Option<Entry<'a>>,
     /// It is held in the form of a large value.
     is_large: bool,
-    /// How much of it the entry shows, or is asked for.
+    /// How much of it the entry shows.
     pub window: Window,
     /// What is to be done to it.
     edits: Vec<Words>,
+}
+
+fn unreadable() -> Error {
+    Error::err("a list of keys cannot be read")
 }
 
 /// Reads a list.
@@ -51,7 +54,6 @@ pub struct Item<'a> {
 /// # Errors
 /// When it is none.
 pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
-    let unreadable = || Error::err("a list of keys cannot be read");
     let mut fields = Fields::new(list);
     let mut items = Vec::new();
     while !fields.is_empty() {
@@ -66,11 +68,11 @@ pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
             window: Window::Whole,
             edits: Vec::new(),
         };
-        if matches!(form, WINDOW | SHOWN) {
+        if form == SHOWN {
             item.window = Window::read(&mut fields).ok_or_else(unreadable)?;
         }
         match form {
-            ABSENT | WINDOW => {}
+            ABSENT => {}
             PRESENT | LARGE | SHOWN => {
                 let entry = fields.bytes().and_then(|bytes| Entries::new(bytes).next()).and_then(Result::ok);
                 item.entry = Some(entry.ok_or_else(unreadable)?);
@@ -121,29 +123,22 @@ fn put_record(record: &Record, out: &mut Vec<u8>) {
     put_bytes(&entry, out);
 }
 
-/// Appends a key of which so much is asked for.
-pub fn put_key(db: usize, key: &[u8], window: &Window, out: &mut Vec<u8>) {
-    put_name(db, key, out);
-    if *window == Window::Whole {
-        out.push(ABSENT);
-    } else {
-        out.push(WINDOW);
-        window.put(out);
-    }
-}
-
 /// The keys of a list with what they hold here, as far as it is asked for.
 ///
 /// # Errors
 /// When it is no list, or the values have more than `most` bytes.
 pub fn lend(engine: &Engine, list: &[u8], most: usize) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    for item in read(list)? {
-        let record = engine.raw_record(item.db, &item.key);
-        let shown = record.and_then(|record| window::cut(record, &item.window, &engine.limits));
+    for ((db, key), window) in command::read_needs(list).ok_or_else(unreadable)? {
+        let (db, key) = (db as usize, Key::new(&key));
+        if db >= DATABASES {
+            return Err(unreadable());
+        }
+        let record = engine.raw_record(db, &key);
+        let shown = record.and_then(|record| window::cut(record, &window, &engine.limits));
         let size = shown.as_ref().or(record).map_or(0, Record::heap_bytes);
         if out.len() + size > most {
-            let key = String::from_utf8_lossy(item.key.bytes).into_owned();
+            let key = String::from_utf8_lossy(key.bytes).into_owned();
             return Err(Error::err(format!(
                 "the values that shards lend to a transaction over several shards are over the limit of {most} bytes at \
                  key '{key}'; nothing was applied"
@@ -152,12 +147,12 @@ pub fn lend(engine: &Engine, list: &[u8], most: usize) -> Result<Vec<u8>, Error>
         match (shown, record) {
             (Some(mut shown), Some(record)) => {
                 shown.set_access(record.access());
-                put_name(item.db, item.key.bytes, &mut out);
+                put_name(db, key.bytes, &mut out);
                 out.push(SHOWN);
-                item.window.put(&mut out);
+                window.put(&mut out);
                 put_record(&shown, &mut out);
             }
-            _ => put(engine, item.db, &item.key, &mut out),
+            _ => put(engine, db, &key, &mut out),
         }
     }
     Ok(out)
