@@ -72,6 +72,7 @@ pub(crate) use on_behalf::OnBehalf;
 pub(crate) use request::{Flow, Request, Unsent};
 pub use ticket::{AskError, Target};
 pub use view::{ShardView, View};
+pub(crate) use waiting::Waiting;
 
 pub use crate::budgets::Budgets;
 pub use crate::ids::{SessionId, UpstreamId};

@@ -332,6 +332,13 @@ pub enum Unblock {
 }
 
 impl Waiter {
+    /// Where a key stands among those that it waits for.
+    #[must_use]
+    pub fn place_of(&self, key: &[u8]) -> usize {
+        let is_key = |index: &usize| self.args.get(*index).is_some_and(|arg| arg == key);
+        self.keys.iter().position(is_key).unwrap_or(0)
+    }
+
     /// The command as it is run for one of its keys.
     #[must_use]
     pub fn words_for(&self, key: &[u8]) -> Vec<Vec<u8>> {

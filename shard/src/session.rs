@@ -73,6 +73,8 @@ pub struct Session {
     pub slowed: bool,
     /// The last change that the reply in progress can tell of.
     pub tells_of: u64,
+    /// Up to this one changes were as safe as replies need them when the connection last looked.
+    pub released: u64,
     /// The connection becomes the stream of a move with this id when the replies so far are written.
     pub import: Option<String>,
     /// The script that runs uses keys of other shards, before it has written anything: its proxy has it run otherwise.
@@ -116,6 +118,7 @@ impl Session {
             scripting: false,
             slowed: false,
             tells_of: 0,
+            released: 0,
             import: None,
             elsewhere: false,
             borrowed: None,

@@ -14,8 +14,29 @@ use super::ticket::Ticket;
 use super::{AskError, Core, Job, SessionId, Unsent, UpstreamId};
 use crate::upstream::{Entry, MANY_SLOTS, Owner, State};
 
+/// How a shard is to wait for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It runs it.
+    Served,
+    /// It tells when there may be something, or something else at a key, which the command has an error for.
+    Signal,
+    /// The same of a command that has waited before: what it cannot use it goes on waiting beside.
+    SignalAgain,
+}
+
+impl Waiting {
+    fn word(self) -> &'static [u8] {
+        match self {
+            Self::Served => b"0",
+            Self::Signal => b"1",
+            Self::SignalAgain => b"2",
+        }
+    }
+}
+
 impl Core {
-    /// Sends a command that may wait, for a job. All slots must be of one shard. With `signals` nothing is run; `left` are
+    /// Sends a command that may wait, for a job. All slots must be of one shard; `left` are
     /// the milliseconds that it may wait if that is not what the command says.
     pub(crate) fn ask_blocking(
         &mut self,
@@ -23,7 +44,7 @@ impl Core {
         command: &[u8],
         slots: &[(u16, &[u8])],
         left: Option<i64>,
-        signals: bool,
+        wait: Waiting,
     ) -> Result<Asked, Unsent> {
         let shard = self.owner_of_all(slots, None)?;
         let token = self.next_token();
@@ -33,12 +54,12 @@ impl Core {
             number.format(token).as_bytes(),
             command,
             left.map_or(&b""[..], |left| time.format(left).as_bytes()),
-            if signals { b"1" } else { b"0" },
+            wait.word(),
         ];
         let words: Vec<&[u8]> = words.into_iter().chain(slots.iter().map(|(_, key)| *key)).collect();
         let mut frame = Vec::new();
         request::encode(words.into_iter(), &mut frame);
-        if let Some(mark) = job.mark.filter(|_| !signals) {
+        if let Some(mark) = job.mark.filter(|_| wait == Waiting::Served) {
             frame = mark.wrap(&frame).0;
         }
         let (reply_to, reply) = oneshot::channel();

@@ -5,6 +5,8 @@
 //! it is tried for, so nothing is popped twice or lost. Who of several clients gets an element that way is not a matter of
 //! who came first.
 
+mod streams;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,9 +25,9 @@ use slotway_common::timeout;
 use super::asking::{successful, target};
 use super::functions::ask_any;
 use super::one;
-use crate::core::{AskError, Asked, Job, Unsent};
+use crate::core::{AskError, Asked, Job, Unsent, Waiting};
 use crate::owned::OwnedArgs;
-use crate::transaction::{Batch, How, add_slot};
+use crate::transaction::{Batch, How, Slots, add_slot};
 use crate::worker::Worker;
 
 /// How long a command may wait still.
@@ -74,11 +76,10 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
         Some(blocks) if blocks.pops_first() => {
             on_several_shards(worker, job, &positions, &mut took, reply).await
         }
-        // XREAD that does not wait.
-        _ if !args.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK")) => {
-            return one::run(worker, job, reply).await;
+        Some(Blocks::Streams) if args.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK")) => {
+            streams::run(worker, job, &positions, &mut took, reply).await
         }
-        _ => return Err(syntax_or_crossslot(worker, job).await),
+        _ => return one::run(worker, job, reply).await,
     };
     if let Err(error) = &result {
         reply.truncate(0);
@@ -100,7 +101,7 @@ async fn syntax_or_crossslot(worker: &Rc<Worker>, job: &Job) -> Error {
     ask_any(worker, &words, |shard| target(job, shard)).await.err().unwrap_or(otherwise)
 }
 
-fn keys_of<'a>(args: &Args<'a>, positions: &[usize]) -> Vec<(u16, Box<[u8]>)> {
+fn keys_of(args: &Args<'_>, positions: &[usize]) -> Slots {
     let mut slots = Vec::new();
     positions.iter().for_each(|position| add_slot(&mut slots, args.at(*position)));
     slots
@@ -155,7 +156,8 @@ async fn on_one_shard(
         let mut frame = Vec::new();
         request::encode(words.args().iter(), &mut frame);
         // A wait without an end that is told once more has 0 milliseconds left.
-        let asked = worker.with(|core| core.ask_blocking(job, &frame, &borrowed(&slots), left, false));
+        let asked =
+            worker.with(|core| core.ask_blocking(job, &frame, &borrowed(&slots), left, Waiting::Served));
         let Asked { shard, token, reply: first, pushed } = asked.map_err(|unsent| refusal(unsent, job))?;
         let first = first.await.unwrap_or(Err(AskError::Lost));
         let first = match first {
@@ -165,7 +167,7 @@ async fn on_one_shard(
                 return Err(worker.core.borrow().ask_error(shard, error));
             }
         };
-        let Some(ids) = first.strip_prefix(b"+WAITING") else {
+        let Some(ids) = first.strip_prefix(WAITS) else {
             worker.with(|core| core.cancel_wait(token));
             reply.buffer().extend_from_slice(&first);
             return Ok(());
@@ -194,6 +196,7 @@ fn with_ids(words: &OwnedArgs, ids: &[u8]) -> OwnedArgs {
     OwnedArgs::from_words(args.iter().take(kept).chain(ids))
 }
 
+/// Who has not waited yet tries its keys in their order; who has, tries the one that it is told of.
 async fn on_several_shards(
     worker: &Rc<Worker>,
     job: &Job,
@@ -205,49 +208,59 @@ async fn on_several_shards(
     let Ok(wait_for) = patience(job.command, &args) else {
         return Err(syntax_or_crossslot(worker, job).await);
     };
-    let mut signalled = false;
+    let (mut wait, mut tries) = (Waiting::Signal, runs(worker, &args, positions)?);
     loop {
-        let mut runs: Vec<(usize, Vec<usize>)> = Vec::new();
-        for position in positions {
-            let slot = slot_of(args.at(*position));
-            let owner = worker.core.borrow().view.owner(slot);
-            let owner = owner.ok_or_else(|| {
-                Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into())
-            })?;
-            match runs.last_mut() {
-                Some((last, keys)) if *last == owner => keys.push(*position),
-                _ => runs.push((owner, vec![*position])),
-            }
-        }
-        for (_, keys) in &runs {
+        for keys in &tries {
             let started = clock::monotonic();
             let served = try_once(worker, job, &words_on(job, positions, keys)).await;
             *took += clock::since(started);
-            let served = served?;
+            // What a client waits for goes on when there is something else at a key.
+            let served =
+                served?.filter(|served| wait == Waiting::Signal || !served.starts_with(b"-WRONGTYPE"));
             if let Some(served) = served {
                 reply.buffer().extend_from_slice(&served);
                 return Ok(());
             }
         }
         // Another client may have been faster: then this one goes on waiting.
-        let gives_up = signalled && fault::planted("pop-without-retry");
+        let gives_up = wait == Waiting::SignalAgain && fault::planted("pop-without-retry");
         let Some(left) = wait_for.left().filter(|_| !gives_up) else {
             nothing(job, reply);
             return Ok(());
         };
-        let mut by_shard: Vec<(usize, Vec<usize>)> = Vec::new();
-        for (owner, keys) in runs {
-            match by_shard.iter_mut().find(|(shard, _)| *shard == owner) {
-                Some((_, all)) => all.extend(keys),
-                None => by_shard.push((owner, keys)),
-            }
-        }
-        if let Some(end) = signal(worker, job, positions, &by_shard, left).await? {
+        let shards = by_shard(worker, &args, positions)?;
+        let signalled = signal(worker, job, positions, &shards, left, wait).await?;
+        if let Some(end) = signalled.end {
             reply.buffer().extend_from_slice(&end);
             return Ok(());
         }
-        signalled = true;
+        tries = match signalled.woken {
+            _ if signalled.is_ready() && wait == Waiting::Signal => runs(worker, &args, positions)?,
+            Some((shard, place)) => shards
+                .get(shard)
+                .and_then(|(_, keys)| keys.get(place))
+                .map(|key| vec![*key])
+                .into_iter()
+                .collect(),
+            None => positions.iter().map(|position| vec![*position]).collect(),
+        };
+        if !signalled.is_ready() {
+            wait = Waiting::SignalAgain;
+        }
     }
+}
+
+/// Keys that follow one another on the same shard.
+fn runs(worker: &Rc<Worker>, args: &Args<'_>, positions: &[usize]) -> Result<Vec<Vec<usize>>, Error> {
+    let mut runs: Vec<(usize, Vec<usize>)> = Vec::new();
+    for position in positions {
+        let owner = owner_of(worker, args.at(*position))?;
+        match runs.last_mut() {
+            Some((last, keys)) if *last == owner => keys.push(*position),
+            _ => runs.push((owner, vec![*position])),
+        }
+    }
+    Ok(runs.into_iter().map(|(_, keys)| keys).collect())
 }
 
 /// BLMOVE and BRPOPLPUSH from one shard to another: a transaction, whenever there may be something.
@@ -263,6 +276,7 @@ async fn from_another_shard(
         return Err(syntax_or_crossslot(worker, job).await);
     };
     let source = positions.first().copied().unwrap_or(1);
+    let mut wait = Waiting::Signal;
     loop {
         let started = clock::monotonic();
         let mut moved = Vec::new();
@@ -277,16 +291,39 @@ async fn from_another_shard(
             nothing(job, reply);
             return Ok(());
         };
-        let slot = slot_of(args.at(source));
-        let owner = worker.core.borrow().view.owner(slot);
-        let owner = owner.ok_or_else(|| {
-            Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into())
-        })?;
-        if let Some(end) = signal(worker, job, positions, &[(owner, vec![source])], left).await? {
+        let shards = by_shard(worker, &args, &[source])?;
+        let signalled = signal(worker, job, positions, &shards, left, wait).await?;
+        if !signalled.is_ready() {
+            wait = Waiting::SignalAgain;
+        }
+        if let Some(end) = signalled.end {
             reply.buffer().extend_from_slice(&end);
             return Ok(());
         }
     }
+}
+
+/// The shards of keys, with the positions of those that each has.
+fn by_shard(
+    worker: &Rc<Worker>,
+    args: &Args<'_>,
+    positions: &[usize],
+) -> Result<Vec<(usize, Vec<usize>)>, Error> {
+    let mut shards: Vec<(usize, Vec<usize>)> = Vec::new();
+    for position in positions {
+        let owner = owner_of(worker, args.at(*position))?;
+        match shards.iter_mut().find(|(shard, _)| *shard == owner) {
+            Some((_, all)) => all.push(*position),
+            None => shards.push((owner, vec![*position])),
+        }
+    }
+    Ok(shards)
+}
+
+fn owner_of(worker: &Rc<Worker>, key: &[u8]) -> Result<usize, Error> {
+    let slot = slot_of(key);
+    let owner = worker.core.borrow().view.owner(slot);
+    owner.ok_or_else(|| Error::ClusterDown(format!("Hash slot {slot} is not served by any shard").into()))
 }
 
 fn is_nothing(reply: &[u8]) -> bool {
@@ -325,24 +362,58 @@ async fn try_once(worker: &Rc<Worker>, job: &Job, words: &OwnedArgs) -> Result<O
     Ok((!is_nothing(served)).then(|| served.to_vec()))
 }
 
-/// Waits until some shard may have something. What the client is told if it is not to go on: that its time is up, or that
-/// it was unblocked.
+/// Waits until some shard may have something.
 async fn signal(
     worker: &Rc<Worker>,
     job: &Job,
     positions: &[usize],
     by_shard: &[(usize, Vec<usize>)],
     left: i64,
-) -> Result<Option<Vec<u8>>, Error> {
+    wait: Waiting,
+) -> Result<Signalled, Error> {
+    let args = job.args.args();
+    let frames: Vec<(OwnedArgs, Slots)> =
+        by_shard.iter().map(|(_, keys)| (words_on(job, positions, keys), keys_of(&args, keys))).collect();
+    signal_each(worker, job, &frames, left, wait).await
+}
+
+/// What shards have said that were asked to signal.
+struct Signalled {
+    /// Of each, whether it waits or is ready.
+    first: Vec<Vec<u8>>,
+    /// The one that had something first, and the place of its key.
+    woken: Option<(usize, usize)>,
+    /// What the client is told if it is not to go on: that its time is up, or that it was unblocked.
+    end: Option<Vec<u8>>,
+}
+
+impl Signalled {
+    /// Whether a shard had something at once.
+    fn is_ready(&self) -> bool {
+        self.first.iter().any(|first| !first.starts_with(WAITS))
+    }
+}
+
+/// What a shard says of a wait that has begun, before the ids that it put in the place of `$`; and of a key that has something, before its
+/// place.
+const WAITS: &[u8] = b"+WAITING";
+const READY: &[u8] = b"+READY ";
+
+/// As [`signal`], of a command for each shard, and its keys.
+async fn signal_each(
+    worker: &Rc<Worker>,
+    job: &Job,
+    frames: &[(OwnedArgs, Slots)],
+    left: i64,
+    wait: Waiting,
+) -> Result<Signalled, Error> {
     let mut waits = Vec::new();
     let mut failed = None;
-    for (_, keys) in by_shard {
-        let words = words_on(job, positions, keys);
-        let slots = keys_of(&job.args.args(), keys);
+    for (words, slots) in frames {
         let mut frame = Vec::new();
         request::encode(words.args().iter(), &mut frame);
         let left = (left > 0).then_some(left);
-        match worker.with(|core| core.ask_blocking(job, &frame, &borrowed(&slots), left, true)) {
+        match worker.with(|core| core.ask_blocking(job, &frame, &borrowed(slots), left, wait)) {
             Ok(asked) => waits.push(asked),
             Err(unsent) => failed = Some(refusal(unsent, job)),
         }
@@ -356,28 +427,40 @@ async fn signal(
     outcome
 }
 
-async fn first_of(worker: &Rc<Worker>, waits: Vec<Asked>) -> Result<Option<Vec<u8>>, Error> {
-    let mut pushed = Vec::new();
+async fn first_of(worker: &Rc<Worker>, waits: Vec<Asked>) -> Result<Signalled, Error> {
+    let (mut first, mut pushed) = (Vec::new(), Vec::new());
     for asked in waits {
-        let first = asked.reply.await.unwrap_or(Err(AskError::Lost));
-        let first = first.map_err(|error| worker.core.borrow().ask_error(asked.shard, error))?;
-        if !successful(first)?.starts_with(b"+WAITING") {
-            return Ok(None);
-        }
+        let reply = asked.reply.await.unwrap_or(Err(AskError::Lost));
+        let reply = reply.map_err(|error| worker.core.borrow().ask_error(asked.shard, error))?;
+        first.push(successful(reply)?);
         pushed.push(asked.pushed);
     }
-    let first = poll_fn(|context| {
-        for receiver in &mut pushed {
+    if let Some((shard, ready)) = first.iter().enumerate().find(|(_, reply)| !reply.starts_with(WAITS)) {
+        let woken = place(ready).map(|place| (shard, place));
+        return Ok(Signalled { first, woken, end: None });
+    }
+    let (shard, answer) = poll_fn(|context| {
+        for (shard, receiver) in pushed.iter_mut().enumerate() {
             if let Poll::Ready(answer) = Pin::new(receiver).poll(context) {
-                return Poll::Ready(answer);
+                return Poll::Ready((shard, answer));
             }
         }
         Poll::Pending
-    });
-    match first.await {
-        Ok(Ok(answer)) if answer.starts_with(b"+READY") || has_moved(&answer) => Ok(None),
-        Ok(Ok(answer)) => Ok(Some(answer)),
-        Ok(Err(_)) => Ok(None),
-        Err(_) => Err(Error::err("the client is gone")),
+    })
+    .await;
+    let mut signalled = Signalled { first, woken: None, end: None };
+    match answer {
+        Ok(Ok(answer)) if answer.starts_with(READY) => {
+            signalled.woken = place(&answer).map(|place| (shard, place));
+        }
+        Ok(Ok(answer)) if !has_moved(&answer) => signalled.end = Some(answer),
+        Ok(_) => {}
+        Err(_) => return Err(Error::err("the client is gone")),
     }
+    Ok(signalled)
+}
+
+/// The place of the key that is ready.
+fn place(ready: &[u8]) -> Option<usize> {
+    std::str::from_utf8(ready.strip_prefix(READY)?).ok()?.trim_end().parse().ok()
 }

@@ -7,6 +7,7 @@ use slotway_common::resp::Reply;
 
 use super::batch;
 use crate::core::Job;
+use crate::owned::OwnedArgs;
 use crate::transaction::{Batch, How};
 use crate::worker::Worker;
 
@@ -15,7 +16,21 @@ use crate::worker::Worker;
 /// # Errors
 /// Where it did not run, or it is not known whether it did.
 pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
-    let replies = batch::run(worker, job, &batch_of(job), None, How::Quiet).await.map_err(not_of_exec)?;
+    run_as(worker, job, &job.args, reply).await
+}
+
+/// As [`run`], with other words.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn run_as(
+    worker: &Rc<Worker>,
+    job: &Job,
+    words: &OwnedArgs,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    let batch = batch_of(job, words);
+    let replies = batch::run(worker, job, &batch, None, How::Quiet).await.map_err(not_of_exec)?;
     // Nothing is watched.
     reply.raw(&replies.unwrap_or_default());
     Ok(())
@@ -26,14 +41,15 @@ pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -
 /// # Errors
 /// As [`run`].
 pub(super) async fn borrow(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
-    let replies = batch::borrow(worker, job, &batch_of(job), How::Quiet).await.map_err(not_of_exec)?;
+    let replies =
+        batch::borrow(worker, job, &batch_of(job, &job.args), How::Quiet).await.map_err(not_of_exec)?;
     reply.raw(&replies.unwrap_or_default());
     Ok(())
 }
 
-fn batch_of(job: &Job) -> Batch {
+fn batch_of(job: &Job, words: &OwnedArgs) -> Batch {
     let mut batch = Batch::empty(job.database);
-    batch.push(job.command, &job.args.args());
+    batch.push(job.command, &words.args());
     batch
 }
 

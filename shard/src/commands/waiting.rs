@@ -5,10 +5,12 @@ use slotway_common::error::Error;
 use slotway_common::number::parse_i64;
 use slotway_common::platform::clock;
 use slotway_common::resp::request::Parsed;
-use slotway_common::resp::{Limits, Parser};
+use slotway_common::resp::{Limits, Parser, Reply};
 
+use super::stream::read;
 use super::transactions::token;
 use crate::blocked::{Route, Unblock};
+use crate::call::Call;
 use crate::call::want::{Awaited, Want};
 use crate::dispatch::{self, OwnedWords};
 use crate::engine::Key;
@@ -37,11 +39,12 @@ fn client_unblock(call: &mut NodeCall<'_>) -> Result<(), Error> {
 /// `SLOTWAY-BLOCK <wait> <command> <left> <signal> <key>…`: runs a command that may wait, for a client of a proxy. The
 /// reply is the command's, or `+WAITING`, and then the command's comes as a push with the number of the wait. `left` are the
 /// milliseconds that it may wait still, if it does not begin to wait now (0: for ever). With a signal nothing is run: the reply or push
-/// `+READY` says that there may be something. There is a key of each slot.
+/// `+READY <n>` says that there may be something at its key `n`, counted from 0. A signal of 1 also says so of what the command has
+/// an error for; 2 does not, since who waits already goes on waiting then. There is a key of each slot.
 fn block_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let token = token(call.args.at(1))?;
     let (frame, left) = (call.args.at(2), parse_i64(call.args.at(3)));
-    let signals = call.args.is(4, "1");
+    let (signals, again) = (!call.args.is(4, "0"), call.args.is(4, "2"));
     let mut parser = Parser::new();
     let limits = Limits { max_bulk: usize::MAX, authenticated: true };
     let Ok(Parsed::Frame(_)) = parser.parse(frame, &limits) else { return Err(Error::Syntax) };
@@ -50,7 +53,7 @@ fn block_for_proxy(call: &mut NodeCall<'_>) -> Result<(), Error> {
     let words: Vec<Vec<u8>> = args.iter().map(<[u8]>::to_vec).collect();
     let started = clock::monotonic();
     let want = if signals {
-        look(call, command, &words)?
+        look(call, command, &words, again)?
     } else {
         dispatch::make_room_for(call.engine, call.node, call.session, command, &args)?;
         call.session.may_wait = true;
@@ -90,18 +93,32 @@ fn look(
     call: &mut NodeCall<'_>,
     command: &'static Command,
     words: &[Vec<u8>],
+    again: bool,
 ) -> Result<Option<Want>, Error> {
+    let args = OwnedWords::new(words);
+    if command.blocks == Some(Blocks::Streams) {
+        let (mut unsaid, db) = (Vec::new(), call.session.db);
+        let reply = Reply::new(&mut unsaid, call.session.protocol);
+        let mut streams = Call::new(call.engine, db, command, args.args(), reply);
+        return Ok(match read::look(&mut streams, command.is_write(), again) {
+            Ok(want) => Some(want),
+            Err(place) => {
+                call.reply.simple(&format!("READY {place}"));
+                None
+            }
+        });
+    }
     if !command.blocks.is_some_and(Blocks::pops_first) {
         return Err(Error::Syntax);
     }
     let awaited = if command.group == Group::List { Awaited::List } else { Awaited::SortedSet };
-    let args = OwnedWords::new(words);
     let keys: Vec<usize> =
         command::keys(command, &args.args()).map_err(|_| Error::Syntax)?.positions().collect();
-    for key in keys.iter().filter_map(|index| words.get(*index)) {
-        // A key of another type ends the wait as well: the command has an error to give.
-        if call.engine.exists(call.session.db, &Key::new(key)) {
-            call.reply.simple("READY");
+    for (place, key) in keys.iter().filter_map(|index| words.get(*index)).enumerate() {
+        let (db, key) = (call.session.db, Key::new(key));
+        let found = call.engine.exists(db, &key).then(|| call.engine.peek_record(db, &key)).flatten();
+        if found.is_some_and(|record| !again || awaited.fits(record)) {
+            call.reply.simple(&format!("READY {place}"));
             return Ok(None);
         }
     }

@@ -213,7 +213,8 @@ pub(super) fn perform(
             session.slowed |= pass_on(engine, node, &executed);
         }
     }
-    if node.changes.is_followed() {
+    // The numbers of slots are far apart in memory: they are asked for only where one of them can matter.
+    if node.changes.is_followed() && node.changes.sequence() > session.released {
         session.tells_of = session.tells_of.max(told_of(node, command, first_key, &args));
     }
     if engine.has_touched() {

@@ -42,7 +42,7 @@ fn serve(engine: &mut Engine, node: &mut Node, id: u64, key: &[u8]) {
     let Some(waiter) = node.blocked.waiter(id) else { return };
     if matches!(waiter.route, Route::Signal(_)) {
         if let Some(waiter) = node.blocked.remove(engine, id) {
-            waiter.tell(b"+READY\r\n");
+            waiter.tell(format!("+READY {}\r\n", waiter.place_of(key)).as_bytes());
         }
         return;
     }

@@ -272,6 +272,7 @@ impl Connection {
         }
         let mut time = clock::monotonic();
         let released = shard.node.log.released();
+        self.session.released = released;
         let mut used = 0;
         loop {
             let mut limits = Limits {

@@ -91,6 +91,7 @@ impl Round {
             if self.differs || self.blocked == [false; 2] {
                 break;
             }
+            // What one transaction gives several keys comes from their shards in no order.
             if !words.spread && words.random.random_ratio(1, 4) {
                 self.busy(&words_of("MULTI"), oracle, subject)?;
                 for _ in 0..words.random.random_range(0..4) {
@@ -216,9 +217,7 @@ impl Words {
         } else {
             timeout
         };
-        // What is not split over shards needs keys of one slot.
-        let choices = if self.spread { 6 } else { 12 };
-        let line = match self.random.random_range(0..choices) {
+        let line = match self.random.random_range(0..13) {
             0 => format!("BLPOP {} {timeout}", self.keys('l')),
             1 => format!("BRPOP {} {timeout}", self.keys('l')),
             2 => format!("BZPOPMIN {} {timeout}", self.keys('z')),
@@ -240,6 +239,11 @@ impl Words {
             8 => format!("XREAD BLOCK 100000 STREAMS {} $", self.key('x')),
             9 => format!("XREAD COUNT 1 BLOCK 0 STREAMS {} {} 5-0 $", self.key('x'), self.key('x')),
             10 => format!("XREADGROUP GROUP g {} BLOCK 0 STREAMS {} >", self.end(), self.key('x')),
+            11 => format!(
+                "XREADGROUP GROUP g c COUNT 2 BLOCK 0 STREAMS {} {} > >",
+                self.key('x'),
+                self.key('x')
+            ),
             // Of a wrong type, perhaps.
             _ => format!("BLPOP {} {} {timeout}", self.key('z'), self.key('l')),
         };
@@ -249,7 +253,7 @@ impl Words {
     /// A command that may make what is waited for, or take it away.
     fn making(&mut self) -> Vec<Vec<u8>> {
         let value = self.random.random_range(0..100);
-        let line = match self.random.random_range(0..if self.spread { 7 } else { 16 }) {
+        let line = match self.random.random_range(0..16) {
             0 | 1 => format!("LPUSH {} {value} b", self.key('l')),
             2 => format!("RPUSH {} {value}", self.key('l')),
             3 | 4 => format!("ZADD {} {value} a {value} b", self.key('z')),

@@ -95,64 +95,63 @@ enum Wanted {
     Own(Id),
 }
 
+/// What is wanted of the stream at a position.
+fn wanted(call: &mut Call<'_>, options: &Options<'_>, by_group: bool, index: usize) -> Result<Wanted, Error> {
+    let (db, key) = (call.db, call.key(index));
+    let stream = call.engine.read::<Stream>(db, &key)?;
+    if let Some((group, _)) = options.group
+        && stream.and_then(|stream| stream.group(group)).is_none()
+    {
+        return Err(quoting(&[
+            b"NOGROUP No such key '",
+            key.bytes,
+            b"' or consumer group '",
+            group,
+            b"' in XREADGROUP with GROUP option",
+        ]));
+    }
+    Ok(match (call.args.at(index + options.streams), by_group) {
+        (b"$", true) => {
+            return Err(Error::err(
+                "The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
+            ));
+        }
+        (b">", false) => {
+            return Err(Error::err(
+                "The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+            ));
+        }
+        (b"$", false) => Wanted::Above(stream.map_or(Id::MIN, |stream| stream.facts().last)),
+        (b">", true) => Wanted::New,
+        (text, false) => Wanted::Above(exact(text)?),
+        // The highest id is how Redis notes a `>`.
+        (text, true) => match exact(text)? {
+            Id::MAX => Wanted::New,
+            id => Wanted::Own(id),
+        },
+    })
+}
+
 fn xread(call: &mut Call<'_>, by_group: bool) -> Result<(), Error> {
     let options = Options::parse(call, by_group)?;
-    let db = call.db;
-    let mut wanted = Vec::with_capacity(options.streams);
+    let mut all = Vec::with_capacity(options.streams);
     for index in options.first..options.first + options.streams {
-        let key = call.key(index);
-        let stream = call.engine.read::<Stream>(db, &key)?;
-        if let Some((group, _)) = options.group
-            && stream.and_then(|stream| stream.group(group)).is_none()
-        {
-            return Err(quoting(&[
-                b"NOGROUP No such key '",
-                key.bytes,
-                b"' or consumer group '",
-                group,
-                b"' in XREADGROUP with GROUP option",
-            ]));
-        }
-        wanted.push(match (call.args.at(index + options.streams), by_group) {
-            (b"$", true) => {
-                return Err(Error::err(
-                    "The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
-                ));
-            }
-            (b">", false) => {
-                return Err(Error::err(
-                    "The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
-                ));
-            }
-            (b"$", false) => Wanted::Above(stream.map_or(Id::MIN, |stream| stream.facts().last)),
-            (b">", true) => Wanted::New,
-            (text, false) => Wanted::Above(exact(text)?),
-            // The highest id is how Redis notes a `>`.
-            (text, true) => match exact(text)? {
-                Id::MAX => Wanted::New,
-                id => Wanted::Own(id),
-            },
-        });
+        all.push(wanted(call, &options, by_group, index)?);
     }
-    // A `$` means what is last now, however long it takes.
-    let ids: Vec<Option<Id>> = wanted
-        .iter()
-        .map(|wanted| match wanted {
-            Wanted::Above(id) => Some(*id),
-            _ => None,
-        })
-        .collect();
     let before = call.reply.position();
     let at = call.reply.begin();
     let mut served = 0;
-    for (offset, wanted) in wanted.into_iter().enumerate() {
+    for (offset, wanted) in all.iter().enumerate() {
         let key = call.key(options.first + offset);
-        served += usize::from(serve(call, &key, &wanted, &options)?);
+        served += usize::from(serve(call, &key, wanted, &options)?);
     }
     if served == 0 {
         call.reply.truncate(before);
         match options.block {
-            Some(milliseconds) => wait(call, &options, milliseconds, &ids),
+            Some(milliseconds) => {
+                let want = want(call, &options, milliseconds, &all);
+                call.wait(want);
+            }
             None => call.reply.null_array(),
         }
     } else if call.reply.is_resp3() {
@@ -163,20 +162,63 @@ fn xread(call: &mut Call<'_>, by_group: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has the client wait for entries.
-fn wait(call: &mut Call<'_>, options: &Options<'_>, milliseconds: u64, ids: &[Option<Id>]) {
+/// What a call waits for if it has nothing to reply with now, not even an error; else the place of a key that has something. Nothing
+/// is read. What has waited before (`again`) goes on waiting beside keys that hold no stream.
+pub(in crate::commands) fn look(call: &mut Call<'_>, by_group: bool, again: bool) -> Result<Want, usize> {
+    let options = Options::parse(call, by_group).map_err(|_| 0usize)?;
+    let mut all = Vec::with_capacity(options.streams);
+    for place in 0..options.streams {
+        let index = options.first + place;
+        all.push(match wanted(call, &options, by_group, index) {
+            Err(_) if again && !by_group => {
+                Wanted::Above(exact(call.args.at(index + options.streams)).map_err(|_| place)?)
+            }
+            wanted => wanted.map_err(|_| place)?,
+        });
+    }
+    for (place, wanted) in all.iter().enumerate() {
+        let key = call.key(options.first + place);
+        let stream = call.engine.read::<Stream>(call.db, &key).ok().flatten();
+        if stream.is_some_and(|stream| serves(stream, wanted, &options)) {
+            return Err(place);
+        }
+    }
+    Ok(want(call, &options, options.block.ok_or(0usize)?, &all))
+}
+
+/// What a client waits for that is to have entries.
+fn want(call: &Call<'_>, options: &Options<'_>, milliseconds: u64, wanted: &[Wanted]) -> Want {
+    // A `$` means what is last now, however long it takes.
+    let ids: Vec<Option<Id>> = wanted
+        .iter()
+        .map(|wanted| match wanted {
+            Wanted::Above(id) => Some(*id),
+            _ => None,
+        })
+        .collect();
     let mut args: Vec<Vec<u8>> = call.args.iter().map(<[u8]>::to_vec).collect();
     for (offset, id) in ids.iter().enumerate() {
         if let (Some(id), Some(arg)) = (id, args.get_mut(options.first + options.streams + offset)) {
             *arg = id.to_string().into_bytes();
         }
     }
-    call.wait(Want {
+    Want {
         awaited: if options.group.is_some() { Awaited::Group } else { Awaited::Stream },
         keys: (options.first..options.first + options.streams).collect(),
         deadline: ends_after(call.now(), milliseconds),
         args: Some(args),
-    });
+    }
+}
+
+/// Whether a stream has what is wanted of it.
+fn serves(stream: &Stream, wanted: &Wanted, options: &Options<'_>) -> bool {
+    let has_above = |id: Id| stream.last_id().is_some_and(|last| last > id);
+    match (wanted, options.group) {
+        (Wanted::Above(id), _) => has_above(*id),
+        (Wanted::New, Some((group, _))) => stream.group(group).is_some_and(|group| has_above(group.last)),
+        (Wanted::New, None) => false,
+        (Wanted::Own(_), _) => true,
+    }
 }
 
 /// Replies with what one stream has; false if it has nothing.
@@ -184,14 +226,7 @@ fn serve(call: &mut Call<'_>, key: &Key<'_>, wanted: &Wanted, options: &Options<
     let db = call.db;
     // As in Redis, which looks all streams up once more, each counts twice.
     let Some(stream) = call.engine.read::<Stream>(db, key)? else { return Ok(false) };
-    let has_above = |id: Id| stream.last_id().is_some_and(|last| last > id);
-    let serves = match (wanted, options.group) {
-        (Wanted::Above(id), _) => has_above(*id),
-        (Wanted::New, Some((group, _))) => stream.group(group).is_some_and(|group| has_above(group.last)),
-        (Wanted::New, None) => false,
-        (Wanted::Own(_), _) => true,
-    };
-    if !serves {
+    if !serves(stream, wanted, options) {
         return Ok(false);
     }
     if !call.reply.is_resp3() {
