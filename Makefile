@@ -59,8 +59,7 @@ fix:
 	cargo fmt --all
 	SLOTWAY_FIX=1 cargo test --quiet --workspace --test readme
 
-bench:
-	tests/setup.sh bench
+bench: setup
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
 	cargo build --locked --quiet -p slotway-tests --bin bench
 	ulimit -n $$(ulimit -Hn) && SLOTWAY_BINARIES=$(abspath $(TARGET))/release \

@@ -112,6 +112,8 @@ pub struct Session {
     pub(crate) waits: Vec<u64>,
     /// A shard has said that it waits.
     pub(crate) blocked: bool,
+    /// There while a command runs that may wait, several times if need be; then how CLIENT UNBLOCK has ended its wait, if it has.
+    pub(crate) waiting: Option<Option<Box<[u8]>>>,
     /// The channels and patterns that it listens to, or is about to; none where there are none.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// What is to be written waits for the reply of this place, for a short time.
@@ -169,6 +171,7 @@ impl Session {
             watch: None,
             waits: Vec::new(),
             blocked: false,
+            waiting: None,
             subscriptions: None,
             gathers: None,
             is_gathering: false,

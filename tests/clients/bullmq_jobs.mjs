@@ -1,7 +1,6 @@
 // BullMQ: bullmq_jobs.mjs LIBRARIES HOST PORT. Queues, workers, delays, priorities, retries, schedulers, flows and events.
 //
-// Its scripts reach all keys of a queue. The prefix with a hash tag, which its documentation asks for on clusters, keeps them
-// together. The data set is emptied.
+// Its scripts reach all keys of a queue, whose prefix has no hash tag. The data set is emptied.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";

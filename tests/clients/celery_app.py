@@ -1,4 +1,4 @@
-"""A Celery application for celery_jobs.py, which workers import. BROKER and RESULTS are its URLs."""
+"""A Celery application, which workers import. BROKER and RESULTS are its URLs; PREFIX, if there is any, stands before all keys."""
 
 import os
 
@@ -6,8 +6,10 @@ import redis
 from celery import Celery
 
 app = Celery("jobs", broker=os.environ["BROKER"], backend=os.environ["RESULTS"])
+prefix = {"global_keyprefix": os.environ["PREFIX"]} if os.environ.get("PREFIX") else {}
 app.conf.update(
-    broker_transport_options={"visibility_timeout": 3600},
+    broker_transport_options={"visibility_timeout": 3600, **prefix},
+    result_backend_transport_options=prefix,
     worker_hijack_root_logger=False,
     task_acks_late=True,
     result_extended=True,

@@ -1,7 +1,7 @@
 """Celery with its broker and its results on Redis: celery_jobs.py HOST PORT.
 
-Kombu and the result backend change several keys in one MULTI; `global_keyprefix` with a hash tag keeps them together.
-Workers are processes of their own, as a user starts them. The data set is emptied.
+Kombu and the result backend change several keys in one MULTI. Workers are processes of their own, as a user starts them.
+The data set is emptied.
 """
 
 import os

@@ -17,7 +17,7 @@ host, port = sys.argv[1], int(sys.argv[2])
 r = redis.Redis(host=host, port=port)
 r.flushall()
 
-# Every operation of the broker is one script on several keys: a hash tag in the namespace keeps them together.
+# Every operation of the broker is one script on several keys.
 broker = RedisBroker(host=host, port=port)
 broker.add_middleware(Results(backend=RedisBackend(host=host, port=port)))
 dramatiq.set_broker(broker)

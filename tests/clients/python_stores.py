@@ -75,7 +75,7 @@ assert all(r.ttl(key) > 86_400 for key in keys)
 equal(visitors[0].get("/leave").text, "left")
 equal((visitors[0].get("/add/anew").text, len(r.keys("session:*"))), ("anew", 20))
 
-# python-redis-lock: who waits for a lock is woken by an element of a list, which a hash tag keeps beside the lock.
+# python-redis-lock: who waits for a lock is woken by an element of a list, which is another key.
 lock = redis_lock.Lock(r, "door", expire=60)
 equal(lock.acquire(), True)
 equal(redis_lock.Lock(r, "door", expire=60).acquire(blocking=False), False)
@@ -98,7 +98,7 @@ lock.release()
 equal(order, ["in", "out"] * 5)
 equal(redis_lock.Lock(r, "door").locked(), False)
 
-# Django's cache. Many keys at once are one MULTI there; KEY_PREFIX with a hash tag keeps them together.
+# Django's cache. Many keys at once are one MULTI there.
 cache = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}
 settings.configure(CACHES={"default": cache}, INSTALLED_APPS=[])
 django.setup()
@@ -141,7 +141,7 @@ async def layers():
 asyncio.run(layers())
 
 
-# The other layer of channels_redis keeps messages in sorted sets, several of them in one script: its prefix has a hash tag.
+# The other layer of channels_redis keeps messages in sorted sets, several of them in one script.
 async def kept_layers():
     one, other = (RedisChannelLayer(hosts=[url]) for _ in range(2))
     names = [await one.new_channel(), await other.new_channel(), await other.new_channel()]

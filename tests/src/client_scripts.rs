@@ -22,9 +22,7 @@ fn path(script: &str) -> PathBuf {
 /// # Panics
 /// When it fails, with what it printed.
 pub fn python(script: &str, address: SocketAddr, more: &[&str]) {
-    let mut command = Command::new(client_libraries().join("venv/bin/python"));
-    command.arg(path(script)).args([address.ip().to_string(), address.port().to_string()]).args(more);
-    run(command);
+    run(command(script, address, more));
 }
 
 /// Runs a Node.js script: `SCRIPT LIBRARIES HOST PORT`. Does nothing where there is no Node.js.
@@ -32,18 +30,40 @@ pub fn python(script: &str, address: SocketAddr, more: &[&str]) {
 /// # Panics
 /// When it fails, with what it printed.
 pub fn node(script: &str, address: SocketAddr) {
-    let libraries = client_libraries();
-    if !libraries.join("node_modules").is_dir() {
+    if !client_libraries().join("node_modules").is_dir() {
         eprintln!("there is no Node.js here: not tested");
         return;
     }
-    let mut command = Command::new("node");
-    command.arg(path(script)).arg(libraries).args([address.ip().to_string(), address.port().to_string()]);
-    run(command);
+    run(command(script, address, &[]));
 }
 
-/// Runs a script, which prints `ok` at its end. What it has started and left ends with it.
-fn run(mut command: Command) {
+/// Runs a script of either kind, and gives what it has printed; `None` where its libraries are not installed.
+///
+/// # Panics
+/// When it fails, with what it printed.
+#[must_use]
+pub fn output(script: &str, address: SocketAddr, more: &[&str]) -> Option<String> {
+    let libraries = if script.ends_with(".py") { "venv" } else { "node_modules" };
+    client_libraries().join(libraries).is_dir().then(|| run(command(script, address, more)))
+}
+
+fn command(script: &str, address: SocketAddr, more: &[&str]) -> Command {
+    let libraries = client_libraries();
+    let mut command = if script.ends_with(".py") {
+        let mut command = Command::new(libraries.join("venv/bin/python"));
+        command.arg(path(script));
+        command
+    } else {
+        let mut command = Command::new("node");
+        command.arg(path(script)).arg(libraries);
+        command
+    };
+    command.args([address.ip().to_string(), address.port().to_string()]).args(more);
+    command
+}
+
+/// Runs a script, which prints `ok` at its end. Gives what it has printed. What it has started and left ends with it.
+fn run(mut command: Command) -> String {
     let mut child = command
         .process_group(0)
         .stdin(Stdio::null())
@@ -69,6 +89,7 @@ fn run(mut command: Command) {
     let status = status.unwrap_or_else(|| panic!("{command:?} has not ended after {PATIENCE:?}: {}", text()));
     assert!(status.success(), "{command:?}: {}", text());
     assert!(output.ends_with(b"ok\n"), "{command:?}: {}", text());
+    String::from_utf8_lossy(&output).into_owned()
 }
 
 fn read(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {

@@ -25,6 +25,8 @@ pub enum Window {
     Highest(u64),
     /// These members of a set or sorted set, or fields of a hash.
     Members(Vec<Vec<u8>>),
+    /// The end of a stream, at which entries are added; the words by which XADD then trims it, if it does.
+    Appended(Vec<Vec<u8>>),
     /// All of it.
     Whole,
 }
@@ -37,6 +39,7 @@ const TAIL: u8 = 4;
 const LOWEST: u8 = 5;
 const HIGHEST: u8 = 6;
 const MEMBERS: u8 = 7;
+const APPENDED: u8 = 8;
 
 impl Window {
     /// What two commands need that run one after the other.
@@ -55,6 +58,7 @@ impl Window {
                 one.dedup();
                 Self::Members(one)
             }
+            (Self::Appended(one), Self::Appended(two)) if one == two => Self::Appended(one),
             _ => Self::Whole,
         }
     }
@@ -68,6 +72,7 @@ impl Window {
             | (Self::Tail(own), Self::Tail(wanted))
             | (Self::Lowest(own), Self::Lowest(wanted))
             | (Self::Highest(own), Self::Highest(wanted)) => own >= wanted,
+            (Self::Appended(own), Self::Appended(wanted)) => own == wanted,
             (Self::Members(own), Self::Members(wanted)) => wanted.iter().all(|member| own.contains(member)),
             _ => false,
         }
@@ -83,14 +88,15 @@ impl Window {
             Self::Tail(count) => (TAIL, Some(*count)),
             Self::Lowest(count) => (LOWEST, Some(*count)),
             Self::Highest(count) => (HIGHEST, Some(*count)),
-            Self::Members(members) => (MEMBERS, Some(members.len() as u64)),
+            Self::Members(words) => (MEMBERS, Some(words.len() as u64)),
+            Self::Appended(words) => (APPENDED, Some(words.len() as u64)),
         };
         out.push(kind);
         if let Some(number) = number {
             put_number(number, out);
         }
-        if let Self::Members(members) = self {
-            members.iter().for_each(|member| put_bytes(member, out));
+        if let Self::Members(words) | Self::Appended(words) = self {
+            words.iter().for_each(|word| put_bytes(word, out));
         }
     }
 
@@ -105,16 +111,19 @@ impl Window {
             TAIL => Self::Tail(fields.number()?),
             LOWEST => Self::Lowest(fields.number()?),
             HIGHEST => Self::Highest(fields.number()?),
-            MEMBERS => {
-                let mut members = Vec::new();
-                for _ in 0..fields.number()? {
-                    members.push(fields.bytes()?.to_vec());
-                }
-                Self::Members(members)
-            }
+            MEMBERS => Self::Members(words(fields)?),
+            APPENDED => Self::Appended(words(fields)?),
             _ => return None,
         })
     }
+}
+
+fn words(fields: &mut Fields<'_>) -> Option<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    for _ in 0..fields.number()? {
+        words.push(fields.bytes()?.to_vec());
+    }
+    Some(words)
 }
 
 /// The positions of the keys of a call, each with what the command needs to see of it. What a script needs is only known when it
@@ -134,7 +143,10 @@ fn window(command: &Command, args: &Args<'_>, position: usize, flags: KeyFlags) 
     if flags.contains(KeyFlags::OW) && !flags.contains(KeyFlags::ACCESS) && command.name != "set" {
         return Window::Replaced;
     }
-    ends(command, args, position).or_else(|| members(command, args)).unwrap_or(Window::Whole)
+    ends(command, args, position)
+        .or_else(|| members(command, args))
+        .or_else(|| (command.name == "xadd").then(|| Window::Appended(trimming(args))))
+        .unwrap_or(Window::Whole)
 }
 
 /// A count of a command that has one at this place, or none.
@@ -196,6 +208,27 @@ fn members(command: &Command, args: &Args<'_>) -> Option<Window> {
     Some(Window::Members(named.collect()))
 }
 
+/// The words of XADD that say how it trims. What is none of them, and not read right here, is an error there.
+fn trimming(args: &Args<'_>) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    let mut at = 2;
+    while at < args.len() {
+        let length = if args.is(at, "MAXLEN") || args.is(at, "MINID") {
+            2 + usize::from(matches!(args.at(at + 1), b"~" | b"="))
+        } else if args.is(at, "LIMIT") {
+            2
+        } else if args.is(at, "NOMKSTREAM") {
+            at += 1;
+            continue;
+        } else {
+            break;
+        };
+        words.extend((at..at + length).map(|at| args.at(at).to_vec()));
+        at += length;
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +245,10 @@ mod tests {
         windows(find(&args).unwrap(), &args).map(|(_, window)| window).collect()
     }
 
+    fn appended(trimming: &str) -> Window {
+        Window::Appended(trimming.split_whitespace().map(|word| word.as_bytes().to_vec()).collect())
+    }
+
     fn named(names: &[&str]) -> Window {
         Window::Members(names.iter().map(|name| name.as_bytes().to_vec()).collect())
     }
@@ -226,6 +263,9 @@ mod tests {
             ("SMOVE a b m", vec![named(&["m"]), named(&["m"])]),
             ("ZADD a GT CH 1 x 2 y", vec![named(&["x", "y"])]),
             ("HSET a f 1 g 2", vec![named(&["f", "g"])]),
+            ("XADD a * f v", vec![appended("")]),
+            ("XADD a NOMKSTREAM MAXLEN ~ 10 LIMIT 5 * f v", vec![appended("MAXLEN ~ 10 LIMIT 5")]),
+            ("XADD a minid 5 7-1 f v", vec![appended("minid 5")]),
             ("RENAME a b", vec![Window::Whole, Window::Replaced]),
             ("COPY a b", vec![Window::Whole, Window::Replaced]),
             ("MSETNX a 1 b 2", vec![Window::Replaced, Window::Replaced]),
@@ -251,6 +291,8 @@ mod tests {
             Window::Highest(3),
             named(&["x"]),
             named(&["y", "z"]),
+            appended(""),
+            appended("MAXLEN 3"),
             Window::Whole,
         ];
         for one in &some {

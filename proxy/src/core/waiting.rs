@@ -96,8 +96,9 @@ impl Core {
         match self.waits.get_mut(&token) {
             Some(wait) => {
                 wait.upstream = Some(upstream);
-                if let Some(session) = self.sessions.get_mut(wait.session) {
-                    session.blocked = true;
+                let session = wait.session;
+                if let Some(how) = self.unblocked(session) {
+                    self.tell_unblock(upstream, token, Some(&how));
                 }
             }
             // The client has gone meanwhile.
@@ -138,7 +139,7 @@ impl Core {
         let wait = self.waits.remove(&token)?;
         if let Some(session) = self.sessions.get_mut(wait.session) {
             session.waits.retain(|other| *other != token);
-            session.blocked &= !session.waits.is_empty();
+            session.blocked &= session.waiting.is_some() || !session.waits.is_empty();
         }
         Some(wait)
     }
@@ -172,18 +173,46 @@ impl Core {
         }
     }
 
-    /// CLIENT UNBLOCK: has the shard tell a client that it need not wait; false if it does not.
+    /// CLIENT UNBLOCK: has the shards tell a client that it need not wait; false if it does not.
     pub(crate) fn unblock(&mut self, client: u64, how: &[u8]) -> bool {
-        let found = self.sessions.iter().find(|(_, session)| session.client == client);
-        let waits = found.map(|(_, session)| session.waits.clone()).unwrap_or_default();
-        let mut any = false;
-        for token in waits {
+        let Some(session) =
+            self.sessions.iter().find(|(_, session)| session.client == client).map(|(id, _)| id)
+        else {
+            return false;
+        };
+        let Some(session) = self.sessions.get_mut(session).filter(|session| session.blocked) else {
+            return false;
+        };
+        // A shard may just have told it of something, and it waits again.
+        if let Some(waiting) = &mut session.waiting {
+            *waiting = Some(how.into());
+        }
+        for token in session.waits.clone() {
             if let Some(upstream) = self.waits.get(&token).and_then(|wait| wait.upstream) {
                 self.tell_unblock(upstream, token, Some(how));
-                any = true;
             }
         }
-        any
+        true
+    }
+
+    /// A command that may wait begins or ends.
+    pub(crate) fn set_waiting(&mut self, id: SessionId, waits: bool) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.waiting = waits.then_some(None);
+            session.blocked &= waits;
+        }
+    }
+
+    /// All that a client waits for has to come still.
+    pub(crate) fn set_blocked(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.blocked = session.waiting.is_some();
+        }
+    }
+
+    /// How CLIENT UNBLOCK has ended the wait of a client, if it has.
+    pub(crate) fn unblocked(&self, id: SessionId) -> Option<Box<[u8]>> {
+        self.sessions.get(id)?.waiting.clone()?
     }
 
     fn tell_unblock(&mut self, upstream: UpstreamId, token: u64, how: Option<&[u8]>) {

@@ -60,6 +60,13 @@ fn patience(command: &Command, args: &Args<'_>) -> Result<Patience, Error> {
 }
 
 pub(super) async fn run(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
+    worker.with(|core| core.set_waiting(job.session, true));
+    let result = wait(worker, job, reply).await;
+    worker.with(|core| core.set_waiting(job.session, false));
+    result
+}
+
+async fn wait(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(), Error> {
     let args = job.args.args();
     let positions: Vec<usize> =
         command::keys(job.command, &args).map(|keys| keys.positions().collect()).unwrap_or_default();
@@ -125,6 +132,26 @@ fn nothing(job: &Job, reply: &mut Reply<'_>) {
     }
 }
 
+/// The milliseconds that a client may wait still, 0 for ever; nothing when it is not to go on, and the reply says so.
+fn left(worker: &Rc<Worker>, job: &Job, wait_for: Patience, reply: &mut Reply<'_>) -> Option<i64> {
+    match worker.core.borrow().unblocked(job.session) {
+        Some(how) if &*how == b"ERROR" => {
+            reply.error(&Error::Line("UNBLOCKED client unblocked via CLIENT UNBLOCK".into()));
+            return None;
+        }
+        Some(_) => {
+            nothing(job, reply);
+            return None;
+        }
+        None => {}
+    }
+    let left = wait_for.left();
+    if left.is_none() {
+        nothing(job, reply);
+    }
+    left
+}
+
 fn refusal(unsent: Unsent, job: &Job) -> Error {
     match unsent {
         Unsent::Across => crate::core::crossslot(job.command),
@@ -143,13 +170,12 @@ async fn on_one_shard(
     let slots = keys_of(&job.args.args(), positions);
     let mut wait_for: Option<Patience> = None;
     loop {
-        let left = match wait_for.map(Patience::left) {
+        let left = match wait_for {
             None => None,
-            Some(Some(left)) => Some(left),
-            Some(None) => {
-                nothing(job, reply);
-                return Ok(());
-            }
+            Some(wait_for) => match left(worker, job, wait_for, reply) {
+                Some(left) => Some(left),
+                None => return Ok(()),
+            },
         };
         // The shard counts it.
         job.accounted.set(true);
@@ -173,6 +199,7 @@ async fn on_one_shard(
             return Ok(());
         };
         words = with_ids(&words, ids);
+        worker.with(|core| core.set_blocked(job.session));
         if wait_for.is_none() {
             wait_for = Some(patience(job.command, &job.args.args())?);
         }
@@ -223,11 +250,11 @@ async fn on_several_shards(
             }
         }
         // Another client may have been faster: then this one goes on waiting.
-        let gives_up = wait == Waiting::SignalAgain && fault::planted("pop-without-retry");
-        let Some(left) = wait_for.left().filter(|_| !gives_up) else {
+        if wait == Waiting::SignalAgain && fault::planted("pop-without-retry") {
             nothing(job, reply);
             return Ok(());
-        };
+        }
+        let Some(left) = left(worker, job, wait_for, reply) else { return Ok(()) };
         let shards = by_shard(worker, &args, positions)?;
         let signalled = signal(worker, job, positions, &shards, left, wait).await?;
         if let Some(end) = signalled.end {
@@ -287,10 +314,7 @@ async fn from_another_shard(
             reply.buffer().extend_from_slice(&moved);
             return Ok(());
         }
-        let Some(left) = wait_for.left() else {
-            nothing(job, reply);
-            return Ok(());
-        };
+        let Some(left) = left(worker, job, wait_for, reply) else { return Ok(()) };
         let shards = by_shard(worker, &args, &[source])?;
         let signalled = signal(worker, job, positions, &shards, left, wait).await?;
         if !signalled.is_ready() {
@@ -421,13 +445,13 @@ async fn signal_each(
     let tokens: Vec<u64> = waits.iter().map(|asked| asked.token).collect();
     let outcome = match failed {
         Some(error) => Err(error),
-        None => first_of(worker, waits).await,
+        None => first_of(worker, job, waits).await,
     };
     worker.with(|core| tokens.iter().for_each(|token| core.cancel_wait(*token)));
     outcome
 }
 
-async fn first_of(worker: &Rc<Worker>, waits: Vec<Asked>) -> Result<Signalled, Error> {
+async fn first_of(worker: &Rc<Worker>, job: &Job, waits: Vec<Asked>) -> Result<Signalled, Error> {
     let (mut first, mut pushed) = (Vec::new(), Vec::new());
     for asked in waits {
         let reply = asked.reply.await.unwrap_or(Err(AskError::Lost));
@@ -439,6 +463,7 @@ async fn first_of(worker: &Rc<Worker>, waits: Vec<Asked>) -> Result<Signalled, E
         let woken = place(ready).map(|place| (shard, place));
         return Ok(Signalled { first, woken, end: None });
     }
+    worker.with(|core| core.set_blocked(job.session));
     let (shard, answer) = poll_fn(|context| {
         for (shard, receiver) in pushed.iter_mut().enumerate() {
             if let Poll::Ready(answer) = Pin::new(receiver).poll(context) {

@@ -295,13 +295,22 @@ impl Pair {
 
     /// Gives the reply of the command; or the keys that it needs beside.
     fn run(&mut self, command: &[&str], theirs: &[&str], own: &[&str]) -> Result<Value, Vec<u8>> {
+        self.run_on(command, &keys(command, theirs), theirs, own)
+    }
+
+    /// The same with a list of what is needed of the lender's keys.
+    fn run_on(
+        &mut self,
+        command: &[&str],
+        list: &[u8],
+        theirs: &[&str],
+        own: &[&str],
+    ) -> Result<Value, Vec<u8>> {
         self.number += 1;
         let id = format!("a-{}", self.number);
         let mut frames = Vec::new();
         encode(command.iter().map(|word| word.as_bytes()), &mut frames);
-        let list = keys(command, theirs);
-        let head: [&[u8]; 8] =
-            [b"slotway-prepare", id.as_bytes(), b"z", b"", b"0", &list, b"0", b"part lend"];
+        let head: [&[u8]; 8] = [b"slotway-prepare", id.as_bytes(), b"z", b"", b"0", list, b"0", b"part lend"];
         let words: Vec<&[u8]> = head.into_iter().chain(theirs.iter().map(|key| key.as_bytes())).collect();
         let lent = self.lender.send_bytes(0, &words);
         let Value::Bulk(lent) = Value::parse(&lent).unwrap().unwrap().0 else {
@@ -505,6 +514,61 @@ fn what_becomes_of_a_part_of_a_large_value_is_logged_as_a_change_of_it() {
     let (mut frames, _) = pair.lender.shard.node.changes.take().unwrap();
     frame::seal(&mut frames);
     assert!(frames.len() < 400, "{} bytes", frames.len());
+}
+
+#[test]
+fn what_a_script_puts_back_as_it_was_stays() {
+    let mut pair = Pair::new();
+    for number in 0..1000 {
+        pair.lender.send(1, &["hset", "hash", &format!("field-{number}"), "1"]);
+    }
+    let script = "redis.call('incr',KEYS[2]) redis.call('hdel',KEYS[1],'field-7') redis.call('hset',KEYS[1],'field-8','1') \
+                  return redis.call('hset',KEYS[1],'field-7','1')";
+    let call = ["eval", script, "2", "hash", "here"];
+    let mut list = Vec::new();
+    let members = ["field-7", "field-8"].map(|field| field.as_bytes().to_vec());
+    put_need(0, b"hash", &Window::Members(members.into()), &mut list);
+    assert_eq!(pair.run_on(&call, &list, &["hash"], &["here"]).unwrap().to_string(), ":1");
+    assert_eq!(pair.lender.send(1, &["hlen", "hash"]), ":1000\r\n");
+    assert_eq!(pair.lender.send(1, &["hget", "hash", "field-7"]), "$1\r\n1\r\n");
+}
+
+#[test]
+fn a_large_stream_gets_entries_and_is_trimmed_without_being_lent() {
+    for (trimming, length) in [
+        ("", 1003),
+        ("maxlen ~ 100", 103),
+        ("maxlen 100", 100),
+        ("maxlen = 2", 2),
+        ("maxlen 0", 0),
+        ("minid 5-0", 999),
+    ] {
+        let mut pair = Pair::new();
+        for number in 1..=1000 {
+            pair.lender.send(1, &["xadd", "stream", &format!("{number}-0"), "field", "value"]);
+        }
+        let add = |id: &str| {
+            let words = ["xadd", "stream", trimming, id, "f", "v"].join(" ");
+            words.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let quoted = |id: &str| add(id).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(",");
+        let script = format!(
+            "redis.call('incr','here') redis.call({}) redis.call({}) return redis.call({})",
+            quoted("1001-*"),
+            quoted("1001-*"),
+            quoted("1002-5")
+        );
+        let call = ["eval", &script, "2", "stream", "here"];
+        let mut list = Vec::new();
+        let trimming: Vec<Vec<u8>> =
+            trimming.split_whitespace().map(|word| word.as_bytes().to_vec()).collect();
+        put_need(0, b"stream", &Window::Appended(trimming), &mut list);
+        assert!(values::lend(&pair.lender.shard.engine, &list, usize::MAX).unwrap().len() < 200);
+        assert_eq!(pair.run_on(&call, &list, &["stream"], &["here"]).unwrap().to_string(), "\"1002-5\"");
+        assert_eq!(pair.lender.send(1, &["xlen", "stream"]), format!(":{length}\r\n"));
+        let facts = pair.lender.send(1, &["xinfo", "stream", "stream"]);
+        assert!(facts.contains("1002-5") && facts.contains("entries-added\r\n:1003"), "{facts}");
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct Item<'a> {
     /// How much of it the entry shows.
     pub window: Window,
     /// What is to be done to it.
-    edits: Vec<Words>,
+    edits: Option<Vec<Words>>,
 }
 
 fn unreadable() -> Error {
@@ -66,7 +66,7 @@ pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
             entry: None,
             is_large: form == LARGE,
             window: Window::Whole,
-            edits: Vec::new(),
+            edits: None,
         };
         if form == SHOWN {
             item.window = Window::read(&mut fields).ok_or_else(unreadable)?;
@@ -77,7 +77,7 @@ pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
                 let entry = fields.bytes().and_then(|bytes| Entries::new(bytes).next()).and_then(Result::ok);
                 item.entry = Some(entry.ok_or_else(unreadable)?);
             }
-            EDITS => item.edits = read_edits(&mut fields).ok_or_else(unreadable)?,
+            EDITS => item.edits = Some(read_edits(&mut fields).ok_or_else(unreadable)?),
             _ => return Err(unreadable()),
         }
         items.push(item);
@@ -273,8 +273,8 @@ pub fn take_back(engine: &mut Engine, node: &mut Node, list: &[u8]) -> Result<()
 
 fn put_all(engine: &mut Engine, node: &mut Node, list: &[u8]) -> Result<(), Error> {
     for item in read(list)? {
-        if !item.edits.is_empty() {
-            for words in &item.edits {
+        if let Some(edits) = &item.edits {
+            for words in edits {
                 edit(engine, node, item.db, &item.key, words)?;
             }
             continue;

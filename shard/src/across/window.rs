@@ -9,7 +9,8 @@ use slotway_common::fault;
 
 use crate::engine::{Limits, Record};
 use crate::types::list::{End, List};
-use crate::types::{Hash, Kind, Object, Set, ZSet};
+use crate::types::stream::Id;
+use crate::types::{Hash, Kind, Object, Set, Stream, ZSet};
 
 /// Values that take no more bytes of memory than this are lent as a whole.
 const SMALL: usize = if fault::IS_TEST_BUILD { 128 } else { 4096 };
@@ -55,6 +56,12 @@ pub(super) fn cut(record: &Record, window: &Window, limits: &Limits) -> Option<R
             let other = hash.iter().find(|(field, _)| !fields.iter().any(|named| field.is(named)));
             let (field, value) = other?;
             shown.set(&field.to_vec(), &value.to_vec(), limits);
+            shown.into_object()
+        }
+        // Its last id is all that a new entry depends on.
+        (Some(Object::Stream(stream)), Window::Appended(_)) => {
+            let mut shown = Stream::new();
+            shown.set_facts(stream.facts());
             shown.into_object()
         }
         // A stand-in. It is a string, of which none of the commands can do anything that asked for elements; and one that no
@@ -127,8 +134,35 @@ pub(super) fn edits(key: &[u8], window: &Window, before: &Record, after: &Record
             }
             Some(commands(key, [("ZADD", set), ("ZREM", gone)]))
         }
+        (Object::Stream(before), Object::Stream(after)) => match window {
+            Window::Appended(trimming) => Some(stream_edits(key, trimming, before, after)),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// The entries that a stream gets, and how it is trimmed.
+fn stream_edits(key: &[u8], trimming: &[Vec<u8>], before: &Stream, after: &Stream) -> Vec<Words> {
+    let mut edits: Vec<Words> = Vec::new();
+    for entry in after.range(Id::MIN, Id::MAX) {
+        let mut words: Words = [&b"XADD"[..], key].map(<[u8]>::to_vec).into();
+        words.extend_from_slice(trimming);
+        words.push(entry.id.to_string().into_bytes());
+        words.extend(entry.fields().flat_map(|(field, value)| [field.to_vec(), value.to_vec()]));
+        edits.push(words);
+    }
+    let facts = after.facts();
+    // More were added than are left.
+    if facts.added - before.facts().added != edits.len() as u64 {
+        edits.push([&[b"XTRIM".to_vec(), key.to_vec()], trimming].concat());
+        let text = |text: String| text.into_bytes();
+        let (id, deleted) = (text(facts.last.to_string()), text(facts.max_deleted.to_string()));
+        let words: [&[u8]; 7] =
+            [b"XSETID", key, &id, b"ENTRIESADDED", &text(facts.added.to_string()), b"MAXDELETEDID", &deleted];
+        edits.push(words.map(<[u8]>::to_vec).into());
+    }
+    edits
 }
 
 /// The commands of these names that have any arguments. What adds comes first, so that nothing is emptied between them.

@@ -7,7 +7,7 @@ use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::Reply;
 
-use super::{WAITS, by_shard, is_nothing, keys_of, nothing, patience, signal_each, syntax_or_crossslot};
+use super::{WAITS, by_shard, is_nothing, keys_of, left, patience, signal_each, syntax_or_crossslot};
 use crate::core::{Job, Waiting};
 use crate::jobs::one;
 use crate::owned::OwnedArgs;
@@ -25,7 +25,7 @@ pub(super) async fn run(
         return Err(syntax_or_crossslot(worker, job).await);
     };
     let (mut words, mut wait) = (job.args.clone(), Waiting::Signal);
-    while let Some(left) = wait_for.left() {
+    while let Some(left) = left(worker, job, wait_for, reply) {
         let shards = by_shard(worker, &words.args(), positions)?;
         let mut frames = Vec::new();
         for (_, keys) in &shards {
@@ -64,7 +64,6 @@ pub(super) async fn run(
             return Ok(());
         }
     }
-    nothing(job, reply);
     Ok(())
 }
 

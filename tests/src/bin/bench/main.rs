@@ -10,6 +10,7 @@ mod idle;
 mod load;
 mod memory;
 mod messages;
+mod queues;
 mod report;
 mod sequences;
 mod servers;
@@ -71,6 +72,8 @@ enum Part {
     Waiting,
     /// Transactions and commands with keys on several shards, through the proxy.
     Across,
+    /// Jobs of task queues, through the proxy.
+    Queues,
 }
 
 /// How much is measured.
@@ -118,6 +121,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Across) {
         report.across = across::measure(&options, &effort).context("keys on several shards")?;
+    }
+    if wanted(Part::Queues) {
+        report.queues = queues::measure(&options, &effort).context("task queues")?;
     }
     println!("{}", report.text());
     if let Some(folder) = arguments.json.parent() {

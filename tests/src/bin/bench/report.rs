@@ -10,6 +10,7 @@ use crate::idle::Idle;
 use crate::load::BASIC;
 use crate::memory::Shape;
 use crate::messages::Messages;
+use crate::queues::Queue;
 use crate::sequences::Sequence;
 use crate::throughput::{Comparison, DEPTHS, Figures};
 use crate::waiting::Waiting;
@@ -26,6 +27,7 @@ pub struct Report {
     pub messages: Option<Messages>,
     pub waiting: Vec<Waiting>,
     pub across: Vec<Across>,
+    pub queues: Vec<Queue>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +70,7 @@ impl Report {
             messages: None,
             waiting: Vec::new(),
             across: Vec::new(),
+            queues: Vec::new(),
         }
     }
 
@@ -89,6 +92,7 @@ impl Report {
         self.idle_table(&mut text);
         self.waiting_table(&mut text);
         self.across_table(&mut text);
+        self.queues_table(&mut text);
         self.targets_table(&mut text);
         text
     }
@@ -192,6 +196,24 @@ impl Report {
         table(text, &rows);
     }
 
+    fn queues_table(&self, text: &mut String) {
+        if self.queues.is_empty() {
+            return;
+        }
+        text.push_str("\nTask queues through the proxy over three shards, jobs a second\n\n");
+        let head = ["framework", "as it comes", "with a hash tag", "ratio"];
+        let mut rows = vec![head.map(str::to_owned)];
+        for queue in &self.queues {
+            rows.push([
+                queue.name.to_owned(),
+                format!("{:.0}", queue.spread),
+                format!("{:.0}", queue.tagged),
+                format!("{:.2}", queue.spread / queue.tagged),
+            ]);
+        }
+        table(text, &rows);
+    }
+
     /// What was measured of requests of that name, as sent by one client, or by many.
     fn across(&self, name: &str, many: bool) -> Option<&Across> {
         self.across.iter().find(|kind| kind.name == name && (kind.clients > 1) == many)
@@ -278,6 +300,10 @@ impl Report {
         ratio("LMOVE across shards, list of 1,000,000 by list of 10".into(), list, 1.2);
         let spread = self.across(across::SAME_KEYS, true).map(|kind| kind.p999 / kind.p50);
         ratio("p99.9 by median of MULTIs of 50 clients on the same keys of two shards".into(), spread, 50.0);
+        for queue in &self.queues {
+            let measured = Some(queue.tagged / queue.spread);
+            ratio(format!("{}'s jobs a second with a hash tag by those without", queue.name), measured, 3.3);
+        }
         for shape in &self.memory {
             let at_most = match shape.shape {
                 name if name.starts_with("strings") => 0.65,
