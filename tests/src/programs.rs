@@ -39,8 +39,7 @@ fn profile_folder() -> PathBuf {
 /// # Panics
 /// When it has not run.
 pub fn client_libraries() -> PathBuf {
-    let target = profile_folder().parent().expect("a target folder").to_owned();
-    let clients = target.join("clients");
-    assert!(clients.is_dir(), "client libraries are missing, run: tests/setup.sh test {}", target.display());
-    clients
+    let own = std::env::current_exe().expect("a path of this program");
+    let found = own.ancestors().map(|folder| folder.join("clients")).find(|folder| folder.is_dir());
+    found.expect("client libraries are missing, run: make setup")
 }

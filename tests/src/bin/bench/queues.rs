@@ -40,7 +40,7 @@ pub fn measure(options: &Options, effort: &Effort) -> Result<Vec<Queue>> {
                 let jobs = format!("{:.0}", kind.jobs * effort.scale);
                 let printed = client_scripts::output(kind.script, side.endpoint, &[prefix, &jobs])
                     .context("no client libraries; `make setup` installs them")?;
-                let rate = printed.lines().next().and_then(|line| line.parse::<f64>().ok());
+                let rate = printed.lines().find_map(|line| line.parse::<f64>().ok());
                 ensure!(rate.is_some(), "{} printed {printed}", kind.script);
                 rates.extend(rate);
             }
