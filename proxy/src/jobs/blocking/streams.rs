@@ -86,5 +86,5 @@ fn with_ids(words: &OwnedArgs, positions: &[usize], keys: &[usize], ids: &[u8]) 
             *word = id;
         }
     }
-    OwnedArgs::from_words(words.into_iter())
+    OwnedArgs::from_words(words)
 }
