@@ -77,16 +77,20 @@ async fn wait(worker: &Rc<Worker>, job: &Job, reply: &mut Reply<'_>) -> Result<(
     if owners.iter().all(|owner| Some(owner) == owners.first()) {
         return on_one_shard(worker, job, &positions, reply).await;
     }
+    let blocks = job.command.blocks.filter(|blocks| {
+        *blocks != Blocks::Streams || args.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK"))
+    });
+    let Some(blocks) = blocks else { return one::run(worker, job, reply).await };
     let mut took = Duration::ZERO;
-    let result = match job.command.blocks {
-        Some(Blocks::Source) => from_another_shard(worker, job, &positions, &mut took, reply).await,
-        Some(blocks) if blocks.pops_first() => {
-            on_several_shards(worker, job, &positions, &mut took, reply).await
+    let result = match (patience(job.command, &args), blocks) {
+        (Err(_), _) => Err(syntax_or_crossslot(worker, job).await),
+        (Ok(wait_for), Blocks::Source) => {
+            from_another_shard(worker, job, &positions, wait_for, &mut took, reply).await
         }
-        Some(Blocks::Streams) if args.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK")) => {
-            streams::run(worker, job, &positions, &mut took, reply).await
+        (Ok(wait_for), Blocks::Streams) => {
+            streams::run(worker, job, &positions, wait_for, &mut took, reply).await
         }
-        _ => return one::run(worker, job, reply).await,
+        (Ok(wait_for), _) => on_several_shards(worker, job, &positions, wait_for, &mut took, reply).await,
     };
     if let Err(error) = &result {
         reply.truncate(0);
@@ -228,13 +232,11 @@ async fn on_several_shards(
     worker: &Rc<Worker>,
     job: &Job,
     positions: &[usize],
+    wait_for: Patience,
     took: &mut Duration,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let args = job.args.args();
-    let Ok(wait_for) = patience(job.command, &args) else {
-        return Err(syntax_or_crossslot(worker, job).await);
-    };
     let (mut wait, mut tries) = (Waiting::Signal, runs(worker, &args, positions)?);
     loop {
         for keys in &tries {
@@ -261,14 +263,9 @@ async fn on_several_shards(
             reply.buffer().extend_from_slice(&end);
             return Ok(());
         }
-        tries = match signalled.woken {
+        tries = match signalled.woken_key(&shards) {
             _ if signalled.is_ready() && wait == Waiting::Signal => runs(worker, &args, positions)?,
-            Some((shard, place)) => shards
-                .get(shard)
-                .and_then(|(_, keys)| keys.get(place))
-                .map(|key| vec![*key])
-                .into_iter()
-                .collect(),
+            Some(key) => vec![vec![key]],
             None => positions.iter().map(|position| vec![*position]).collect(),
         };
         if !signalled.is_ready() {
@@ -295,13 +292,11 @@ async fn from_another_shard(
     worker: &Rc<Worker>,
     job: &Job,
     positions: &[usize],
+    wait_for: Patience,
     took: &mut Duration,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let args = job.args.args();
-    let Ok(wait_for) = patience(job.command, &args) else {
-        return Err(syntax_or_crossslot(worker, job).await);
-    };
     let source = positions.first().copied().unwrap_or(1);
     let mut wait = Waiting::Signal;
     loop {
@@ -415,6 +410,12 @@ impl Signalled {
     /// Whether a shard had something at once.
     fn is_ready(&self) -> bool {
         self.first.iter().any(|first| !first.starts_with(WAITS))
+    }
+
+    /// The position of the key that had something first; `shards` are those that were asked, with the positions of their keys.
+    fn woken_key(&self, shards: &[(usize, Vec<usize>)]) -> Option<usize> {
+        let (shard, place) = self.woken?;
+        shards.get(shard)?.1.get(place).copied()
     }
 }
 

@@ -7,7 +7,7 @@ use slotway_common::error::Error;
 use slotway_common::platform::clock;
 use slotway_common::resp::Reply;
 
-use super::{WAITS, by_shard, is_nothing, keys_of, left, patience, signal_each, syntax_or_crossslot};
+use super::{Patience, WAITS, by_shard, is_nothing, keys_of, left, signal_each};
 use crate::core::{Job, Waiting};
 use crate::jobs::one;
 use crate::owned::OwnedArgs;
@@ -18,12 +18,10 @@ pub(super) async fn run(
     worker: &Rc<Worker>,
     job: &Job,
     positions: &[usize],
+    wait_for: Patience,
     took: &mut Duration,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    let Ok(wait_for) = patience(job.command, &job.args.args()) else {
-        return Err(syntax_or_crossslot(worker, job).await);
-    };
     let (mut words, mut wait) = (job.args.clone(), Waiting::Signal);
     while let Some(left) = left(worker, job, wait_for, reply) {
         let shards = by_shard(worker, &words.args(), positions)?;
@@ -46,8 +44,7 @@ pub(super) async fn run(
         // Who has waited reads only what it is told of.
         if ready.is_empty() || wait == Waiting::SignalAgain {
             wait = Waiting::SignalAgain;
-            let woken = signalled.woken.and_then(|(shard, place)| shards.get(shard)?.1.get(place));
-            ready = woken.copied().into_iter().collect();
+            ready = signalled.woken_key(&shards).into_iter().collect();
         }
         if ready.is_empty() {
             continue;
