@@ -5,6 +5,8 @@ use std::ops::Range;
 use slotway_common::command::{self, Command};
 use slotway_common::resp::Args;
 
+use crate::owned::OwnedArgs;
+
 /// The items of a request: a key and the arguments up to the next key.
 #[derive(Clone, Copy)]
 pub(crate) struct Items {
@@ -28,4 +30,24 @@ impl Items {
         let from = self.first + item * self.step;
         from..from + self.step
     }
+}
+
+/// Whether a request's last key lacks the arguments that every key has (MSET and MSETNX with an odd number).
+pub(crate) fn has_partial_item(command: &Command, args: &Args<'_>) -> bool {
+    let keys = command::keys(command, args).ok();
+    keys.iter().flat_map(command::Keys::ranges).any(|range| {
+        let arguments = args.len().saturating_sub(range.first as usize);
+        !arguments.is_multiple_of(range.step as usize)
+    })
+}
+
+/// The same request on its first key alone, as often as it has keys. A request with a partial item fails wherever it runs, but what
+/// else it can fail by, and what comes first, a shard knows: limits of memory, replicas that are missing, a log that cannot be written.
+pub(crate) fn on_first_key(command: &Command, args: &Args<'_>) -> OwnedArgs {
+    let keys = command::keys(command, args).ok();
+    let positions: Vec<usize> = keys.iter().flat_map(command::Keys::positions).collect();
+    OwnedArgs::from_words((0..args.len()).map(|at| {
+        let first = positions.first().filter(|_| positions.contains(&at));
+        args.at(*first.unwrap_or(&at))
+    }))
 }

@@ -12,7 +12,7 @@ use slotway_common::resp::frame::Elements;
 use slotway_common::resp::{Args, Protocol, Reply, request};
 use slotway_common::slot::slot_of;
 
-use crate::items::Items;
+use crate::items::{Items, on_first_key};
 use crate::merge::{Gather, Merging};
 use crate::owned::OwnedArgs;
 use crate::transaction::{Batch, How, ShardWatch, Watch};
@@ -48,8 +48,6 @@ enum Source {
         shares: Vec<(usize, u32)>,
         items: Vec<u16>,
     },
-    /// It could not be sent.
-    Made(Vec<u8>),
 }
 
 /// Why a batch is not split.
@@ -128,11 +126,7 @@ impl Parts {
         }
         Ok(match Items::of(command, args) {
             Some(items) => self.split(command, args, items, &places),
-            None => {
-                let mut line = Vec::new();
-                Reply::new(&mut line, Protocol::Resp2).error(&command::wrong_arity(command));
-                Source::Made(line)
-            }
+            None => self.push(first, command, &on_first_key(command, args).args()),
         })
     }
 
@@ -177,7 +171,6 @@ impl Parts {
         for source in &self.sources {
             match source {
                 Source::Part(part) => out.extend_from_slice(&next(&mut replies, *part)),
-                Source::Made(line) => out.extend_from_slice(line),
                 Source::All => {
                     let all: Vec<Cow<'_, [u8]>> =
                         (0..replies.len()).map(|part| next(&mut replies, part)).collect();

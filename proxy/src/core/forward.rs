@@ -8,13 +8,9 @@ use slotway_common::slot::slot_of;
 use super::errors::unowned;
 use super::{Core, Flow, Request, SessionId, UpstreamId, Work};
 use crate::counters::Source;
+use crate::items::{has_partial_item, on_first_key};
 use crate::session::Stall;
 use crate::upstream::{Entry, Owner, State, Upstream};
-
-/// Whether a last key lacks the argument that every key has (MSETNX with an odd number).
-fn has_partial_item(keys: &command::Keys, args: &Args<'_>) -> bool {
-    keys.ranges().iter().any(|range| !(args.len() - range.first as usize).is_multiple_of(range.step as usize))
-}
 
 impl Core {
     /// Sends a request to the owner of its keys' slot.
@@ -51,9 +47,8 @@ impl Core {
                 let mut slots = keys.positions().map(|position| slot_of(args.at(position)));
                 let slot = slots.next().unwrap_or(0);
                 if slots.any(|other| other != slot) {
-                    if has_partial_item(&keys, args) {
-                        self.refuse(id, &command::wrong_arity(command));
-                        return Err(Flow::Next);
+                    if has_partial_item(command, args) {
+                        return Err(self.forward_partial(id, command, args));
                     }
                     let request = Request { args: *args, spans: &[], frame: None };
                     return Err(self.begin_job(id, command, &request, Work::Run));
@@ -70,6 +65,18 @@ impl Core {
                 Err(Flow::Next)
             }
         }
+    }
+
+    /// Has a request with a partial item, whose keys are of several shards, fail on one of them.
+    #[cold]
+    pub(super) fn forward_partial(
+        &mut self,
+        id: SessionId,
+        command: &'static Command,
+        args: &Args<'_>,
+    ) -> Flow {
+        let words = on_first_key(command, args);
+        self.forward(id, command, &Request { args: words.args(), spans: &[], frame: None })
     }
 
     /// Sends a request to a shard as it came in.

@@ -1,6 +1,6 @@
 //! Requests on keys of many slots, sent in one part a shard. MSET, which is atomic, is then a transaction of one command.
 
-use slotway_common::command::{self, Command, Merge, TABLE};
+use slotway_common::command::{Command, Merge, TABLE};
 use slotway_common::resp::Args;
 use slotway_common::slot::slot_of;
 
@@ -18,10 +18,8 @@ impl Core {
     /// Sends each shard the items whose keys it owns, and merges the replies.
     pub(super) fn split(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let args = &request.args;
-        // A key without its value.
         let Some(items) = Items::of(command, args) else {
-            self.fail(id, command, args, &command::wrong_arity(command));
-            return Flow::Next;
+            return self.forward_partial(id, command, args);
         };
         if items.count == 1 {
             return self.forward(id, command, request);
