@@ -57,7 +57,6 @@ impl Options {
         let mut index = from;
         while let Some(word) = call.args.get(index) {
             let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-            let has_expiry = options.expiry.is_some() || options.keep_ttl || options.persist;
             let unit = if is("EX") {
                 Some(Unit::Seconds)
             } else if is("PX") {
@@ -70,7 +69,7 @@ impl Options {
                 None
             };
             match unit {
-                Some(unit) if !has_expiry && index + 1 < call.args.len() => {
+                Some(unit) if options.may_expire_in(unit) && index + 1 < call.args.len() => {
                     options.expiry = Some((unit, index + 1));
                     index += 1;
                 }
@@ -85,6 +84,11 @@ impl Options {
             index += 1;
         }
         Ok(options)
+    }
+
+    /// One unit may stand several times, as in Redis: the last number counts.
+    fn may_expire_in(&self, unit: Unit) -> bool {
+        !self.keep_ttl && !self.persist && self.expiry.is_none_or(|(known, _)| known == unit)
     }
 
     fn expire_at(&self, call: &Call<'_>) -> Result<Option<i64>, Error> {

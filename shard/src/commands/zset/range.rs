@@ -87,7 +87,7 @@ fn range(call: &mut Call<'_>, form: Form) -> Result<(), Error> {
         } else if call.args.is(index, "LIMIT") && index + 2 < call.args.len() {
             limit = (call.integer(index + 1)?, call.integer(index + 2)?);
             index += 2;
-        } else if form.reverse.is_none() && call.args.is(index, "REV") {
+        } else if reverse.is_none() && call.args.is(index, "REV") {
             reverse = Some(true);
         } else if by.is_none() && call.args.is(index, "BYLEX") {
             by = Some(By::Member);
