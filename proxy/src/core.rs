@@ -78,6 +78,7 @@ pub use crate::budgets::Budgets;
 pub use crate::ids::{SessionId, UpstreamId};
 
 use crate::counters::Counters;
+use crate::foresight::Foresight;
 use crate::locked::Locked;
 use crate::policy::Policy;
 use crate::pubsub::Topics;
@@ -180,6 +181,8 @@ pub struct Core {
     later: Laters,
     /// Scripts that use keys of other shards.
     borrowers: HashSet<u64>,
+    /// What they will need.
+    foresight: Foresight,
     /// Clients that wait for data, by the numbers that shards know them by.
     waits: Waits,
 }
@@ -234,6 +237,7 @@ impl Core {
             waits: Waits::new(),
             later: Laters::new(),
             borrowers: HashSet::new(),
+            foresight: Foresight::default(),
             tracked: HashMap::new(),
             mark: None,
             last_token: random::generator().random::<u64>() >> 1,

@@ -15,6 +15,7 @@ pub mod core;
 pub mod counters;
 mod driver;
 pub mod fleet;
+mod foresight;
 mod ids;
 mod items;
 mod jobs;

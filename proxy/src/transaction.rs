@@ -277,6 +277,11 @@ impl Batch {
         }
     }
 
+    /// What the script is remembered by whose call is all that the batch is.
+    pub(crate) fn single_script(&self) -> Option<u64> {
+        self.scripts.first().copied().filter(|_| self.count == 1)
+    }
+
     /// Commands of nobody, to ask whether a watch holds.
     pub(crate) fn empty(database: u32) -> Self {
         Self { database, ends_in: database, ..Self::default() }

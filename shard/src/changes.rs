@@ -86,7 +86,9 @@ impl Changes {
     pub fn begin(&mut self, engine: &mut Engine, sequence: u64) {
         self.sequence = self.sequence.max(sequence);
         // What was read back is as old as the last change that was read, at most.
-        self.last.fill(self.sequence);
+        if self.sequence > 0 {
+            self.last.fill(self.sequence);
+        }
         engine.note_changes(true);
     }
 

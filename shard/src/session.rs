@@ -287,7 +287,7 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct Borrowed {
     /// The keys that there are copies of, if they exist, with their databases, and how much of each there is.
-    known: HashMap<(usize, Vec<u8>), Window>,
+    known: HashMap<(usize, Vec<u8>), Known>,
     /// How much of its keys it has needed up to now.
     used: HashMap<(usize, Vec<u8>), Window>,
     /// Those of which it needs more than there is.
@@ -300,11 +300,32 @@ pub struct Borrowed {
     pub messages: Vec<(Kind, Vec<u8>, Vec<u8>)>,
 }
 
+/// What is known of a key that was lent.
+#[derive(Debug)]
+pub struct Known {
+    /// How much of it there is.
+    pub window: Window,
+    /// So many elements it has beside.
+    pub hidden: u64,
+}
+
 impl Borrowed {
     /// A run on these keys.
     #[must_use]
-    pub fn new(known: HashMap<(usize, Vec<u8>), Window>) -> Self {
+    pub fn new(known: HashMap<(usize, Vec<u8>), Known>) -> Self {
         Self { known, ..Self::default() }
+    }
+
+    /// So many elements there are beside those that a command has counted which answers how many there are.
+    #[must_use]
+    pub fn uncounted(&self, command: &Command, args: &Args<'_>, db: usize) -> u64 {
+        if !matches!(
+            command.name,
+            "llen" | "scard" | "hlen" | "zcard" | "lpush" | "rpush" | "lpushx" | "rpushx"
+        ) {
+            return 0;
+        }
+        self.known.get(&(db, args.at(1).to_vec())).map_or(0, |known| known.hidden)
     }
 
     /// Whether a command may run on these keys; what it needs beside is noted, and it runs as if there was nothing.
@@ -331,7 +352,7 @@ impl Borrowed {
     pub fn need(&mut self, db: usize, key: &[u8], window: Window) {
         let key = (db, key.to_vec());
         let used = self.used.remove(&key).unwrap_or(Window::Presence).join(window);
-        let is_known = self.known.get(&key).is_some_and(|known| known.covers(&used));
+        let is_known = self.known.get(&key).is_some_and(|known| known.window.covers(&used));
         if !is_known && !self.needs.contains(&key) {
             self.needs.push(key.clone());
         }

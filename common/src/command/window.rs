@@ -25,8 +25,10 @@ pub enum Window {
     Highest(u64),
     /// These members of a set or sorted set, or fields of a hash.
     Members(Vec<Vec<u8>>),
-    /// The end of a stream, at which entries are added; the words by which XADD then trims it, if it does.
+    /// The end of a stream, at which entries are added; the words by which XADD or XTRIM trim it, if they do.
     Appended(Vec<Vec<u8>>),
+    /// Of which type it is, and how many elements it has.
+    Count,
     /// All of it.
     Whole,
 }
@@ -40,6 +42,7 @@ const LOWEST: u8 = 5;
 const HIGHEST: u8 = 6;
 const MEMBERS: u8 = 7;
 const APPENDED: u8 = 8;
+const COUNT: u8 = 9;
 
 impl Window {
     /// What two commands need that run one after the other.
@@ -47,6 +50,7 @@ impl Window {
     pub fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Presence, window) | (window, Self::Presence) => window,
+            (Self::Count, window) | (window, Self::Count) if window.counts() => window,
             (Self::Replaced, Self::Replaced) => Self::Replaced,
             (Self::Head(one), Self::Head(two)) => Self::Head(one.saturating_add(two)),
             (Self::Tail(one), Self::Tail(two)) => Self::Tail(one.saturating_add(two)),
@@ -59,6 +63,13 @@ impl Window {
                 Self::Members(one)
             }
             (Self::Appended(one), Self::Appended(two)) if one == two => Self::Appended(one),
+            // When it is trimmed makes no difference where that is done approximately.
+            (Self::Appended(one), Self::Appended(two)) if two.is_empty() && is_approximate(&one) => {
+                Self::Appended(one)
+            }
+            (Self::Appended(one), Self::Appended(two)) if one.is_empty() && is_approximate(&two) => {
+                Self::Appended(two)
+            }
             _ => Self::Whole,
         }
     }
@@ -68,14 +79,22 @@ impl Window {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Whole, _) | (_, Self::Presence) | (Self::Replaced, Self::Replaced) => true,
+            (own, Self::Count) => own.counts(),
             (Self::Head(own), Self::Head(wanted))
             | (Self::Tail(own), Self::Tail(wanted))
             | (Self::Lowest(own), Self::Lowest(wanted))
             | (Self::Highest(own), Self::Highest(wanted)) => own >= wanted,
-            (Self::Appended(own), Self::Appended(wanted)) => own == wanted,
+            (Self::Appended(own), Self::Appended(wanted)) => {
+                own == wanted || wanted.is_empty() && is_approximate(own)
+            }
             (Self::Members(own), Self::Members(wanted)) => wanted.iter().all(|member| own.contains(member)),
             _ => false,
         }
+    }
+
+    /// Whether who sees this knows how many elements there are.
+    fn counts(&self) -> bool {
+        !matches!(self, Self::Presence | Self::Replaced | Self::Appended(_))
     }
 
     /// Appends the window.
@@ -84,6 +103,7 @@ impl Window {
             Self::Whole => (WHOLE, None),
             Self::Presence => (PRESENCE, None),
             Self::Replaced => (REPLACED, None),
+            Self::Count => (COUNT, None),
             Self::Head(count) => (HEAD, Some(*count)),
             Self::Tail(count) => (TAIL, Some(*count)),
             Self::Lowest(count) => (LOWEST, Some(*count)),
@@ -107,6 +127,7 @@ impl Window {
             WHOLE => Self::Whole,
             PRESENCE => Self::Presence,
             REPLACED => Self::Replaced,
+            COUNT => Self::Count,
             HEAD => Self::Head(fields.number()?),
             TAIL => Self::Tail(fields.number()?),
             LOWEST => Self::Lowest(fields.number()?),
@@ -116,6 +137,10 @@ impl Window {
             _ => return None,
         })
     }
+}
+
+fn is_approximate(trimming: &[Vec<u8>]) -> bool {
+    trimming.get(1).is_some_and(|mark| mark == b"~")
 }
 
 fn words(fields: &mut Fields<'_>) -> Option<Vec<Vec<u8>>> {
@@ -145,7 +170,7 @@ fn window(command: &Command, args: &Args<'_>, position: usize, flags: KeyFlags) 
     }
     ends(command, args, position)
         .or_else(|| members(command, args))
-        .or_else(|| (command.name == "xadd").then(|| Window::Appended(trimming(args))))
+        .or_else(|| appended(command, args))
         .unwrap_or(Window::Whole)
 }
 
@@ -169,6 +194,10 @@ fn ends(command: &Command, args: &Args<'_>, position: usize) -> Option<Window> {
     Some(match command.name {
         "set" if args.len() == 3 => Window::Replaced,
         "exists" | "ttl" | "pttl" | "expiretime" | "pexpiretime" => Window::Presence,
+        // What they answer is how many elements there are, which is known of all of these.
+        "llen" | "zcard" | "scard" | "hlen" => Window::Count,
+        "lpush" | "lpushx" => Window::Head(0),
+        "rpush" | "rpushx" => Window::Tail(0),
         "lmove" | "blmove" if position == 1 => end(args.is(3, "LEFT"), 1),
         "lmove" | "blmove" => end(args.is(4, "LEFT"), 0),
         "rpoplpush" | "brpoplpush" => end(position != 1, u64::from(position == 1)),
@@ -208,7 +237,14 @@ fn members(command: &Command, args: &Args<'_>) -> Option<Window> {
     Some(Window::Members(named.collect()))
 }
 
-/// The words of XADD that say how it trims. What is none of them, and not read right here, is an error there.
+/// What a command needs that adds to a stream, or trims it: where that is done approximately nobody can rely on how much goes.
+fn appended(command: &Command, args: &Args<'_>) -> Option<Window> {
+    let trimming = trimming(args);
+    let fits = command.name == "xadd" || command.name == "xtrim" && is_approximate(&trimming);
+    fits.then_some(Window::Appended(trimming))
+}
+
+/// The words of XADD and XTRIM that say how they trim. What is none of them, and not read right here, is an error there.
 fn trimming(args: &Args<'_>) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
     let mut at = 2;
@@ -266,6 +302,8 @@ mod tests {
             ("XADD a * f v", vec![appended("")]),
             ("XADD a NOMKSTREAM MAXLEN ~ 10 LIMIT 5 * f v", vec![appended("MAXLEN ~ 10 LIMIT 5")]),
             ("XADD a minid 5 7-1 f v", vec![appended("minid 5")]),
+            ("XTRIM a MAXLEN ~ 5", vec![appended("MAXLEN ~ 5")]),
+            ("XTRIM a MAXLEN 5", vec![Window::Whole]),
             ("RENAME a b", vec![Window::Whole, Window::Replaced]),
             ("COPY a b", vec![Window::Whole, Window::Replaced]),
             ("MSETNX a 1 b 2", vec![Window::Replaced, Window::Replaced]),
@@ -274,7 +312,9 @@ mod tests {
             ("SORT a STORE d", vec![Window::Whole, Window::Replaced]),
             ("EVAL x 2 a b", vec![Window::Presence, Window::Presence]),
             ("LPOP a -1", vec![Window::Whole]),
-            ("LLEN a", vec![Window::Whole]),
+            ("LLEN a", vec![Window::Count]),
+            ("RPUSH a 1", vec![Window::Tail(0)]),
+            ("LRANGE a 0 1", vec![Window::Whole]),
         ] {
             assert_eq!(needs(line), expected, "{line}");
         }
@@ -285,6 +325,7 @@ mod tests {
         let some = [
             Window::Presence,
             Window::Replaced,
+            Window::Count,
             Window::Head(2),
             Window::Tail(1),
             Window::Lowest(1),
@@ -293,6 +334,7 @@ mod tests {
             named(&["y", "z"]),
             appended(""),
             appended("MAXLEN 3"),
+            appended("MAXLEN ~ 3"),
             Window::Whole,
         ];
         for one in &some {

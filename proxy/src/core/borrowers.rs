@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use slotway_common::command::{self, Command, Route};
+use slotway_common::command::{self, Command, Need, Route};
 use slotway_common::resp::request::{Limits, Parsed};
 use slotway_common::resp::{Args, Parser};
 
@@ -28,6 +28,22 @@ impl Core {
     /// Whether a batch is to borrow keys: it uses some that it does not name, and they may be on another shard.
     pub(super) fn must_borrow(&self, batch: &Batch) -> bool {
         self.view.shards.len() > 1 && batch.uses_more(|script| self.borrowers.contains(&script))
+    }
+
+    /// What a batch that is only a call of a script is going to need beside what it names, as its calls before have.
+    pub(crate) fn foresee(&mut self, batch: &Batch) -> Vec<Need> {
+        let mut needs = Vec::new();
+        if let Some(script) = batch.single_script() {
+            batch.each(|_, args| needs = self.foresight.of_call(script, args));
+        }
+        needs
+    }
+
+    /// A batch has needed this beside what it names and what was foreseen.
+    pub(crate) fn learn_needs(&mut self, batch: &Batch, needs: &[Need]) {
+        if let Some(script) = batch.single_script() {
+            batch.each(|_, args| self.foresight.learn(script, args, needs));
+        }
     }
 
     /// Runs the oldest request of an upstream, a client's, where it can borrow what it needs. False for one that cannot.

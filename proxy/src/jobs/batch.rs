@@ -86,7 +86,8 @@ async fn run_across(
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut searched = Vec::new();
-    let mut needs = Vec::new();
+    let mut needs = worker.with(|core| core.foresee(batch));
+    let foreseen = needs.len();
     let mut rounds = 0;
     loop {
         // Slots may have come together since: then there is one part.
@@ -96,7 +97,10 @@ async fn run_across(
             Err(Unsent::Broken | Unsent::Wait(_) | Unsent::Across) => return Ok(None),
         };
         match across::attempt(worker, &whose, &plan, how, &searched).await? {
-            Attempt::Committed(replies) => return Ok(Some(replies)),
+            Attempt::Committed(replies) => {
+                worker.with(|core| core.learn_needs(batch, needs.get(foreseen..).unwrap_or_default()));
+                return Ok(Some(replies));
+            }
             Attempt::Broken => return Ok(None),
             Attempt::Moved { slot, address } => {
                 worker.with(|core| core.learn_owner(slot, &address));

@@ -17,7 +17,7 @@ use crate::engine::{DATABASES, Engine, LazyFree, Watcher};
 use crate::exec;
 use crate::node::Node;
 use crate::parts::{Others, Work};
-use crate::session::{Borrowed, Session};
+use crate::session::{Borrowed, Known, Session};
 use crate::transaction::Batch;
 
 /// What running has come to.
@@ -92,7 +92,8 @@ fn run_on(
     for list in lent.iter().map(|(_, list)| list.as_slice()).chain([own]) {
         for item in values::read(list)? {
             slots.insert(item.key.slot);
-            known.insert((item.db, item.key.bytes.to_vec()), item.window);
+            let name = (item.db, item.key.bytes.to_vec());
+            known.insert(name, Known { window: item.window, hidden: item.hidden });
         }
         values::load(scratch, list)?;
     }

@@ -504,6 +504,47 @@ fn a_script_finds_out_how_much_it_needs_of_a_large_value() {
 }
 
 #[test]
+fn elements_that_are_not_lent_are_counted_all_the_same() {
+    let mut pair = Pair::new();
+    for number in 0..1000 {
+        let element = format!("element-{number}");
+        pair.lender.send(1, &["rpush", "list", &element]);
+        pair.lender.send(1, &["zadd", "zset", &number.to_string(), &element]);
+        pair.lender.send(1, &["sadd", "set", &element]);
+        pair.lender.send(1, &["hset", "hash", &element, "1"]);
+    }
+    let mut run = |calls: &str, windows: &[(&str, Window)]| {
+        let script = format!(
+            "redis.call('set','here',1) local c = redis.call local r = {{}} {calls} return table.concat(r,' ')"
+        );
+        let names: Vec<&str> = windows.iter().map(|(name, _)| *name).collect();
+        let mut list = Vec::new();
+        windows.iter().for_each(|(name, window)| put_need(0, name.as_bytes(), window, &mut list));
+        assert!(values::lend(&pair.lender.shard.engine, &list, usize::MAX).unwrap().len() < 400);
+        pair.run_on(&["eval", &script, "1", "here"], &list, &names, &["here"]).unwrap().to_string()
+    };
+    let counts = "for i,k in ipairs({'list','zset','set','hash'}) do \
+        r[i]=c(({'llen','zcard','scard','hlen'})[i],k) end";
+    let all =
+        [("list", Window::Count), ("zset", Window::Count), ("set", Window::Count), ("hash", Window::Count)];
+    assert_eq!(run(counts, &all), "\"1000 1000 1000 1000\"");
+    let calls = "r[1]=c('rpush','list','x','y') r[2]=c('rpop','list') r[3]=c('llen','list') r[4]=c('rpushx','list','z')";
+    assert_eq!(run(calls, &[("list", Window::Tail(1))]), "\"1002 y 1001 1002\"");
+    let calls = "r[1]=c('lpush','list','x') r[2]=c('llen','list') r[3]=c('lpushx','list','w')";
+    assert_eq!(run(calls, &[("list", Window::Head(0))]), "\"1003 1003 1004\"");
+    let calls = "r[1]=c('zpopmin','zset')[1] r[2]=c('zcard','zset')";
+    assert_eq!(run(calls, &[("zset", Window::Lowest(1))]), "\"element-0 999\"");
+    let calls = "r[1]=c('sadd','set','x','element-3') r[2]=c('scard','set')";
+    assert_eq!(
+        run(calls, &[("set", Window::Members(vec![b"x".to_vec(), b"element-3".to_vec()]))]),
+        "\"1 1001\""
+    );
+    assert_eq!(pair.lender.send(1, &["llen", "list"]), ":1004\r\n");
+    assert_eq!(pair.lender.send(1, &["lindex", "list", "0"]), "$1\r\nw\r\n");
+    assert_eq!(pair.lender.send(1, &["lindex", "list", "-1"]), "$1\r\nz\r\n");
+}
+
+#[test]
 fn what_becomes_of_a_part_of_a_large_value_is_logged_as_a_change_of_it() {
     let mut pair = Pair::new();
     for number in 0..1000 {

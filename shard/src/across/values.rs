@@ -8,7 +8,7 @@
 //! | 0 | nothing: there is no such key |
 //! | 1 | its value, with its length, as an entry of the slot stream ([`crate::stream`]) |
 //! | 2 | the same of a value that is held in the form of a large one, whatever its size: OBJECT ENCODING tells |
-//! | 3 | the [`Window`], and what is seen through it, as an entry |
+//! | 3 | the [`Window`], how many elements there are that are not seen through it, and what is, as an entry |
 //! | 4 | what is to be done to its value: the number of commands, of each the number of words, and the words |
 
 use std::collections::HashSet;
@@ -41,8 +41,17 @@ pub struct Item<'a> {
     is_large: bool,
     /// How much of it the entry shows.
     pub window: Window,
+    /// So many elements it has beside.
+    pub hidden: u64,
     /// What is to be done to it.
     edits: Option<Vec<Words>>,
+}
+
+impl Item<'_> {
+    /// It is a stream that is trimmed, of which nothing was there that could have been.
+    fn is_trimmed(&self) -> bool {
+        matches!(&self.window, Window::Appended(trimming) if !trimming.is_empty())
+    }
 }
 
 fn unreadable() -> Error {
@@ -66,10 +75,12 @@ pub fn read(list: &[u8]) -> Result<Vec<Item<'_>>, Error> {
             entry: None,
             is_large: form == LARGE,
             window: Window::Whole,
+            hidden: 0,
             edits: None,
         };
         if form == SHOWN {
             item.window = Window::read(&mut fields).ok_or_else(unreadable)?;
+            item.hidden = fields.number().ok_or_else(unreadable)?;
         }
         match form {
             ABSENT => {}
@@ -150,6 +161,7 @@ pub fn lend(engine: &Engine, list: &[u8], most: usize) -> Result<Vec<u8>, Error>
                 put_name(db, key.bytes, &mut out);
                 out.push(SHOWN);
                 window.put(&mut out);
+                put_number(window::hidden(record, &shown), &mut out);
                 put_record(&shown, &mut out);
             }
             _ => put(engine, db, &key, &mut out),
@@ -202,8 +214,9 @@ pub fn changed(engine: &Engine, list: &[u8], written: &Written) -> Result<Vec<u8
     let mut seen = HashSet::new();
     for item in read(list)? {
         let name = (item.db, item.key.bytes.to_vec());
-        let is_changed =
-            written.counted.contains(&name) || written.unseen.contains(&name) && !is_as_it_was(engine, &item);
+        let is_changed = item.is_trimmed()
+            || written.counted.contains(&name)
+            || written.unseen.contains(&name) && !is_as_it_was(engine, &item);
         if !is_changed || !seen.insert(name) {
             continue;
         }
@@ -240,7 +253,7 @@ fn put_shown(engine: &Engine, item: &Item<'_>, entry: &Entry<'_>, out: &mut Vec<
         put(engine, item.db, &item.key, out);
         return Ok(());
     };
-    if is_as_it_was(engine, item) {
+    if is_as_it_was(engine, item) && !item.is_trimmed() {
         return Ok(());
     }
     let Some(edits) = window::edits(item.key.bytes, &item.window, &before, after) else {

@@ -20,12 +20,19 @@ pub(super) fn cut(record: &Record, window: &Window, limits: &Limits) -> Option<R
     if *window == Window::Whole || record.heap_bytes() <= SMALL {
         return None;
     }
+    let none = Vec::new();
+    let members = match window {
+        Window::Members(members) => members,
+        _ => &none,
+    };
     let value = match (record.value(), window) {
+        (Some(Object::List(list)), Window::Count) => piece(list, 0, false, limits)?,
+        (Some(Object::ZSet(zset)), Window::Count) => scores(zset, 0, false, limits)?,
         (Some(Object::List(list)), Window::Head(count)) => piece(list, *count, false, limits)?,
         (Some(Object::List(list)), Window::Tail(count)) => piece(list, *count, true, limits)?,
         (Some(Object::ZSet(zset)), Window::Lowest(count)) => scores(zset, *count, false, limits)?,
         (Some(Object::ZSet(zset)), Window::Highest(count)) => scores(zset, *count, true, limits)?,
-        (Some(Object::ZSet(zset)), Window::Members(members)) => {
+        (Some(Object::ZSet(zset)), Window::Members(_)) => {
             let mut shown = ZSet::new();
             for member in members {
                 if let Some(score) = zset.score(member) {
@@ -37,7 +44,7 @@ pub(super) fn cut(record: &Record, window: &Window, limits: &Limits) -> Option<R
             shown.set(&member.to_vec(), score, limits);
             shown.into_object()
         }
-        (Some(Object::Set(set)), Window::Members(members)) => {
+        (Some(Object::Set(set)), Window::Members(_) | Window::Count) => {
             let mut shown = Set::new();
             for member in members.iter().filter(|member| set.contains(member)) {
                 shown.insert(member, limits);
@@ -46,14 +53,14 @@ pub(super) fn cut(record: &Record, window: &Window, limits: &Limits) -> Option<R
             shown.insert_item(other?, limits);
             shown.into_object()
         }
-        (Some(Object::Hash(hash)), Window::Members(fields)) => {
+        (Some(Object::Hash(hash)), Window::Members(_) | Window::Count) => {
             let mut shown = Hash::new();
-            for field in fields {
+            for field in members {
                 if let Some(value) = hash.get(field) {
                     shown.set(field, &value.to_vec(), limits);
                 }
             }
-            let other = hash.iter().find(|(field, _)| !fields.iter().any(|named| field.is(named)));
+            let other = hash.iter().find(|(field, _)| !members.iter().any(|named| field.is(named)));
             let (field, value) = other?;
             shown.set(&field.to_vec(), &value.to_vec(), limits);
             shown.into_object()
@@ -69,6 +76,18 @@ pub(super) fn cut(record: &Record, window: &Window, limits: &Limits) -> Option<R
         _ => return Some(Record::string(record.key(), &rand::random::<[u8; 16]>(), record.expire_at())),
     };
     Some(Record::object(record.key(), value, record.expire_at()))
+}
+
+/// How many elements a value has that are not shown.
+pub(super) fn hidden(record: &Record, shown: &Record) -> u64 {
+    let count = |record: &Record| match record.value() {
+        Some(Object::List(list)) => list.len(),
+        Some(Object::Set(set)) => set.len(),
+        Some(Object::Hash(hash)) => hash.len(),
+        Some(Object::ZSet(zset)) => zset.len(),
+        _ => 0,
+    };
+    if shown.value().is_some() { (count(record) - count(shown)) as u64 } else { 0 }
 }
 
 /// So many elements from one end of a list, and one more.

@@ -2,6 +2,7 @@
 
 use slotway_common::command::{self, Command, Flags, Group, Route, Support};
 use slotway_common::error::{Error, QUOTED};
+use slotway_common::number::parse_i64;
 use slotway_common::platform::clock;
 use slotway_common::resp::request::Span;
 use slotway_common::resp::{Args, Reply};
@@ -105,6 +106,7 @@ pub fn nested_command(
     out: &mut Vec<u8>,
 ) -> bool {
     let started = clock::monotonic();
+    let (from, db) = (out.len(), session.db);
     let outer = std::mem::replace(&mut session.nested, true);
     let may_wait = std::mem::take(&mut session.may_wait);
     let handler = admit(engine, node, session, command, first_key, &args);
@@ -112,9 +114,24 @@ pub fn nested_command(
     if outcome != Outcome::Refused {
         account(engine, node, session, command, &args, clock::since(started), false);
     }
+    if let Some(borrowed) = &session.borrowed
+        && outcome == Outcome::Done
+    {
+        add_to_integer(borrowed.uncounted(command, &args, db), from, out);
+    }
     session.may_wait = may_wait;
     session.nested = outer;
     outcome == Outcome::Done
+}
+
+/// Adds to the integer that a reply consists of, which begins there.
+fn add_to_integer(more: u64, from: usize, out: &mut Vec<u8>) {
+    let reply = out.get(from..).unwrap_or_default();
+    let number = reply.strip_prefix(b":").and_then(|reply| reply.strip_suffix(b"\r\n")).and_then(parse_i64);
+    if let Some(number) = number.filter(|_| more > 0) {
+        out.truncate(from);
+        out.extend_from_slice(format!(":{}\r\n", number + more as i64).as_bytes());
+    }
 }
 
 /// Checks that no script is slow, or that the command runs all the same.

@@ -10,7 +10,9 @@ use super::state::Engine;
 impl Engine {
     /// Begins or ends noting the changes in all slots.
     pub fn note_changes(&mut self, on: bool) {
-        self.journal.notes_changes = on;
+        if std::mem::replace(&mut self.journal.notes_changes, on) == on {
+            return;
+        }
         for space in &mut self.slots {
             space.watched = if on { space.watched | CHANGES } else { space.watched & !CHANGES };
         }
