@@ -3,7 +3,7 @@
 //! A script that runs across shards finds out by running what it needs of which keys, and each time it needs more it begins anew. Most
 //! scripts make the same of their arguments in each call: they add a suffix to a key, or look at a field that an argument names. So
 //! what a call has needed is put in terms of its arguments, and what several calls had in common is lent to the next one at once.
-//! A guess that was wrong costs nothing but what is lent in vain; one that is missing costs a round.
+//! A guess that was wrong costs what is lent in vain, and the wait for its slot; one that is missing costs a round.
 
 use std::collections::HashMap;
 

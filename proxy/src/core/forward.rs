@@ -8,7 +8,7 @@ use slotway_common::slot::slot_of;
 use super::errors::unowned;
 use super::{Core, Flow, Request, SessionId, UpstreamId, Work};
 use crate::counters::Source;
-use crate::items::{has_partial_item, on_first_key};
+use crate::items::has_partial_item;
 use crate::session::Stall;
 use crate::upstream::{Entry, Owner, State, Upstream};
 
@@ -48,7 +48,7 @@ impl Core {
                 let slot = slots.next().unwrap_or(0);
                 if slots.any(|other| other != slot) {
                     if has_partial_item(command, args) {
-                        return Err(self.forward_partial(id, command, args));
+                        return Err(self.fail_partial(id, command, args));
                     }
                     let request = Request { args: *args, spans: &[], frame: None };
                     return Err(self.begin_job(id, command, &request, Work::Run));
@@ -67,16 +67,14 @@ impl Core {
         }
     }
 
-    /// Has a request with a partial item, whose keys are of several shards, fail on one of them.
+    /// Has a request with a partial item fail, whose keys are of several shards: by what memory lacks, if anything, which shards know.
     #[cold]
-    pub(super) fn forward_partial(
-        &mut self,
-        id: SessionId,
-        command: &'static Command,
-        args: &Args<'_>,
-    ) -> Flow {
-        let words = on_first_key(command, args);
-        self.forward(id, command, &Request { args: words.args(), spans: &[], frame: None })
+    pub(super) fn fail_partial(&mut self, id: SessionId, command: &'static Command, args: &Args<'_>) -> Flow {
+        if self.may_be_full() {
+            return self.begin_job(id, command, &Request { args: *args, spans: &[], frame: None }, Work::Run);
+        }
+        self.fail(id, command, args, &command::wrong_arity(command));
+        Flow::Next
     }
 
     /// Sends a request to a shard as it came in.

@@ -19,7 +19,7 @@ impl Core {
     pub(super) fn split(&mut self, id: SessionId, command: &'static Command, request: &Request<'_>) -> Flow {
         let args = &request.args;
         let Some(items) = Items::of(command, args) else {
-            return self.forward_partial(id, command, args);
+            return self.fail_partial(id, command, args);
         };
         if items.count == 1 {
             return self.forward(id, command, request);
