@@ -9,16 +9,16 @@
 # bench-durability  measures the log, restarts and compaction beside redis-server
 # simulate  clusters under random faults, for long: DURATION seconds, seeds from FROM on (at random if not given), COUNT of
 #           them at most
-# fuzz   the fuzz targets of tests/fuzz, built with counters of branches, DURATION seconds each (60 if not given)
 # clean  removes build output (not the data directory)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BENCH ?=
+DURATION ?= 600
 FROM ?=
 COUNT ?=
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: run test test-fast memcheck check fix bench bench-reshard bench-durability simulate fuzz setup clean
+.PHONY: run test test-fast memcheck check fix bench bench-reshard bench-durability simulate setup clean
 
 run:
 	cargo build --locked --release -p slotway-config -p slotway-shard -p slotway-proxy
@@ -82,22 +82,7 @@ bench-durability:
 # With the features that `test` builds it with.
 simulate:
 	cargo build --locked --workspace --bins
-	$(TARGET)/debug/simulate --seconds $(or $(DURATION),600) $(if $(FROM),--from $(FROM)) $(if $(COUNT),--count $(COUNT))
-
-# With the stable toolchain: the compiler's own pass counts branches, for the host's target only, so that programs that run
-# during the build do without.
-HOST := $(shell rustc -vV | sed -n 's/^host: //p')
-FUZZ_TARGETS := requests replies needs dumps
-fuzz:
-	tests/setup.sh fuzz
-	RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-	    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table" \
-	    cargo build --locked --release --manifest-path tests/fuzz/Cargo.toml --target $(HOST) --target-dir $(TARGET)/fuzz
-	for target in $(FUZZ_TARGETS); do \
-	    mkdir -p $(TARGET)/fuzz/corpus/$$target && \
-	    $(TARGET)/fuzz/$(HOST)/release/$$target -max_total_time=$(or $(DURATION),60) -max_len=4096 -print_final_stats=1 \
-	        -artifact_prefix=$(TARGET)/fuzz/$$target- $(TARGET)/fuzz/corpus/$$target || exit 1; \
-	done
+	$(TARGET)/debug/simulate --seconds $(DURATION) $(if $(FROM),--from $(FROM)) $(if $(COUNT),--count $(COUNT))
 
 setup:
 	tests/setup.sh test $(TARGET)

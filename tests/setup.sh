@@ -4,7 +4,6 @@
 #   tests/setup.sh test [TARGET]   servers, Prometheus and client libraries; the libraries go to TARGET/clients
 #   tests/setup.sh bench           servers only
 #   tests/setup.sh memcheck        valgrind
-#   tests/setup.sh fuzz            a C++ compiler
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,8 +18,6 @@ need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 
 if [ "$purpose" = memcheck ]; then
     need valgrind valgrind
-elif [ "$purpose" = fuzz ]; then
-    need c++ g++
 else
     need redis-server redis-server
     need redis-cli redis-tools
